@@ -1,0 +1,21 @@
+"""The prepared arrays of a data set as tensors: memory-mapped, or in the memory of the device."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorpipe.errors import UserError
+
+
+def load(path: Path, device: torch.device) -> Tensor:
+    """The array at `path`. On the CPU it is memory-mapped: read only where a batch touches it, and not to be written."""
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} is no prepared array ({error}): remove it and run `dvc repro`") from error
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array).to(device)

@@ -1,0 +1,79 @@
+"""sRGB <-> CIE Lab on batches: pure, differentiable, on any device and in any floating dtype.
+
+The definitions and constants are those of scikit-image (`skimage.color`): sRGB (IEC 61966-2-1), illuminant D65, 2 degree
+observer. Lab is in its own units: L 0..100, a and b about -110..110. This is the one module that knows how Lab is scaled
+for a network (`normalize_L`, `normalize_ab`, `denormalize_ab`).
+
+Every function computes element by element: no matrix product that autocast could lower to bfloat16.
+"""
+
+import torch
+from torch import Tensor
+
+XYZ_FROM_RGB = (
+    (0.412453, 0.357580, 0.180423),
+    (0.212671, 0.715160, 0.072169),
+    (0.019334, 0.119193, 0.950227),
+)
+RGB_FROM_XYZ = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).tolist()
+WHITE_D65 = (0.95047, 1.0, 1.08883)
+
+# The toe of each curve is a straight line, so that the derivative stays finite at black.
+SRGB_TOE = 0.04045  # of encoded sRGB
+LINEAR_TOE = 0.0031308  # of linear sRGB
+XYZ_TOE = 0.008856  # of X / Xn
+LAB_TOE = 0.2068966  # of f(X / Xn)
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """sRGB (B, 3, H, W) in 0..1 to Lab (B, 3, H, W). Gradients are finite everywhere, black included."""
+    linear = torch.where(rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    xyz = _mix(linear, [[weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)])
+    f = torch.where(xyz > XYZ_TOE, xyz.clamp(min=XYZ_TOE) ** (1 / 3), 7.787 * xyz + 16 / 116)
+    fx, fy, fz = f.unbind(1)
+    return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """Lab (B, 3, H, W) to sRGB (B, 3, H, W), not clipped: colours outside the sRGB gamut fall outside 0..1.
+
+    Unclipped, a loss on the rendered image still pulls an impossible colour back; `picture` clips.
+    """
+    L, a, b = lab.unbind(1)
+    fy = (L + 16) / 116
+    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
+    xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
+    linear = _mix(xyz, [[weight * white for weight, white in zip(row, WHITE_D65, strict=True)] for row in RGB_FROM_XYZ])
+    encoded = 1.055 * linear.clamp(min=LINEAR_TOE) ** (1 / 2.4) - 0.055
+    return torch.where(linear > LINEAR_TOE, encoded, 12.92 * linear)
+
+
+def picture(L: Tensor, ab: Tensor) -> Tensor:
+    """L (B, 1, H, W) and ab (B, 2, H, W) as a displayable sRGB image (B, 3, H, W), clipped to 0..1."""
+    return lab_to_rgb(torch.cat((L, ab), dim=1)).clamp(0, 1)
+
+
+def from_bytes(rgb: Tensor) -> Tensor:
+    """Stored sRGB, uint8 0..255, as float32 in 0..1; the shape stays."""
+    return rgb.float() / 255
+
+
+def normalize_L(L: Tensor) -> Tensor:
+    """L in 0..100 to a network's input, -1..1."""
+    return (L - 50) / 50
+
+
+def normalize_ab(ab: Tensor) -> Tensor:
+    """ab in Lab units to a network's output, mostly within -1..1."""
+    return ab / 50
+
+
+def denormalize_ab(output: Tensor) -> Tensor:
+    """A network's output to ab in Lab units."""
+    return output * 50
+
+
+def _mix(channels: Tensor, matrix: list[list[float]]) -> Tensor:
+    """The 3x3 matrix applied to the channel axis of (B, 3, H, W)."""
+    x, y, z = channels.unbind(1)
+    return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=1)

@@ -1,0 +1,74 @@
+"""The task of a colorizer: what it makes of a batch of images, and its training from prepared arrays to weights."""
+
+import importlib
+
+import torch
+from torch import Tensor, nn
+
+from colorpipe import arrays, checkpoints, color, metrics, paths, training
+from colorpipe.models import colorizer
+from colorpipe.params import Params
+
+
+def load_loss(loss: str, data: str) -> nn.Module:
+    """The loss of colorpipe/losses/<loss>.py, under the data set's settings."""
+    return importlib.import_module(f"colorpipe.losses.{loss}").build(*checkpoints.load(paths.weights(data, loss)))
+
+
+def predict(model: nn.Module, images: Tensor, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+    """For stored images (B, 3, H, W) uint8: sRGB in 0..1, Lab, and the ab (B, 2, H, W) that `model` makes of L."""
+    rgb = color.from_bytes(images)
+    lab = color.rgb_to_lab(rgb)
+    with training.autocast(rgb.device, precision):
+        predicted = model(lab[:, :1].contiguous(memory_format=torch.channels_last))
+    return rgb, lab, predicted
+
+
+def protocol(loss: nn.Module, rgb: Tensor, lab: Tensor, predicted: Tensor, precision: str) -> dict[str, Tensor]:
+    """The report's measures of one batch: the loss with its gradient, and SSIM and PSNR on the ab planes."""
+    with training.autocast(rgb.device, precision):
+        found = loss(predicted, lab, rgb)
+    with torch.no_grad():
+        ab = lab[:, 1:]
+        return {"loss": found, "ssim": metrics.batch_ssim(predicted, ab), "psnr": metrics.batch_psnr(predicted, ab)}
+
+
+def task(loss: nn.Module, precision: str) -> training.Measure:
+    """What training measures on a batch of images."""
+
+    def measure(model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
+        return protocol(loss, *predict(model, batch[0], precision), precision)
+
+    return measure
+
+
+def train(name: str, model_name: str, data: str, loss_name: str, params: Params) -> None:
+    """Train the colorizer `name`: models/<name>/{best,last}.safetensors and curves/<name>.csv."""
+    device = training.prepare(params.seed, params.threads)
+    settings = training.Settings(
+        epochs=params.datasets.get(data).epochs,
+        lr=params.train.lr,
+        batch_size=params.train.batch_size,
+        precision=params.train.precision,
+        seed=params.seed,
+    )
+    model_settings = params.models.get(model_name)
+    start, start_description = checkpoints.load(paths.weights(data, model_name))
+    model = colorizer.build(model_name, model_settings, start).to(device, memory_format=torch.channels_last)
+    loss = load_loss(loss_name, data).to(device)
+    description = {
+        "model": model_name,
+        "settings": model_settings,
+        "start": start_description["weights"],
+        "data": data,
+        "loss": {"name": loss_name, **loss.identity},
+        "train": vars(settings),
+    }
+
+    def save(which: str, row: training.Row) -> None:
+        checkpoints.save(paths.checkpoint(name, which), model.state_dict(), {**description, "row": row})
+
+    train_images, val_images = (arrays.load(paths.images(data, part), device) for part in ("train", "val"))
+    training.announce(name, model, len(train_images), settings, device)
+    curves = training.fit(model, task(loss, settings.precision), (train_images,), (val_images,), settings, save)
+    training.write_curves(paths.curves(name), curves)

@@ -1,0 +1,1 @@
+"""The data sets, one file each, named as params.yaml names them."""

@@ -1,0 +1,135 @@
+"""What the data sets share: the form they give, reading an archive's members, cutting photographs into crops."""
+
+import importlib.util
+import io
+import tarfile
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from colorpipe.errors import UserError
+
+
+class Images(NamedTuple):
+    """Images (N, 3, H, W) uint8 sRGB; labels (N,) int64; areas (N,) int64.
+
+    Images of the same area may share pixels, so they never stand on both sides of a split.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    areas: np.ndarray
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set as it comes: train and test images, and the names of the labels."""
+
+    train: Images
+    test: Images
+    classes: tuple[str, ...]
+
+
+def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
+    """The named regular files of a tar archive, by name, read in one pass; nothing is unpacked to disk.
+
+    Raises UserError where the archive is no tar file, is cut short, or lacks a member.
+    """
+    found: dict[str, bytes] = {}
+    try:
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                if member.name in names and member.isfile():
+                    found[member.name] = tar.extractfile(member).read()
+                    if len(found[member.name]) != member.size:
+                        raise UserError(f"{archive} is cut short within {member.name}: fetch it again")
+                    if len(found) == len(names):
+                        break
+    except (tarfile.TarError, EOFError, OSError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise UserError(f"{archive} is missing: `dvc repro` fetches it") from error
+        raise UserError(f"{archive} is no readable archive ({error}): fetch it again") from error
+    missing = sorted(set(names) - set(found))
+    if missing:
+        raise UserError(f"{archive} has no {missing[0]}: is it the official archive?")
+    return found
+
+
+# The colour photographs in scikit-image's data folder, and by how much each is first shrunk: to 500 to 750 pixels.
+# motorcycle_right is the other eye of motorcycle_left, and color.png is drawn: both are left out.
+PHOTOGRAPHS = {
+    "astronaut.png": 1,
+    "chelsea.png": 1,
+    "coffee.png": 1,
+    "hubble_deep_field.jpg": 2,
+    "ihc.png": 1,
+    "motorcycle_left.png": 1,
+    "retina.jpg": 2,
+    "rocket.jpg": 1,
+}
+
+
+def bundle_photographs(archive: Path) -> None:
+    """Pack the photographs of the installed scikit-image into a tar archive, the same bytes each time."""
+    folder = Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data"
+    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in PHOTOGRAPHS:
+            if not (folder / name).is_file():
+                raise UserError(f"scikit-image carries no {name}: install the version in requirements.lock")
+            content = (folder / name).read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+
+
+def read_photographs(archive: Path, *, size: int, area: int, scales: dict[int, int]) -> DataSet:
+    """Crops (size x size pixels) of the bundled photographs; the label says which photograph.
+
+    A photograph is divided into squares of `area` pixels. All crops of an area, at every scale (see `crops`), are in
+    train or all in test: no pixel of a test crop is ever in a train crop.
+    """
+    parts: dict[bool, list[tuple[np.ndarray, int, int]]] = {True: [], False: []}
+    contents = read_members(archive, PHOTOGRAPHS)
+    number = 0
+    for label, (name, factor) in enumerate(PHOTOGRAPHS.items()):
+        with Image.open(io.BytesIO(contents[name])) as file:
+            photograph = shrink(np.asarray(file.convert("RGB")), factor)
+        for row in range(photograph.shape[0] // area):
+            for column in range(photograph.shape[1] // area):
+                square = photograph[row * area : (row + 1) * area, column * area : (column + 1) * area]
+                part = parts[is_test_area(row, column)]
+                part += [(crop, label, number) for crop in crops(square, size, scales)]
+                number += 1
+    train, test = (Images(*map(np.array, zip(*parts[key], strict=True))) for key in (False, True))
+    return DataSet(train, test, tuple(Path(name).stem for name in PHOTOGRAPHS))
+
+
+def is_test_area(row: int, column: int) -> bool:
+    """Every fifth area is for testing, spread as a knight moves."""
+    return (2 * row + column) % 5 == 1
+
+
+def shrink(image: np.ndarray, factor: int) -> np.ndarray:
+    """An image (H, W, 3) uint8 at 1 / `factor` of its size, each pixel the rounded mean of a square; a rest is cut off."""
+    height, width = (size // factor for size in image.shape[:2])
+    squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    return np.round(squares.mean(axis=(1, 3))).astype(np.uint8)
+
+
+def crops(area: np.ndarray, size: int, scales: dict[int, int]) -> list[np.ndarray]:
+    """Square crops (3, size, size) of an area (H, W, 3): for each scale, size * scale pixels wide, every `stride` pixels.
+
+    `scales` maps each scale, a whole number, to its stride in pixels of the area.
+    """
+    found = []
+    for scale, stride in scales.items():
+        extent = size * scale
+        for top in range(0, area.shape[0] - extent + 1, stride):
+            for left in range(0, area.shape[1] - extent + 1, stride):
+                crop = area[top : top + extent, left : left + extent]
+                found.append(shrink(crop, scale).transpose(2, 0, 1))
+    return found

@@ -1,0 +1,14 @@
+"""32x32 crops of the colour photographs that scikit-image carries: real photographs, and no download."""
+
+from pathlib import Path
+
+from colorpipe.datasets.common import DataSet, bundle_photographs, read_photographs
+
+ARCHIVE = "photos.tar"
+
+bundle = bundle_photographs
+
+
+def read(archive: Path) -> DataSet:
+    """Areas of 128 pixels: in each, four crops at full scale, four at half scale, one at a quarter."""
+    return read_photographs(archive, size=32, area=128, scales={1: 64, 2: 64, 4: 128})

@@ -1,0 +1,169 @@
+"""params.yaml, loaded once, strictly: an unknown key, a wrong type, a value out of range or an unknown name stops.
+
+The meaning and unit of each parameter stand in params.yaml; here is what is allowed.
+"""
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from colorpipe.errors import UserError
+
+DataSetName = Literal["photos", "photos96", "cifar10", "stl10"]
+ModelName = Literal["resnet18", "densenet121", "eccv16"]
+ColorizerName = Literal["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
+Text = Annotated[str, Field(min_length=1)]
+
+
+class Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DataSet(Strict):
+    source: Text
+    md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+    val_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    pretrained: bool
+    lpips_weights: Literal["imagenet", "random"]
+
+
+class DataSets(Strict):
+    photos: DataSet
+    photos96: DataSet
+    cifar10: DataSet
+    stl10: DataSet
+
+    def get(self, name: str) -> DataSet:
+        """The settings of the data set called so. Raises UserError for an unknown name."""
+        return _by_name(self, "datasets", name)
+
+
+class ResNet18(Strict):
+    cut: Literal["layer1", "layer2", "layer3", "layer4"]
+
+
+class DenseNet121(Strict):
+    cut: Literal["denseblock1", "denseblock2", "denseblock3", "denseblock4"]
+
+
+class ECCV16(Strict):
+    colours: Annotated[int, Field(ge=2, le=10_000)]
+
+
+class Models(Strict):
+    resnet18: ResNet18
+    densenet121: DenseNet121
+    eccv16: ECCV16
+
+    def get(self, name: str) -> dict[str, object]:
+        """The settings of the architecture called so, as its `build` takes them. Raises UserError for an unknown name."""
+        return _by_name(self, "models", name).model_dump()
+
+
+class Train(Strict):
+    lr: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    precision: Literal["bfloat16", "float32"]
+
+
+class LPIPS(Strict):
+    random_seed: Annotated[int, Field(ge=0, lt=2**32)]
+
+
+class Pretext(Strict):
+    colorizer: ColorizerName
+    model: ModelName
+
+
+class ImageNetWeights(Strict):
+    source: Text
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{8,64})?$")]
+
+
+class ImageNet(Strict):
+    resnet18: ImageNetWeights
+    densenet121: ImageNetWeights
+    vgg16: ImageNetWeights
+
+
+class Params(Strict):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    loss: Literal["mse", "lpips"]
+    dataset: DataSetName
+    large_dataset: DataSetName
+    datasets: DataSets
+    models: Models
+    train: Train
+    lpips: LPIPS
+    pretext: Pretext
+    imagenet: ImageNet
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing here: run from the project's root") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}")
+    try:
+        return Params.model_validate(content)
+    except ValidationError as error:
+        raise UserError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+
+
+def _by_name(group: Strict, key: str, name: str) -> Strict:
+    if name not in type(group).model_fields:
+        raise UserError(f"params.yaml has no {key}.{name}; there are {', '.join(type(group).model_fields)}")
+    return getattr(group, name)
+
+
+def _explain(error: dict) -> str:
+    """One of pydantic's errors as `key: what is wrong`."""
+    *parents, last = error["loc"]
+    key = ".".join(map(str, error["loc"]))
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed here: {', '.join(_fields(parents))}"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
+    if error["type"] == "string_pattern_mismatch":
+        message = "should be an md5 of 32 hexadecimal digits, or '' for no check"
+        if last == "sha256":
+            message = "should be a sha256, or its first 8 or more hexadecimal digits, or '' for no check"
+    return f"{key}: {message}, not {error['input']!r}"
+
+
+def _fields(parents: list[str]) -> list[str]:
+    model: type[BaseModel] = Params
+    for name in parents:
+        model = model.model_fields[name].annotation
+    return list(model.model_fields)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without duplicate keys, and with numbers as YAML 1.2 and DVC write them (1e-05 is a number)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str):
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is no name", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
+            seen.add(key)
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)

@@ -1,0 +1,95 @@
+"""Colorization as a pretext task: one classifier, started from a colorizer's encoder or from Xavier."""
+
+import json
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from colorpipe import arrays, checkpoints, color, paths, training
+from colorpipe.errors import UserError
+from colorpipe.models import colorizer
+from colorpipe.models.classifier import Classifier, xavier
+from colorpipe.params import Params
+
+
+def task(precision: str) -> training.Measure:
+    """What to measure on a batch of images (B, 3, H, W) uint8 and labels (B,): cross-entropy and accuracy, seeing L."""
+
+    def measure(model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
+        images, labels = batch
+        L = color.rgb_to_lab(color.from_bytes(images))[:, :1].contiguous(memory_format=torch.channels_last)
+        with training.autocast(images.device, precision):
+            logits = model(L)  # (B, classes)
+        accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
+
+    return measure
+
+
+def start_classifier(start: Path, params: Params, classes: int) -> Classifier:
+    """The classifier at its start: Xavier throughout; where `start` holds a colorizer, its encoder replaces that part.
+
+    So all starts share the very same classification layer. Raises UserError where the colorizer is another model than
+    pretext.model.
+    """
+    wanted, settings = params.pretext.model, params.models.get(params.pretext.model)
+    classifier = xavier(colorizer.build(wanted, settings), classes, params.seed)
+    tensors, description = checkpoints.load(start)
+    if tensors:
+        if (description["model"], description["settings"]) != (wanted, settings):
+            raise UserError(
+                f"pretext.model: {start} is {description['model']} {description['settings']}, not {wanted} {settings}"
+            )
+        part = "encoder."
+        encoder = {name.removeprefix(part): tensor for name, tensor in tensors.items() if name.startswith(part)}
+        classifier.encoder.load_state_dict(encoder)
+    return classifier
+
+
+def run(name: str, data: str, start: Path, params: Params) -> None:
+    """Train and test one classifier from the weights in `start`: models/, curves/ and metrics/ of pretext/<name>."""
+    name = f"pretext/{name}"
+    device = training.prepare(params.seed, params.threads)
+    settings = training.Settings(
+        epochs=params.datasets.get(data).epochs,
+        lr=params.train.lr,
+        batch_size=params.train.batch_size,
+        precision=params.train.precision,
+        seed=params.seed,
+    )
+    classes = json.loads(paths.classes(data).read_text())
+    model = start_classifier(start, params, len(classes)).to(device, memory_format=torch.channels_last)
+    description = {
+        "model": params.pretext.model,
+        "start": str(start),
+        "data": data,
+        "classes": classes,
+        "train": vars(settings),
+    }
+
+    def save(which: str, row: training.Row) -> None:
+        checkpoints.save(paths.checkpoint(name, which), model.state_dict(), {**description, "row": row})
+
+    train, val, test = (
+        tuple(arrays.load(path(data, part), device) for path in (paths.images, paths.labels))
+        for part in ("train", "val", "test")
+    )
+    training.announce(name, model, len(train[0]), settings, device)
+    training.write_curves(paths.curves(name), training.fit(model, task(settings.precision), train, val, settings, save))
+
+    tensors, best = checkpoints.load(paths.checkpoint(name, "best"))
+    model.load_state_dict(tensors)
+    found = training.evaluate(model, task("float32"), test, settings.batch_size).means()
+    result = {
+        "data": data,
+        "n": len(test[0]),
+        "seed": params.seed,
+        "best_epoch": best["row"]["epoch"],
+        "test": {"loss": found["loss"], "accuracy": found["accuracy"]},
+    }
+    path = paths.metrics(name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+    print(f"{name}: test accuracy {found['accuracy']:.4g}, test loss {found['loss']:.4g}")

@@ -1,0 +1,200 @@
+"""The report: one table of all colorizers with the trivial baseline, the pretext comparison, figures, and a page."""
+
+import base64
+import html
+import itertools
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from colorpipe import figures, grids, paths
+from colorpipe.errors import UserError
+
+# Table 1 of the 2023 report: CIFAR-10 test set, 50 epochs. Shown beside results on CIFAR-10 alone.
+PUBLISHED = {
+    "resnet": {"report's loss": 147.256, "report's SSIM": 0.227, "report's PSNR": 21.212},
+    "resnet_lpips": {"report's loss": 0.095, "report's SSIM": 0.207, "report's PSNR": 21.088},
+    "densenet": {"report's loss": 149.831, "report's SSIM": 0.225, "report's PSNR": 21.190},
+    "eccv": {"report's loss": 150.343, "report's SSIM": 0.201, "report's PSNR": 21.130},
+}
+# Columns of the results table: the key in the metrics, digits after the point.
+SCORES = {
+    "test loss": ("loss", None),
+    "SSIM": ("ssim", 3),
+    "PSNR": ("psnr", 2),
+    "ab MSE": ("mse", 1),
+    "RGB SSIM": ("rgb_ssim", 3),
+    "RGB PSNR": ("rgb_psnr", 2),
+    "colourfulness": ("rgb_colourfulness", 1),
+}
+DIGITS = {
+    **{column: digits for column, (_, digits) in SCORES.items() if digits},
+    "report's SSIM": 3,
+    "report's PSNR": 2,
+    "first train accuracy": 3,
+    "last train accuracy": 3,
+    "test accuracy": 3,
+}
+CAPTION = (
+    "Test set, best epoch by validation loss. Loss, SSIM and PSNR follow the report's protocol: on the ab planes in Lab "
+    "units, the data range read off each batch of 64. RGB SSIM, RGB PSNR (dB) and colourfulness (Hasler and Suesstrunk) are "
+    "means over the rendered images."
+)
+PRETEXT_CAPTION = (
+    "The same classifier, started from the colorizer's encoder or from Xavier. Training accuracy after the first and last "
+    "epoch; test accuracy and loss (cross-entropy) at the best epoch by validation loss."
+)
+STYLESHEET = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; }
+"""
+
+
+def write() -> None:
+    """Write report/ from metrics/, curves/ and grids/."""
+    results, pretext = load_metrics(paths.METRICS), load_metrics(paths.METRICS / "pretext")
+    curves, pretext_curves = load_curves(paths.CURVES, results), load_curves(paths.CURVES / "pretext", pretext)
+    table, pretext_table = results_table(results), pretext_results(pretext, pretext_curves)
+
+    paths.REPORT.mkdir(parents=True, exist_ok=True)
+    drawn = {name: paths.REPORT / f"{name}.png" for name in ("overview", "curves", "pretext")}
+    main_data = next(iter(results.values()))["data"]
+    grids.compare(
+        drawn["overview"], {name: paths.grid(name) for name, found in results.items() if found["data"] == main_data}
+    )
+    figures.training_curves(drawn["curves"], curves, {name: found["loss"] for name, found in results.items()})
+    figures.pretext_curves(drawn["pretext"], pretext_curves)
+
+    table.to_csv(paths.REPORT / "results.csv", index=False)
+    pretext_table.to_csv(paths.REPORT / "pretext.csv", index=False)
+    sections = [to_markdown(table), CAPTION, to_markdown(pretext_table), PRETEXT_CAPTION]
+    (paths.REPORT / "results.md").write_text("\n\n".join(sections) + "\n")
+    pictures = {name: paths.grid(name) for name in results}
+    (paths.REPORT / "index.html").write_text(page(table, pretext_table, drawn, pictures), encoding="utf-8")
+    print(to_markdown(table))
+    print(f"report: {paths.REPORT / 'index.html'}")
+
+
+def load_metrics(folder: Path) -> dict[str, dict]:
+    """The metrics in a folder by name: the data set that most have first, then by loss and name."""
+    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    if not found:
+        raise UserError(f"{folder} holds no metrics: `dvc repro` makes them")
+    data_sets = [metrics["data"] for metrics in found.values()]
+
+    def order(item: tuple[str, dict]) -> tuple:
+        name, metrics = item
+        return -data_sets.count(metrics["data"]), metrics["data"], metrics.get("loss") == "lpips", name
+
+    return dict(sorted(found.items(), key=order))
+
+
+def load_curves(folder: Path, names: dict[str, dict]) -> dict[str, pd.DataFrame]:
+    """The curves (one row an epoch) of each name."""
+    return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
+
+
+def results_table(results: dict[str, dict]) -> pd.DataFrame:
+    """A row a colorizer; after those of the same data and loss, a row for no colour at all."""
+    rows = []
+    for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1]["data"]):
+        for _, group in itertools.groupby(of_data, key=lambda item: item[1]["loss"]):
+            for name, found in group:
+                setting = {"data": data, "n": found["n"], "loss": _loss_label(found)}
+                scores = {**found["test"], **{f"rgb_{key}": value for key, value in found["rgb"].items()}}
+                published = PUBLISHED.get(name, {}) if data == "cifar10" else {}
+                run = {"seed": found["seed"], "epoch": found["best_epoch"]}
+                rows.append({"colorizer": name, **setting, **run, **_scores(scores), **published})
+            rows.append({"colorizer": "no colour", **setting, **_scores({**found["no_colour"], "rgb_colourfulness": 0.0})})
+        rows.append({"colorizer": "original", "data": data, "n": found["n"], **found["original"]})
+    table = pd.DataFrame(rows)
+    return table.astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+
+
+def _loss_label(found: dict) -> str:
+    return f"lpips, {found['lpips_weights']} VGG" if found["loss"] == "lpips" else found["loss"]
+
+
+def _scores(found: dict[str, float]) -> dict[str, float]:
+    return {column: found[key] for column, (key, _) in SCORES.items()}
+
+
+def pretext_results(pretext: dict[str, dict], curves: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row a start."""
+    return pd.DataFrame(
+        {
+            "start": name,
+            "data": found["data"],
+            "n": found["n"],
+            "seed": found["seed"],
+            "epoch": found["best_epoch"],
+            "first train accuracy": curves[name]["train_accuracy"].iloc[0],
+            "last train accuracy": curves[name]["train_accuracy"].iloc[-1],
+            "last train loss": curves[name]["train_loss"].iloc[-1],
+            "test accuracy": found["test"]["accuracy"],
+            "test loss": found["test"]["loss"],
+        }
+        for name, found in pretext.items()
+    )
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown, numbers with the digits that mean something."""
+    cells = _formatted(table)
+    lines = [list(cells.columns), ["---", *["---:"] * (len(cells.columns) - 1)], *cells.values.tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _formatted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text; nothing where there is no value."""
+
+    def text(column: str, value: object) -> str:
+        if pd.isna(value):
+            return ""
+        if column.endswith("loss") and isinstance(value, float):
+            return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
+        return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)
+
+    return pd.DataFrame({column: [text(column, value) for value in table[column]] for column in table.columns})
+
+
+def _html_table(table: pd.DataFrame) -> str:
+    return f'<div class="wide">{_formatted(table).to_html(index=False, border=0)}</div>'
+
+
+def _image(path: Path, description: str) -> str:
+    data = base64.b64encode(path.read_bytes()).decode()
+    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(description)}">'
+
+
+def page(table: pd.DataFrame, pretext: pd.DataFrame, drawn: dict[str, Path], pictures: dict[str, Path]) -> str:
+    """One self-contained HTML file."""
+    sections = [
+        ("Results", _html_table(table) + f"<p>{html.escape(CAPTION)}</p>"),
+        (
+            "Side by side",
+            _image(drawn["overview"], "Test images in gray, as each colorizer predicts them, and the originals"),
+        ),
+        ("Training", _image(drawn["curves"], "Loss, SSIM and PSNR of every colorizer by epoch")),
+        (
+            "Colorization as a pretext task",
+            _html_table(pretext)
+            + f"<p>{html.escape(PRETEXT_CAPTION)}</p>"
+            + _image(drawn["pretext"], "Accuracy and loss of the classifier from both starts, by epoch"),
+        ),
+        *(
+            (name, _image(picture, f"Test images in gray, predicted by {name}, and the originals"))
+            for name, picture in pictures.items()
+        ),
+    ]
+    body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{content}" for title, content in sections)
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>colorpipe: results</title>\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLESHEET}</style>\n</head>\n'
+        f"<body>\n<h1>Image colorizers compared</h1>\n{body}\n</body>\n</html>\n"
+    )

@@ -1,0 +1,58 @@
+"""A data set as it comes to prepared arrays: train, validation and test, drawn once with the seed, memory-mappable."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from colorpipe import paths
+from colorpipe.datasets.common import DataSet
+from colorpipe.errors import UserError
+
+
+def split(data: str, val_size: int, seed: int) -> None:
+    """Read a data set's archive and write data/<data>/{train,val,test}.npy, their labels and the class names."""
+    module = importlib.import_module(f"colorpipe.datasets.{data}")
+    content: DataSet = module.read(paths.raw(data) / module.ARCHIVE)
+    if not len(content.test.images):
+        raise UserError(f"{data}: the archive has no test images")
+    in_val = draw_validation(content.train.areas, val_size, seed, data)
+    for name, part, chosen in (
+        ("train", content.train, ~in_val),
+        ("val", content.train, in_val),
+        ("test", content.test, np.ones(len(content.test.images), bool)),
+    ):
+        _write(paths.images(data, name), np.ascontiguousarray(part.images[chosen]))
+        _write(paths.labels(data, name), part.labels[chosen])
+        print(f"{data} {name}: {chosen.sum()} images")
+    paths.classes(data).write_text(json.dumps(content.classes) + "\n")
+
+
+def draw_validation(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
+    """Which of the training images are for validation: (N,) bool, `val_size` true, drawn at random with the seed.
+
+    Images of one area go together, so that no pixel of a validation image is in a training image; where areas hold
+    several images, as many whole areas as fit are drawn. Raises UserError where that leaves either side empty.
+    """
+    order = np.random.default_rng(seed).permutation(np.unique(areas))
+    sizes = np.bincount(areas)[order]
+    chosen = order[np.cumsum(sizes) <= val_size]
+    in_val = np.isin(areas, chosen)
+    if not in_val.any() or in_val.all():
+        raise UserError(
+            f"datasets.{data}.val_size: {val_size} of {len(areas)} training images leaves nothing to "
+            f"{'train on' if in_val.any() else 'validate on'}; allowed here: {sizes.max()} to {len(areas) - sizes.max()}"
+        )
+    return in_val
+
+
+def _write(path: Path, array: np.ndarray) -> None:
+    """Save an array whole or not at all."""
+    temporary = path.with_name(path.name + ".part")
+    try:
+        with temporary.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

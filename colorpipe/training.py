@@ -1,0 +1,149 @@
+"""One training loop, for colorizers and classifiers: it knows batches, losses and epochs, not what is learnt.
+
+The whole set stays where it is as uint8, a batch is an index into it, and a step works on whole batches. Nothing in a step
+reads a number back, so an accelerator is never waited for; sums are read once an epoch.
+"""
+
+import contextlib
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from colorpipe.errors import UserError
+
+Batch = tuple[Tensor, ...]
+# What a task makes of a batch: means over its images as scalars, "loss" first and with its gradient.
+Measure = Callable[[nn.Module, Batch], dict[str, Tensor]]
+Row = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train: epochs, Adam's learning rate, images a batch, "bfloat16" or "float32", the seed of the batches."""
+
+    epochs: int
+    lr: float
+    batch_size: int
+    precision: str
+    seed: int
+
+
+def prepare(seed: int, threads: int) -> torch.device:
+    """Seed torch, fix the number of threads and the algorithms, and choose the device: a CUDA one where there is one."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
+    torch.set_num_threads(threads)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid of that mode: a fifth of the time
+    torch.manual_seed(seed)
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
+    """The context of a network's arithmetic: bfloat16 where it is safe, or float32 throughout."""
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
+
+
+def announce(name: str, model: nn.Module, images: int, settings: Settings, device: torch.device) -> None:
+    """Say in one line what is trained on what; and in another where the processor has to emulate bfloat16."""
+    size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
+    where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    print(f"{name}: {size:.2f} M parameters, {images} images, {settings.epochs} epochs, {settings.precision} on {where}")
+    if settings.precision == "bfloat16" and not has_bfloat16(device):
+        print("this processor has no bfloat16 and emulates it: train.precision=float32 is likely faster here")
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the processor computes in bfloat16 itself; others emulate it, slowly."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+def fit(
+    model: nn.Module,
+    measure: Measure,
+    train: Batch,
+    val: Batch,
+    settings: Settings,
+    save: Callable[[str, Row], None],
+) -> list[Row]:
+    """Train `model` in place; the curves, one row an epoch: epoch, train_<name>..., val_<name>... for each measure.
+
+    `train` and `val` are whole sets, (N, ...) tensors in step. `save("best", row)` is called whenever the validation loss
+    is lower than ever before, `save("last", row)` at the end. Training measures are taken as the weights change, validation
+    measures at the end of the epoch. Raises UserError where the loss is not finite.
+    """
+    optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
+    generator = torch.Generator().manual_seed(settings.seed)
+    curves: list[Row] = []
+    best = math.inf
+    for epoch in range(1, settings.epochs + 1):
+        model.train()
+        order = torch.randperm(len(train[0]), generator=generator)
+        totals = Totals()
+        for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
+            optimizer.zero_grad(set_to_none=True)
+            found = measure(model, batch)
+            found["loss"].backward()
+            optimizer.step()
+            totals.add(found, len(batch[0]))
+        row = {"epoch": epoch, **totals.means("train_"), **evaluate(model, measure, val, settings.batch_size).means("val_")}
+        if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
+            raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr, or set train.precision=float32")
+        curves.append(row)
+        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+        if row["val_loss"] < best:
+            best = row["val_loss"]
+            save("best", row)
+    save("last", curves[-1])
+    return curves
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, measure: Measure, arrays: Batch, batch_size: int) -> "Totals":
+    """The measures of a whole set, in its order, with the model as it is when in use."""
+    model.eval()
+    totals = Totals()
+    for batch in batches(arrays, batch_size):
+        totals.add(measure(model, batch), len(batch[0]))
+    return totals
+
+
+class Totals:
+    """Sums and counts of measures that are means over batches: divided once, so batches of unequal size weigh right."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def add(self, means: Mapping[str, Tensor], size: int) -> None:
+        """Add the means over a batch of `size` images."""
+        for name, mean in means.items():
+            self.sums[name] = self.sums.get(name, 0) + mean.detach().double() * size
+        self.count += size
+
+    def means(self, prefix: str = "") -> Row:
+        """The means over all images."""
+        return {prefix + name: (total / self.count).item() for name, total in self.sums.items()}
+
+
+def batches(arrays: Batch, size: int, order: Tensor | None = None, title: str | None = None) -> Iterator[Batch]:
+    """The rows of `arrays` in the given order, `size` at a time, the last batch with the rest; a bar where titled."""
+    count = len(arrays[0])
+    steps = range(0, count, size)
+    for start in tqdm(steps, title, unit="batch", leave=False, disable=None) if title else steps:
+        index = slice(start, start + size) if order is None else order[start : start + size]
+        yield tuple(array[index] for array in arrays)
+
+
+def write_curves(path: Path, curves: list[Row]) -> None:
+    """Write the curves as CSV, one row an epoch."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [",".join(curves[0]), *(",".join(map(str, row.values())) for row in curves)]
+    path.write_text("\n".join(lines) + "\n")
