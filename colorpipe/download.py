@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import importlib
 import re
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
@@ -132,6 +133,8 @@ def _open(source: str) -> Iterator[tuple[BinaryIO, int | None]]:
         try:
             response = urllib.request.urlopen(request, timeout=TIMEOUT)
         except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, urllib.error.HTTPError):
+                error.close()
             reason = getattr(error, "reason", None) or error
             raise UserError(f"{source} cannot be fetched: {reason}") from error
         with response:

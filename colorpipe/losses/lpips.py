@@ -34,7 +34,8 @@ class LPIPS(nn.Module):
         for number, stage in enumerate(STAGES):
             layers += [nn.MaxPool2d(2)] if number else []
             for channels in stage:
-                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                convolution = nn.utils.skip_init(nn.Conv2d, before, channels, 3, padding=1)  # `build` fills it
+                layers += [convolution, nn.ReLU(inplace=True)]
                 before = channels
             self.taps.append(len(layers) - 1)
         self.features = nn.Sequential(*layers)

@@ -1,0 +1,174 @@
+import json
+import os
+import pickle
+
+import archives
+import numpy as np
+import pytest
+from PIL import Image
+
+from colorpipe import paths, splitting
+from colorpipe.datasets import cifar10, common, photos, photos96, stl10
+from colorpipe.errors import UserError
+
+
+@pytest.mark.parametrize("python2", [True, False])
+def test_cifar10_is_read_as_it_is_laid_out(tmp_path, python2):
+    archive, images, labels = archives.cifar10(tmp_path / "c.tar.gz", 4, python2=python2)
+    data = cifar10.read(archive)
+    assert np.array_equal(data.train.images, images[:20])
+    assert np.array_equal(data.test.images, images[20:])
+    assert data.train.labels.tolist() == labels[:20]
+    assert data.test.labels.tolist() == labels[20:]
+    assert data.classes[3] == "cat"
+    # The layout itself: 1024 red values row by row, then green, then blue.
+    row = np.arange(3072, dtype=np.uint32).astype(np.uint8).reshape(1, 3072)
+    names = [*cifar10.TRAIN, *cifar10.TEST]
+    one = archives.write_tar(tmp_path / "one.tar.gz", {name: archives.python2_pickle(row, [1]) for name in names})
+    image = cifar10.read(one).test.images[0]
+    assert image[1, 0, 5] == (1024 + 5) % 256
+    assert image[0, 2, 0] == 64
+
+
+class Harmful:
+    def __reduce__(self):
+        return os.mkdir, ("harm",)
+
+
+def test_a_crafted_pickle_runs_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    members = {name: pickle.dumps({"data": Harmful(), "labels": []}) for name in [*cifar10.TRAIN, *cifar10.TEST]}
+    with pytest.raises(UserError, match=r"data_batch_1 is no batch.*mkdir has no place"):
+        cifar10.read(archives.write_tar(tmp_path / "c.tar.gz", members))
+    assert not (tmp_path / "harm").exists()
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "N labels"),
+        ({"data": np.zeros((2, 3000), np.uint8), "labels": [1, 2]}, "expected data"),
+        ({"data": np.zeros((2, 3072)), "labels": [1, 2]}, "uint8"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1, 10]}, "outside 0..9"),
+        ({"labels": []}, "is no batch"),
+    ],
+)
+def test_a_malformed_batch_is_named(tmp_path, batch, message):
+    members = {name: pickle.dumps(batch) for name in [*cifar10.TRAIN, *cifar10.TEST]}
+    with pytest.raises(UserError, match=message):
+        cifar10.read(archives.write_tar(tmp_path / "c.tar.gz", members))
+
+
+def test_archives_cut_short_or_of_another_kind_are_named(tmp_path):
+    archive, *_ = archives.cifar10(tmp_path / "c.tar.gz", 4)
+    content = archive.read_bytes()
+    archive.write_bytes(content[: len(content) // 2])
+    with pytest.raises(UserError, match=r"c\.tar\.gz"):
+        cifar10.read(archive)
+    archive.write_bytes(b"<html>404</html>")
+    with pytest.raises(UserError, match="no readable archive"):
+        cifar10.read(archive)
+    with pytest.raises(UserError, match="has no stl10_binary/"):
+        stl10.read(archives.cifar10(tmp_path / "c.tar.gz", 1)[0])
+    with pytest.raises(UserError, match="is missing"):
+        stl10.read(tmp_path / "none")
+
+
+def test_stl10_is_read_as_it_is_laid_out(tmp_path):
+    archive, images, labels = archives.stl10(tmp_path / "s.tar.gz", 6, 3)
+    data = stl10.read(archive)
+    assert np.array_equal(data.train.images, images[:6])  # not transposed
+    assert np.array_equal(data.test.images, images[6:])
+    assert data.train.labels.tolist() == labels[:6].tolist()
+    assert data.test.labels.tolist() == labels[6:].tolist()
+    members = {f"stl10_binary/{split}_{part}.bin": b"\1" * 27647 for split in ("train", "test") for part in "Xy"}
+    with pytest.raises(UserError, match=r"train_X\.bin holds 27647 bytes"):
+        stl10.read(archives.write_tar(tmp_path / "bad.tar.gz", members))
+
+
+@pytest.mark.parametrize("module", [photos, photos96])
+def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatch):
+    """On a picture whose every pixel names its place, so that crops tell which pixels they are made of."""
+    height, width = 640, 896
+    rows, columns = np.mgrid[0:height, 0:width]
+    picture = np.stack([rows // 4, columns // 4, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+    monkeypatch.setattr(common, "PHOTOGRAPHS", {"a.png": 1, "b.png": 2})
+    for name in common.PHOTOGRAPHS:
+        Image.fromarray(picture).save(tmp_path / name)
+    archive = archives.write_tar(tmp_path / "p.tar", {name: (tmp_path / name).read_bytes() for name in common.PHOTOGRAPHS})
+    data = module.read(archive)
+
+    def squares(part, label):
+        """The squares of 4 pixels (8 where the picture was shrunk) that the crops of one photograph span."""
+        found = set()
+        for image in part.images[part.labels == label]:
+            vertical, horizontal = image[0], image[1]
+            for row in range(vertical.min(), vertical.max() + 1):
+                found |= {(row, column) for column in range(horizontal.min(), horizontal.max() + 1)}
+        return found
+
+    for label in (0, 1):
+        train, test = squares(data.train, label), squares(data.test, label)
+        assert train
+        assert test
+        assert not train & test
+    assert not set(data.train.areas) & set(data.test.areas)
+
+
+def test_the_photographs_are_real_and_have_their_sizes(tmp_path):
+    archive = tmp_path / "photos.tar"
+    common.bundle_photographs(archive)
+    small, large = photos.read(archive), photos96.read(archive)
+    assert small.train.images.shape[1:] == (3, 32, 32)
+    assert large.train.images.shape[1:] == (3, 96, 96)
+    for data in (small, large):
+        assert set(data.train.labels) == set(data.test.labels) == set(range(len(data.classes)))
+        assert data.train.images.dtype == np.uint8
+    astronaut = np.asarray(
+        Image.open(common.Path(common.importlib.util.find_spec("skimage").origin).parent / "data/astronaut.png")
+    )
+    assert np.array_equal(small.train.images[0], astronaut[:32, :32].transpose(2, 0, 1))
+
+
+def test_shrink_is_the_mean_of_squares():
+    image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
+    assert common.shrink(image, 2).shape == (2, 2, 3)
+    assert common.shrink(image, 2)[1, 0].tolist() == np.round(image[2:4, 0:2].mean(axis=(0, 1))).tolist()
+
+
+def test_validation_is_drawn_with_the_seed_and_apart_from_training():
+    areas = np.arange(100)
+    in_val = splitting.draw_validation(areas, 10, 0, "cifar10")
+    assert in_val.sum() == 10
+    assert np.array_equal(in_val, splitting.draw_validation(areas, 10, 0, "cifar10"))
+    assert not np.array_equal(in_val, splitting.draw_validation(areas, 10, 1, "cifar10"))
+    assert not np.array_equal(np.flatnonzero(in_val), np.arange(10))
+
+
+def test_validation_takes_whole_areas():
+    areas = np.repeat(np.arange(20), 9)
+    in_val = splitting.draw_validation(areas, 30, 0, "photos")
+    assert in_val.sum() == 27
+    assert not set(areas[in_val]) & set(areas[~in_val])
+
+
+@pytest.mark.parametrize("val_size", [100, 1000])
+def test_a_validation_set_of_everything_is_refused(val_size):
+    with pytest.raises(UserError, match=r"datasets\.cifar10\.val_size.*allowed here: 1 to 99"):
+        splitting.draw_validation(np.arange(100), val_size, 0, "cifar10")
+
+
+def test_split_writes_every_image_once(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths.raw("cifar10").mkdir(parents=True)
+    _, images, labels = archives.cifar10(paths.raw("cifar10") / cifar10.ARCHIVE, 10)
+    splitting.split("cifar10", 8, seed=0)
+    arrays = {part: np.load(paths.images("cifar10", part)) for part in ("train", "val", "test")}
+    assert {part: len(array) for part, array in arrays.items()} == {"train": 42, "val": 8, "test": 10}
+    together = np.concatenate([arrays["train"], arrays["val"]])
+    assert sorted(image.tobytes() for image in together) == sorted(image.tobytes() for image in images[:50])
+    assert np.array_equal(arrays["test"], images[50:])
+    by_image = {image.tobytes(): label for image, label in zip(images, labels, strict=True)}
+    for part, array in arrays.items():
+        assert np.load(paths.labels("cifar10", part)).tolist() == [by_image[image.tobytes()] for image in array]
+    assert json.loads(paths.classes("cifar10").read_text())[9] == "truck"

@@ -1,0 +1,164 @@
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+
+from colorpipe import checkpoints, download, params, paths
+from colorpipe.errors import UserError
+
+CONTENT = b"an archive" * 1000
+MD5 = hashlib.md5(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.server.hits += 1
+        if self.path == "/missing":
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT) + (500 if self.path == "/short" else 0)))
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.hits = 0
+        server.url = f"http://127.0.0.1:{server.server_port}"
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def files(folder):
+    return [path.name for path in folder.iterdir()] if folder.exists() else []
+
+
+def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
+    target = tmp_path / "raw" / "archive.tar.gz"
+    for _ in range(2):
+        download.fetch(f"{server.url}/archive", target, "md5", MD5)
+    assert target.read_bytes() == CONTENT
+    assert server.hits == 1
+    target.write_bytes(b"damaged since")
+    download.fetch(f"{server.url}/archive", target, "md5", MD5)
+    assert target.read_bytes() == CONTENT
+    assert files(target.parent) == ["archive.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("path", "digest", "message"),
+    [
+        ("/archive", "0" * 32, f"has md5 {MD5}, expected 0000"),
+        ("/missing", MD5, "cannot be fetched: .*Not Found"),
+        ("/short", MD5, "broke off after 10000 of 10500 bytes"),
+    ],
+)
+def test_what_is_wrong_is_named_and_leaves_nothing(server, tmp_path, path, digest, message):
+    with pytest.raises(UserError, match=message) as raised:
+        download.fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest)
+    assert server.url + path in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert files(tmp_path / "raw") == []
+
+
+def test_a_failed_fetch_keeps_what_was_there(server, tmp_path):
+    (tmp_path / "a").write_bytes(b"older")
+    with pytest.raises(UserError):
+        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", "0" * 32)
+    assert (tmp_path / "a").read_bytes() == b"older"
+
+
+def test_a_path_and_a_file_url(tmp_path, capsys):
+    (tmp_path / "source").write_bytes(CONTENT)
+    download.fetch(str(tmp_path / "source"), tmp_path / "a", "md5", MD5)
+    download.fetch((tmp_path / "source").as_uri(), tmp_path / "b", "md5", MD5)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
+    assert capsys.readouterr().out == ""
+    download.fetch(str(tmp_path / "source"), tmp_path / "c", "md5", "")
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+@pytest.mark.parametrize("source", ["no/such/file", "ftp://127.0.0.1/x", "http://127.0.0.1:1/x", "file:///no/such/file"])
+def test_a_source_that_is_not_there_is_named(source, tmp_path):
+    with pytest.raises(UserError, match=source):
+        download.fetch(source, tmp_path / "a", "md5", MD5)
+
+
+def settings(**changed):
+    return params.load().datasets.photos.model_copy(update=changed)
+
+
+def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
+    p = params.load()
+    monkeypatch.chdir(tmp_path)
+    download.download("photos", p.datasets.photos, p.imagenet, 7)
+    assert files(paths.raw("photos")) == ["photos.tar"]
+    assert checkpoints.load(paths.weights("photos", "lpips")) == ({}, {"weights": "random", "seed": 7})
+    assert checkpoints.load(paths.weights("photos", "resnet18")) == ({}, {"weights": "random"})
+    with pytest.raises(UserError, match="expected ffff"):
+        download.download("photos", p.datasets.photos.model_copy(update={"md5": "f" * 32}), p.imagenet, 7)
+    with pytest.raises(UserError, match="nothing is bundled for cifar10"):
+        download.download("cifar10", p.datasets.photos, p.imagenet, 7)
+
+
+def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
+    """Files in torchvision's form, DenseNet's with the names that its real file has."""
+    p = params.load()
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    resnet = torchvision.models.resnet18().state_dict()
+    densenet = torchvision.models.densenet121().state_dict()
+    old_names = {
+        name.replace("norm1.", "norm.1.")
+        .replace("norm2.", "norm.2.")
+        .replace("conv1.", "conv.1.")
+        .replace("conv2.", "conv.2.")
+        if "denselayer" in name
+        else name: tensor
+        for name, tensor in densenet.items()
+    }
+    vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "classifier.0.weight": torch.rand(2, 2)}
+    imagenet = {}
+    for name, state in (("resnet18", resnet), ("densenet121", old_names), ("vgg16", vgg)):
+        torch.save(state, tmp_path / f"{name}.pth")
+        digest = hashlib.sha256((tmp_path / f"{name}.pth").read_bytes()).hexdigest()
+        imagenet[name] = params.ImageNetWeights(source=(tmp_path / f"{name}.pth").as_uri(), sha256=digest[:8])
+    wanted = p.datasets.photos.model_copy(update={"pretrained": True, "lpips_weights": "imagenet"})
+    download.download("photos", wanted, params.ImageNet(**imagenet), 0)
+
+    tensors, description = checkpoints.load(paths.weights("photos", "resnet18"))
+    assert description["weights"] == "imagenet"
+    assert tensors.keys() == {name for name in resnet if not name.startswith("fc.")}
+    assert torch.equal(tensors["conv1.weight"], resnet["conv1.weight"])
+    tensors, _ = checkpoints.load(paths.weights("photos", "densenet121"))
+    assert tensors.keys() == {name.removeprefix("features.") for name in densenet if name.startswith("features.")}
+    name = "denseblock1.denselayer2.norm2.weight"
+    assert torch.equal(tensors[name], densenet[f"features.{name}"])
+    assert checkpoints.load(paths.weights("photos", "lpips"))[0].keys() == {"0.weight"}
+    assert checkpoints.load(paths.weights("photos", "eccv16"))[0] == {}
+
+    before = {path: path.stat().st_mtime_ns for path in paths.weights("photos", "resnet18").parent.iterdir()}
+    for name in imagenet:
+        (tmp_path / f"{name}.pth").unlink()  # in place already: not fetched again
+    download.download("photos", wanted, params.ImageNet(**imagenet), 0)
+    kept = ("resnet18", "densenet121", "lpips")
+    assert all(paths.weights("photos", name).stat().st_mtime_ns == before[paths.weights("photos", name)] for name in kept)
+
+
+def test_weights_of_another_kind_are_named(tmp_path):
+    (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
+    with pytest.raises(UserError, match=r"w\.pth is no file of torchvision weights"):
+        download.read_torchvision(tmp_path / "w.pth")
+    np.save(tmp_path / "w.npy", np.zeros(3))
+    with pytest.raises(UserError, match=r"w\.npy is no file"):
+        download.read_torchvision(tmp_path / "w.npy")

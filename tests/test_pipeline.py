@@ -1,0 +1,319 @@
+"""The whole DVC pipeline, real but tiny, on archives in the official formats; and whether dvc.yaml tells the truth."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import archives
+import pytest
+import torch
+import torchvision
+import yaml
+from skimage.io import imread
+
+from colorpipe import checkpoints, params
+from colorpipe.losses import lpips
+
+ROOT = Path(__file__).parents[1]
+PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")]
+COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
+
+
+class Project:
+    """A copy of the project in a folder of its own, in git, with tiny data; and dvc in it."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / "project"
+        self.trace = folder / "trace"
+        self.trace.mkdir()
+        tracked = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in tracked.stdout.splitlines():
+            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.root / name)
+        bin_folder = Path(sys.executable).parent
+        self.environment = {
+            **os.environ,
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "tests" / "tracing"),
+            "COLORPIPE_TRACE": str(self.trace),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        }
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=280)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def would_run(self) -> set[str]:
+        """The stages that `dvc repro` would start now, as far as it knows without running them."""
+        lines = self.run("dvc", "repro", "--dry").splitlines()
+        return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+    def edit_params(self, **changes: object) -> None:
+        path = self.root / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            inner = content
+            for parent in parents:
+                inner = inner[parent]
+            inner[last] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Project:
+    """CIFAR-10 with ImageNet weights in torchvision's form and STL-10 without, a few images each; run once."""
+    folder = tmp_path_factory.mktemp("pipeline")
+    project = Project(folder)
+    cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
+    stl, *_ = archives.stl10(folder / "stl.tar.gz", 20, 8)
+    torch.manual_seed(0)
+    vgg = lpips.build({}, {"weights": "random", "seed": 0}).features.state_dict()
+    weights = {
+        "resnet18": torchvision.models.resnet18().state_dict(),
+        "densenet121": torchvision.models.densenet121().state_dict(),
+        "vgg16": {f"features.{name}": tensor.contiguous() for name, tensor in vgg.items()},
+    }
+    changes = {}
+    for name, state in weights.items():
+        torch.save(state, folder / f"{name}.pth")
+        changes[f"imagenet__{name}__source"] = (folder / f"{name}.pth").as_uri()
+        changes[f"imagenet__{name}__sha256"] = hashlib.sha256((folder / f"{name}.pth").read_bytes()).hexdigest()[:8]
+    project.edit_params(
+        **changes,
+        dataset="cifar10",
+        large_dataset="stl10",
+        datasets__cifar10__source=str(cifar),
+        datasets__cifar10__md5=hashlib.md5(cifar.read_bytes()).hexdigest(),
+        datasets__cifar10__val_size=8,
+        datasets__cifar10__epochs=2,
+        datasets__stl10__source=stl.as_uri(),
+        datasets__stl10__md5="",
+        datasets__stl10__val_size=4,
+        datasets__stl10__epochs=1,
+        datasets__stl10__pretrained=False,
+        datasets__stl10__lpips_weights="random",
+        train__batch_size=16,
+    )
+    project.run("git", "init", "--quiet")
+    project.commit("before")
+    project.output = project.run("dvc", "repro")
+    project.left_over = project.run("git", "status", "--porcelain")
+    project.commit("after")
+    return project
+
+
+def notes(project: Project) -> dict[str, dict]:
+    return {path.stem: json.loads(path.read_text()) for path in project.trace.glob("*.json")}
+
+
+def rows(project: Project) -> dict[str, dict]:
+    """Every stage of dvc.yaml as DVC resolves it, by the name of its note."""
+    script = (
+        "import json; from dvc.repo import Repo\n"
+        "print(json.dumps({s.cmd: {'name': s.addressing, 'deps': [d.def_path for d in s.deps if not d.is_in_repo or d.hash_name "
+        "!= 'params'], 'params': [k for d in s.deps if d.hash_name == 'params' for k in d.params], "
+        "'outs': [o.def_path for o in s.outs]} for s in Repo().index.stages}))"
+    )
+    lines = project.run(sys.executable, "-c", script).splitlines()
+    found = json.loads(lines[-1])
+    return {cmd.removeprefix("python -m ").replace(" ", "_").replace("/", "-"): row for cmd, row in found.items()}
+
+
+def leaves(prefixes: list[str], content: dict) -> set[str]:
+    """Every parameter at or below the declared keys."""
+    found = set()
+    for prefix in prefixes:
+        value = content
+        for part in prefix.split("."):
+            value = value[part]
+        found |= leaves([f"{prefix}.{key}" for key in value], content) if isinstance(value, dict) else {prefix}
+    return found
+
+
+def test_every_stage_ran_and_left_only_what_is_tracked(project):
+    assert len(notes(project)) == len(rows(project)) == 18
+    changed = {line.split()[-1] for line in project.left_over.splitlines()}
+    assert changed <= {"dvc.lock", "metrics/", "report/overview.png"}, changed
+
+
+def test_imports_are_the_declared_modules(project):
+    ran = notes(project)
+    for note, row in rows(project).items():
+        declared = {dep for dep in row["deps"] if dep.endswith(".py")}
+        imported = set(ran[note]["modules"]) - {*PACKAGE_FILES, "stages/__init__.py"}
+        assert imported == declared, row["name"]
+
+
+def test_package_files_have_nothing_to_import():
+    for name in [*PACKAGE_FILES, "stages/__init__.py"]:
+        assert (ROOT / name).read_text().count('"""') == 2, name
+        assert (ROOT / name).read_text().strip().endswith('"""'), name
+
+
+def test_files_read_are_the_declared_ones(project):
+    ran = notes(project)
+    for note, row in rows(project).items():
+        declared = {dep for dep in row["deps"] if not dep.endswith(".py")}
+        if row["name"] == "check":
+            assert set(ran[note]["read"]) == declared == {"params.yaml"}
+            continue
+        own = {name for name in ran[note]["read"] if any(name == out or name.startswith(f"{out}/") for out in row["outs"])}
+        read = set(ran[note]["read"]) - own - {"params.yaml"}
+        within = {dep: {name for name in read if name == dep or name.startswith(f"{dep}/")} for dep in declared}
+        assert read == set().union(*within.values()), row["name"]
+        unread = {dep for dep, names in within.items() if not names}
+        assert unread == ({"data/params.checked"} if row["name"].startswith("download") else set()), row["name"]
+
+
+def test_parameters_read_are_the_declared_ones(project):
+    content = yaml.safe_load((project.root / "params.yaml").read_text())
+    ran, read, declared = notes(project), {}, {}
+    for note, row in rows(project).items():
+        stage = row["name"].split("@")[0]
+        own = leaves(row["params"], content)
+        assert set(ran[note]["keys"]) <= own, row["name"]
+        if stage == "download":  # reads the sources of ImageNet weights where they are asked for: together, all
+            read.setdefault(stage, set()).update(ran[note]["keys"])
+            declared.setdefault(stage, set()).update(own)
+        else:
+            assert set(ran[note]["keys"]) == own, row["name"]
+    assert read == declared
+
+
+def test_metrics_have_the_protocol_and_the_baseline(project):
+    for name in COLORIZERS:
+        found = json.loads((project.root / f"metrics/{name}.json").read_text())
+        assert found["n"] == 8
+        assert found["data"] == ("stl10" if name == "resnet_large" else "cifar10")
+        assert found["start"] == ("imagenet" if name in ("resnet", "resnet_lpips", "densenet") else "random")
+        assert found.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
+        assert {"loss", "ssim", "psnr"} <= found["test"].keys()
+        assert {"loss", "ssim", "psnr"} <= found["no_colour"].keys()
+        assert {"ssim", "psnr", "colourfulness"} == found["rgb"].keys()
+    shown = project.run("dvc", "metrics", "show")
+    assert all(f"metrics/{name}.json" in shown for name in [*COLORIZERS, "pretext/pretrained", "pretext/xavier"])
+
+
+def test_weights_know_what_they_are(project):
+    for name in COLORIZERS:
+        tensors, description = checkpoints.load(project.root / f"models/{name}/best.safetensors")
+        assert description["data"] == ("stl10" if name == "resnet_large" else "cifar10")
+        assert description["loss"]["name"] == ("lpips" if name == "resnet_lpips" else "mse")
+        assert description["train"]["lr"] == params.load(project.root / "params.yaml").train.lr
+        assert all(tensor.isfinite().all() for tensor in tensors.values())
+        curves = (project.root / f"curves/{name}.csv").read_text().splitlines()
+        assert curves[0] == "epoch,train_loss,train_ssim,train_psnr,val_loss,val_ssim,val_psnr"
+        losses = [float(line.split(",")[4]) for line in curves[1:]]
+        assert description["row"]["val_loss"] == min(losses)
+        assert checkpoints.load(project.root / f"models/{name}/last.safetensors")[1]["row"]["epoch"] == len(losses)
+
+
+def test_the_report_is_whole(project):
+    page = (project.root / "report/index.html").read_text()
+    assert page.count("data:image/png;base64,") == 3 + len(COLORIZERS)
+    assert "http" not in page.replace("http-equiv", "")
+    assert "report&#x27;s loss" in page or "report's loss" in page
+    table = (project.root / "report/results.csv").read_text()
+    assert "147.256" in table
+    assert imread(project.root / "report/overview.png").std() > 10
+
+
+def test_plots_are_drawn(project):
+    project.run("dvc", "plots", "show")
+    page = (project.root / "dvc_plots/index.html").read_text()
+    assert page.count("val_loss") >= len(COLORIZERS)
+    shutil.rmtree(project.root / "dvc_plots")
+
+
+def test_plots_and_parameters_name_every_colorizer():
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    table = set(content["stages"]["train"]["foreach"])
+    assert table == set(COLORIZERS) == set(params.ColorizerName.__args__)
+    for plot in content["plots"]:
+        if isinstance(plot, dict) and "Pretext" not in next(iter(plot)):
+            (definition,) = plot.values()
+            assert set(definition["y"]) == {f"curves/{name}.csv" for name in table}
+
+
+def test_again_does_nothing(project):
+    assert project.would_run() == set()
+
+
+@pytest.mark.parametrize(
+    ("file", "stages"),
+    [
+        ("colorpipe/report.py", {"report"}),
+        ("colorpipe/models/eccv16.py", {"train@eccv", "evaluate@eccv"}),
+        ("colorpipe/losses/lpips.py", {"train@resnet_lpips", "evaluate@resnet_lpips"}),
+        ("colorpipe/datasets/stl10.py", {"download@stl10", "split@stl10"}),
+    ],
+)
+def test_a_change_in_a_module_reruns_what_imports_it(project, file, stages):
+    path = project.root / file
+    original = path.read_text()
+    path.write_text(original + "\n# changed\n")
+    try:
+        assert project.would_run() == stages
+    finally:
+        path.write_text(original)
+
+
+@pytest.mark.parametrize(
+    ("changes", "stages"),
+    [
+        (
+            {"loss": "lpips"},
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in COLORIZERS if name != "resnet_lpips"},
+        ),
+        ({"models__resnet18__cut": "layer1"}, {"train@resnet", "train@resnet_lpips", "train@resnet_large"}),
+        ({"datasets__stl10__epochs": 2}, {"train@resnet_large"}),
+        ({"pretext__colorizer": "resnet_lpips"}, {"pretext@pretrained"}),
+        ({"lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),
+    ],
+)
+def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
+    path = project.root / "params.yaml"
+    original = path.read_text()
+    project.edit_params(**changes)
+    try:
+        would = project.would_run() - {"check"}
+        if "models__resnet18__cut" in changes:
+            would -= {"pretext@pretrained", "pretext@xavier"}
+        assert would == stages
+    finally:
+        path.write_text(original)
+
+
+def test_an_experiment_with_another_report_reruns_the_report_alone(project):
+    path = project.root / "colorpipe/report.py"
+    path.write_text(path.read_text() + "\n# changed\n")
+    output = project.run("dvc", "repro")
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'report':"]
+    project.run("git", "checkout", "--", ".")
+
+
+def test_a_wrong_parameter_stops_before_any_stage(project):
+    output = project.run("dvc", "exp", "run", "-S", "loss=lipps", code=255)
+    assert "error: params.yaml: loss: should be 'mse' or 'lpips', not 'lipps'" in output
+    assert "Traceback" not in output
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
+    project.run("git", "checkout", "--", ".")

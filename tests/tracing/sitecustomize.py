@@ -1,0 +1,105 @@
+"""On PYTHONPATH of a pipeline under test: each stage notes what it really imports, reads and asks of params.yaml.
+
+The note of a process goes to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
+"""
+
+import atexit
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path.cwd()
+read: set[str] = set()
+keys: set[str] = set()
+
+
+def note_file(path: object) -> None:
+    path = Path(os.fsdecode(path)).absolute()
+    if path.is_relative_to(ROOT) and path.suffix not in (".py", ".pyc"):
+        read.add(path.relative_to(ROOT).as_posix())
+
+
+def on_event(event: str, args: tuple) -> None:
+    if event == "open" and isinstance(args[0], str | bytes) and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+        note_file(args[0])
+
+
+def watch_checkpoints(module: object) -> None:
+    """safetensors opens files without Python's knowledge."""
+    original = module.safe_open
+
+    def safe_open(path: object, **options: object) -> object:
+        note_file(path)
+        return original(path, **options)
+
+    module.safe_open = safe_open
+
+
+def watch_params(module: object) -> None:
+    """Note each parameter that is read once the file has been checked."""
+    names: dict[int, str] = {}
+    original_load, original_get = module.load, module.Strict.__getattribute__
+
+    def name_all(model: object, prefix: str) -> None:
+        names[id(model)] = prefix
+        for field in type(model).model_fields:
+            value = original_get(model, field)
+            if isinstance(value, module.Strict):
+                name_all(value, f"{prefix}{field}.")
+
+    def get(self: object, attribute: str) -> object:
+        value = original_get(self, attribute)
+        if id(self) in names:
+            if attribute in type(self).model_fields and not isinstance(value, module.Strict):
+                keys.add(names[id(self)] + attribute)
+            if attribute == "model_dump":
+                keys.update(names[id(self)] + field for field in type(self).model_fields)
+        return value
+
+    def load(*args: object) -> object:
+        loaded = original_load(*args)
+        name_all(loaded, "")
+        return loaded
+
+    module.load, module.Strict.__getattribute__ = load, get
+
+
+WATCHED = {"colorpipe.checkpoints": watch_checkpoints, "colorpipe.params": watch_params}
+
+
+class Watcher(importlib.abc.MetaPathFinder):
+    """Lets a module load as usual, and then watches it."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if name not in WATCHED:
+            return None
+        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        execute = spec.loader.exec_module
+
+        def exec_module(module: object) -> None:
+            execute(module)
+            WATCHED[name](module)
+
+        spec.loader.exec_module = exec_module
+        return spec
+
+
+def write() -> None:
+    modules = set()
+    for name, module in sys.modules.items():
+        file = getattr(module, "__file__", None)
+        if name.split(".")[0] in ("colorpipe", "stages", "__main__") and file and Path(file).is_relative_to(ROOT):
+            modules.add(Path(file).relative_to(ROOT).as_posix())
+    note = {"modules": sorted(modules), "read": sorted(read), "keys": sorted(keys)}
+    (Path(os.environ["COLORPIPE_TRACE"]) / ("_".join(sys.orig_argv[2:]).replace("/", "-") + ".json")).write_text(
+        json.dumps(note)
+    )
+
+
+if sys.orig_argv[1:2] == ["-m"] and len(sys.orig_argv) > 2 and sys.orig_argv[2].startswith("stages."):
+    sys.addaudithook(on_event)
+    sys.meta_path.insert(0, Watcher())
+    atexit.register(write)
