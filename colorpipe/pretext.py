@@ -77,7 +77,8 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         for part in ("train", "val", "test")
     )
     training.announce(name, model, len(train[0]), settings, device)
-    training.write_curves(paths.curves(name), training.fit(model, task(settings.precision), train, val, settings, save))
+    curves = training.fit(model, task(settings.precision), train, val, settings, save)
+    training.write_curves(paths.curves(name), curves)
 
     tensors, best = checkpoints.load(paths.checkpoint(name, "best"))
     model.load_state_dict(tensors)
@@ -87,6 +88,11 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         "n": len(test[0]),
         "seed": params.seed,
         "best_epoch": best["row"]["epoch"],
+        "train": {
+            "first_accuracy": curves[0]["train_accuracy"],
+            "accuracy": curves[-1]["train_accuracy"],
+            "loss": curves[-1]["train_loss"],
+        },
         "test": {"loss": found["loss"], "accuracy": found["accuracy"]},
     }
     path = paths.metrics(name)

@@ -62,7 +62,7 @@ def has_bfloat16(device: torch.device) -> bool:
     """Whether the processor computes in bfloat16 itself; others emulate it, slowly."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
 
 
 def fit(
@@ -85,7 +85,7 @@ def fit(
     best = math.inf
     for epoch in range(1, settings.epochs + 1):
         model.train()
-        order = torch.randperm(len(train[0]), generator=generator)
+        order = torch.randperm(len(train[0]), generator=generator).to(train[0].device)
         totals = Totals()
         for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
             optimizer.zero_grad(set_to_none=True)
