@@ -127,12 +127,18 @@ def notes(project: Project) -> dict[str, dict]:
 
 def rows(project: Project) -> dict[str, dict]:
     """Every stage of dvc.yaml as DVC resolves it, by the name of its note."""
-    script = (
-        "import json; from dvc.repo import Repo\n"
-        "print(json.dumps({s.cmd: {'name': s.addressing, 'deps': [d.def_path for d in s.deps if not d.is_in_repo or d.hash_name "
-        "!= 'params'], 'params': [k for d in s.deps if d.hash_name == 'params' for k in d.params], "
-        "'outs': [o.def_path for o in s.outs]} for s in Repo().index.stages}))"
-    )
+    script = """if True:
+        import json
+        from dvc.repo import Repo
+
+        found = {}
+        for stage in Repo().index.stages:
+            params = [key for dep in stage.deps if dep.hash_name == "params" for key in dep.params]
+            deps = [dep.def_path for dep in stage.deps if dep.hash_name != "params"]
+            outs = [out.def_path for out in stage.outs]
+            found[stage.cmd] = {"name": stage.addressing, "deps": deps, "params": params, "outs": outs}
+        print(json.dumps(found))
+    """
     lines = project.run(sys.executable, "-c", script).splitlines()
     found = json.loads(lines[-1])
     return {cmd.removeprefix("python -m ").replace(" ", "_").replace("/", "-"): row for cmd, row in found.items()}
