@@ -21,8 +21,8 @@ PUBLISHED = {
 # Columns of the results table: the key in the metrics, digits after the point.
 SCORES = {
     "test loss": ("loss", None),
-    "SSIM": ("ssim", 3),
-    "PSNR": ("psnr", 2),
+    "ab SSIM": ("ssim", 3),
+    "ab PSNR": ("psnr", 2),
     "ab MSE": ("mse", 1),
     "RGB SSIM": ("rgb_ssim", 3),
     "RGB PSNR": ("rgb_psnr", 2),
@@ -37,9 +37,9 @@ DIGITS = {
     "test accuracy": 3,
 }
 CAPTION = (
-    "Test set, best epoch by validation loss. Loss, SSIM and PSNR follow the report's protocol: on the ab planes in Lab "
-    "units, the data range read off each batch of 64. RGB SSIM, RGB PSNR (dB) and colourfulness (Hasler and Suesstrunk) are "
-    "means over the rendered images."
+    "n test images; the weights of the best epoch by validation loss. Loss, ab SSIM and ab PSNR (dB) follow the report's "
+    "protocol: on the ab planes in Lab units, the data range read off each batch of 64. RGB SSIM, RGB PSNR (dB) and "
+    "colourfulness (Hasler and Suesstrunk) are means over the rendered images."
 )
 PRETEXT_CAPTION = (
     "The same classifier, started from the colorizer's encoder or from Xavier. Training accuracy after the first and last "
