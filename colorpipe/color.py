@@ -64,13 +64,13 @@ def normalize_L(L: Tensor) -> Tensor:
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """ab in Lab units to a network's output, mostly within -1..1."""
-    return ab / 50
+    """ab in Lab units to a network's output: divided by 20, about their spread in photographs."""
+    return ab / 20
 
 
 def denormalize_ab(output: Tensor) -> Tensor:
     """A network's output to ab in Lab units."""
-    return output * 50
+    return output * 20
 
 
 def _mix(channels: Tensor, matrix: list[list[float]]) -> Tensor:
