@@ -45,13 +45,7 @@ def task(loss: nn.Module, precision: str) -> training.Measure:
 def train(name: str, model_name: str, data: str, loss_name: str, params: Params) -> None:
     """Train the colorizer `name`: models/<name>/{best,last}.safetensors and curves/<name>.csv."""
     device = training.prepare(params.seed, params.threads)
-    settings = training.Settings(
-        epochs=params.datasets.get(data).epochs,
-        lr=params.train.lr,
-        batch_size=params.train.batch_size,
-        precision=params.train.precision,
-        seed=params.seed,
-    )
+    settings = training.Settings.of(params, data)
     model_settings = params.models.get(model_name)
     start, start_description = checkpoints.load(paths.weights(data, model_name))
     model = colorizer.build(model_name, model_settings, start).to(device, memory_format=torch.channels_last)

@@ -6,7 +6,6 @@ import http.client
 import importlib
 import re
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from tqdm import tqdm
 
 from colorpipe import checkpoints, paths
 from colorpipe.errors import UserError
-from colorpipe.params import DataSet, ImageNet, ImageNetWeights
+from colorpipe.params import DataSet, ImageNet, ImageNetWeights, Models
 
 BUNDLED = "bundled"
 TIMEOUT = 60  # seconds without a byte
@@ -37,15 +36,16 @@ def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) 
         check(archive, "md5", settings.md5, "the photographs of the installed scikit-image")
     else:
         fetch(settings.source, archive, "md5", settings.md5)
-    for stray in set(archive.parent.iterdir()) - {archive}:
-        stray.unlink()
+    strays = sorted(path.name for path in archive.parent.iterdir() if path != archive)
+    if strays:
+        raise UserError(f"{archive.parent} holds {strays[0]}, which is not {archive.name}: move or rename it")
 
     encoder = "imagenet" if settings.pretrained else "random"
     vgg = settings.lpips_weights
-    put_weights(data, "resnet18", encoder, imagenet.resnet18)
-    put_weights(data, "densenet121", encoder, imagenet.densenet121)
+    for model in Models.model_fields:
+        put_weights(data, model, encoder, getattr(imagenet, model, None))  # not every architecture has them
     put_weights(data, "lpips", vgg, imagenet.vgg16, seed=lpips_seed)
-    for name in ("eccv16", "mse", "xavier"):  # nothing to start from, whatever the settings
+    for name in ("mse", "xavier"):  # nothing to start from, whatever the settings
         put_weights(data, name, "random", None)
 
 
@@ -63,9 +63,11 @@ def put_weights(data: str, name: str, kind: str, source: ImageNetWeights | None,
     if target.is_file() and checkpoints.load(target)[1] == description:
         return
     torchvision_file = target.with_suffix(".pth")
-    fetch(source.source, torchvision_file, "sha256", source.sha256)
-    checkpoints.save(target, read_torchvision(torchvision_file), description)
-    torchvision_file.unlink()
+    try:
+        fetch(source.source, torchvision_file, "sha256", source.sha256)
+        checkpoints.save(target, read_torchvision(torchvision_file), description)
+    finally:
+        torchvision_file.unlink(missing_ok=True)
 
 
 def read_torchvision(path: Path) -> dict:
@@ -127,10 +129,9 @@ def file_hash(path: Path, algorithm: str) -> str:
 @contextlib.contextmanager
 def _open(source: str) -> Iterator[tuple[BinaryIO, int | None]]:
     """The source as a stream, with its size in bytes where that is known."""
-    scheme = urllib.parse.urlsplit(source).scheme
-    if scheme in ("http", "https", "file"):
-        request = urllib.request.Request(source, headers={"User-Agent": "colorpipe"})
+    if source.startswith(("http://", "https://", "file:")):
         try:
+            request = urllib.request.Request(source, headers={"User-Agent": "colorpipe"})
             response = urllib.request.urlopen(request, timeout=TIMEOUT)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, urllib.error.HTTPError):

@@ -67,8 +67,7 @@ def _ssim_map(predicted: Tensor, target: Tensor, data_range: Tensor, *, valid: b
     """
     rows, columns = (_window(size, valid, target.device, target.dtype) for size in target.shape[-2:])
     stack = torch.stack((predicted, target, predicted * predicted, target * target, predicted * target))
-    with torch.autocast(target.device.type, enabled=False):
-        mean_p, mean_t, square_p, square_t, product = (rows @ stack @ columns.T).unbind()
+    mean_p, mean_t, square_p, square_t, product = (rows @ stack @ columns.T).unbind()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     variance_p = (square_p - mean_p**2).clamp(min=0)
     variance_t = (square_t - mean_t**2).clamp(min=0)

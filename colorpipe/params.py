@@ -4,6 +4,7 @@ The meaning and unit of each parameter stand in params.yaml; here is what is all
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,7 +15,6 @@ from colorpipe.errors import UserError
 
 DataSetName = Literal["photos", "photos96", "cifar10", "stl10"]
 ModelName = Literal["resnet18", "densenet121", "eccv16"]
-ColorizerName = Literal["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -75,7 +75,7 @@ class LPIPS(Strict):
 
 
 class Pretext(Strict):
-    colorizer: ColorizerName
+    colorizer: Text
     model: ModelName
 
 
@@ -134,15 +134,17 @@ def _explain(error: dict) -> str:
         return f"{key}: unknown key; allowed here: {', '.join(_fields(parents))}"
     if error["type"] == "missing":
         return f"{key}: missing"
+    if error["type"] == "model_type":
+        return f"{key}: should be a section with the keys {', '.join(_fields(error['loc']))}, not {error['input']!r}"
     message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
     if error["type"] == "string_pattern_mismatch":
-        message = "should be an md5 of 32 hexadecimal digits, or '' for no check"
+        message = "should be an md5 of 32 lowercase hexadecimal digits, or '' for no check"
         if last == "sha256":
-            message = "should be a sha256, or its first 8 or more hexadecimal digits, or '' for no check"
+            message = "should be a sha256, or its first 8 or more lowercase hexadecimal digits, or '' for no check"
     return f"{key}: {message}, not {error['input']!r}"
 
 
-def _fields(parents: list[str]) -> list[str]:
+def _fields(parents: Iterable[str]) -> list[str]:
     model: type[BaseModel] = Params
     for name in parents:
         model = model.model_fields[name].annotation

@@ -52,13 +52,7 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
     """Train and test one classifier from the weights in `start`: models/, curves/ and metrics/ of pretext/<name>."""
     name = f"pretext/{name}"
     device = training.prepare(params.seed, params.threads)
-    settings = training.Settings(
-        epochs=params.datasets.get(data).epochs,
-        lr=params.train.lr,
-        batch_size=params.train.batch_size,
-        precision=params.train.precision,
-        seed=params.seed,
-    )
+    settings = training.Settings.of(params, data)
     classes = json.loads(paths.classes(data).read_text())
     model = start_classifier(start, params, len(classes)).to(device, memory_format=torch.channels_last)
     description = {

@@ -10,12 +10,14 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
 from colorpipe.errors import UserError
+from colorpipe.params import Params
 
 Batch = tuple[Tensor, ...]
 # What a task makes of a batch: means over its images as scalars, "loss" first and with its gradient.
@@ -33,6 +35,11 @@ class Settings:
     precision: str
     seed: int
 
+    @classmethod
+    def of(cls, params: Params, data: str) -> Self:
+        """The settings for a data set."""
+        return cls(epochs=params.datasets.get(data).epochs, seed=params.seed, **params.train.model_dump())
+
 
 def prepare(seed: int, threads: int) -> torch.device:
     """Seed torch, fix the number of threads and the algorithms, and choose the device: a CUDA one where there is one."""
@@ -40,6 +47,7 @@ def prepare(seed: int, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid of that mode: a fifth of the time
+    torch.backends.cudnn.allow_tf32 = False  # float32 is float32 on a GPU too
     torch.manual_seed(seed)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
@@ -134,11 +142,17 @@ class Totals:
 
 
 def batches(arrays: Batch, size: int, order: Tensor | None = None, title: str | None = None) -> Iterator[Batch]:
-    """The rows of `arrays` in the given order, `size` at a time, the last batch with the rest; a bar where titled."""
+    """The rows of `arrays`, `size` at a time, the last batch with the rest; in training: in a given order, under a bar.
+
+    In training a rest of one image joins the batch before it: BatchNorm has no spread over one value a channel.
+    """
     count = len(arrays[0])
-    steps = range(0, count, size)
-    for start in tqdm(steps, title, unit="batch", leave=False, disable=None) if title else steps:
-        index = slice(start, start + size) if order is None else order[start : start + size]
+    starts = list(range(0, count, size))
+    if order is not None and count % size == 1 < len(starts):
+        starts.pop()
+    for start in tqdm(starts, title, unit="batch", leave=False, disable=None) if title else starts:
+        end = count if start == starts[-1] else start + size
+        index = slice(start, end) if order is None else order[start:end]
         yield tuple(array[index] for array in arrays)
 
 

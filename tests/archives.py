@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+ROOT = Path(__file__).parents[1]
+
 
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     with tarfile.open(path, "w:gz") as tar:

@@ -8,6 +8,7 @@ run moved by up to a third. What involves no training has to be equal everywhere
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 # How far a metric may be from the committed one, by its last name: (relative, absolute), the larger of the two.
 TRAINED = {
@@ -37,15 +38,20 @@ def too_far(metric: str, old: object, new: object) -> bool:
 def main() -> None:
     """Print every metric that differs; exit with 1 where one is too far away or missing."""
     command = ["dvc", "metrics", "diff", "--json", "HEAD"]
-    diff = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout or "{}").get("diff", {})
+    diff = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}").get("diff", {})
     failed = 0
+    for path in sorted(Path("metrics").glob("*.json")):
+        found = json.loads(path.read_text())
+        if not found["test"]["loss"] < found["no_colour"]["loss"]:
+            failed += 1
+            print(f"NOTHING LEARNT: {path}: test.loss {found['test']['loss']} is not below that of no colour")
     for file, metrics in diff.items():
         for metric, values in metrics.items():
             old, new = values.get("old"), values.get("new")
             far = too_far(metric, old, new)
             failed += far
             print(f"{'TOO FAR' if far else 'differs'}: {file} {metric}: committed {old}, here {new}")
-    print(f"metrics: {failed} too far from the committed ones" if diff else "metrics: equal to the committed ones")
+    print(f"metrics: {len(diff)} files differ from the committed ones, {failed} failures")
     sys.exit(failed > 0)
 
 

@@ -24,13 +24,14 @@ WRONG = [
     (("train", "batchsize"), 64, "train.batchsize: unknown key; allowed here: lr, batch_size, precision"),
     (("train", "precision"), "float16", "train.precision: should be 'bfloat16' or 'float32'"),
     (("models", "resnet18", "cut"), "layer5", "models.resnet18.cut: should be 'layer1'"),
-    (("datasets", "cifar10", "md5"), "C58F", "datasets.cifar10.md5: should be an md5 of 32 hexadecimal digits"),
+    (("datasets", "cifar10", "md5"), "C58F", "datasets.cifar10.md5: should be an md5 of 32 lowercase hexadecimal digits"),
     (("datasets", "cifar10", "epochs"), "50", "datasets.cifar10.epochs: should be a whole number"),
     (("datasets", "cifar10", "pretrained"), "no", "datasets.cifar10.pretrained: should be a valid boolean"),
     (("datasets", "stl10", "lpips_weights"), "vgg", "datasets.stl10.lpips_weights: should be 'imagenet' or 'random'"),
     (("datasets", "imagenet"), {}, "datasets.imagenet: unknown key; allowed here: photos, photos96, cifar10, stl10"),
     (("imagenet", "vgg16", "sha256"), "39", "imagenet.vgg16.sha256: should be a sha256"),
-    (("pretext", "colorizer"), "renset", "pretext.colorizer: should be"),
+    (("pretext", "model"), "renset", "pretext.model: should be"),
+    (("train",), None, "train: should be a section with the keys lr, batch_size, precision"),
 ]
 
 

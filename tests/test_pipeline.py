@@ -17,6 +17,7 @@ from skimage.io import imread
 
 from colorpipe import checkpoints, params
 from colorpipe.losses import lpips
+from stages import check
 
 ROOT = Path(__file__).parents[1]
 PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")]
@@ -250,10 +251,11 @@ def test_plots_are_drawn(project):
     shutil.rmtree(project.root / "dvc_plots")
 
 
-def test_plots_and_parameters_name_every_colorizer():
+def test_every_list_of_colorizers_is_the_table():
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    table = set(content["stages"]["train"]["foreach"])
-    assert table == set(COLORIZERS) == set(params.ColorizerName.__args__)
+    table = content["stages"]["train"]["foreach"]
+    assert set(table) == set(COLORIZERS)
+    assert {name: row["model"] for name, row in table.items()} == check.MODELS
     for plot in content["plots"]:
         if isinstance(plot, dict) and "Pretext" not in next(iter(plot)):
             (definition,) = plot.values()
@@ -317,9 +319,20 @@ def test_an_experiment_with_another_report_reruns_the_report_alone(project):
     project.run("git", "checkout", "--", ".")
 
 
-def test_a_wrong_parameter_stops_before_any_stage(project):
-    output = project.run("dvc", "exp", "run", "-S", "loss=lipps", code=255)
-    assert "error: params.yaml: loss: should be 'mse' or 'lpips', not 'lipps'" in output
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("loss=lipps", "loss: should be 'mse' or 'lpips', not 'lipps'"),
+        (
+            "pretext.colorizer=renset",
+            "pretext.colorizer: should be one of resnet, resnet_lpips, densenet, eccv, resnet_large",
+        ),
+        ("pretext.colorizer=eccv", "pretext.model: should be eccv16, eccv's, not resnet18"),
+    ],
+)
+def test_a_wrong_parameter_stops_before_any_stage(project, setting, message):
+    output = project.run("dvc", "exp", "run", "-S", setting, code=255)
+    assert f"error: params.yaml: {message}" in output
     assert "Traceback" not in output
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
     project.run("git", "checkout", "--", ".")

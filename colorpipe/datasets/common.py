@@ -2,7 +2,9 @@
 
 import importlib.util
 import io
+import lzma
 import tarfile
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,19 +45,20 @@ def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     try:
         with tarfile.open(archive) as tar:
             for member in tar:
-                if member.name in names and member.isfile():
-                    found[member.name] = tar.extractfile(member).read()
-                    if len(found[member.name]) != member.size:
-                        raise UserError(f"{archive} is cut short within {member.name}: fetch it again")
+                name = member.name.removeprefix("./")
+                if name in names and member.isfile():
+                    found[name] = tar.extractfile(member).read()
+                    if len(found[name]) != member.size:
+                        raise UserError(f"{archive} is cut short within {name}: fetch it again")
                     if len(found) == len(names):
                         break
-    except (tarfile.TarError, EOFError, OSError) as error:
+    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise UserError(f"{archive} is missing: `dvc repro` fetches it") from error
-        raise UserError(f"{archive} is no readable archive ({error}): fetch it again") from error
+        raise UserError(f"{archive} is no readable archive ({' '.join(str(error).split())}): fetch it again") from error
     missing = sorted(set(names) - set(found))
     if missing:
-        raise UserError(f"{archive} has no {missing[0]}: is it the official archive?")
+        raise UserError(f"{archive} has no {missing[0]}: it is damaged, or not the official archive")
     return found
 
 
@@ -76,14 +79,19 @@ PHOTOGRAPHS = {
 def bundle_photographs(archive: Path) -> None:
     """Pack the photographs of the installed scikit-image into a tar archive, the same bytes each time."""
     folder = Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data"
-    with tarfile.open(archive, "w", format=tarfile.USTAR_FORMAT) as tar:
-        for name in PHOTOGRAPHS:
-            if not (folder / name).is_file():
-                raise UserError(f"scikit-image carries no {name}: install the version in requirements.lock")
-            content = (folder / name).read_bytes()
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
+    temporary = archive.with_name(archive.name + ".part")
+    try:
+        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+            for name in PHOTOGRAPHS:
+                if not (folder / name).is_file():
+                    raise UserError(f"scikit-image carries no {name}: install the version in requirements.lock")
+                content = (folder / name).read_bytes()
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+        temporary.replace(archive)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read_photographs(archive: Path, *, size: int, area: int, scales: dict[int, int]) -> DataSet:

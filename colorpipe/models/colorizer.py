@@ -73,7 +73,7 @@ def decoder(channels: int, stride: int) -> nn.Sequential:
     All but the last are followed by BatchNorm and ReLU. One nearest-neighbour 2x upsampling per halving: at stride 8
     after the first, the third and the fifth convolution, as Melas has it; other strides drop or add one in between.
     """
-    upsampled = {2: (5,), 4: (3, 5), 8: (1, 3, 5), 16: (1, 2, 3, 5), 32: (1, 2, 3, 4, 5)}[stride]
+    upsampled = {4: (3, 5), 8: (1, 3, 5), 16: (1, 2, 3, 5), 32: (1, 2, 3, 4, 5)}[stride]
     widths = (channels, 128, 64, 64, 32, 2)
     layers: list[nn.Module] = []
     for number in range(1, 6):
