@@ -196,6 +196,8 @@ def test_parameters_read_are_the_declared_ones(project):
     ran, read, declared = notes(project), {}, {}
     for note, row in rows(project).items():
         stage = row["name"].split("@")[0]
+        if stage == "check":
+            continue  # it depends on the whole file
         own = leaves(row["params"], content)
         assert set(ran[note]["keys"]) <= own, row["name"]
         if stage == "download":  # reads the sources of ImageNet weights where they are asked for: together, all
