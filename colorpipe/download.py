@@ -97,11 +97,12 @@ def fetch(source: str, target: Path, algorithm: str, digest: str) -> None:
     `digest` holds the hash's first hexadecimal digits (all, or at least 8); empty: not checked, which is said. A file
     already in place with the right hash is not fetched again. Raises UserError, one line with the source and the cause.
     """
+    temporary = target.with_name(target.name + ".part")
+    temporary.unlink(missing_ok=True)  # of a fetch that was killed
     if digest and target.is_file() and file_hash(target, algorithm).startswith(digest):
         print(f"{target} is in place, its {algorithm} is right")
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".part")
     try:
         with _open(source) as (stream, size), temporary.open("wb") as file:
             _copy(stream, file, size, source)

@@ -1,6 +1,7 @@
 import json
 import os
 import pickle
+import tarfile
 
 import archives
 import numpy as np
@@ -84,6 +85,27 @@ def test_stl10_is_read_as_it_is_laid_out(tmp_path):
     members = {f"stl10_binary/{split}_{part}.bin": b"\1" * 27647 for split in ("train", "test") for part in "Xy"}
     with pytest.raises(UserError, match=r"train_X\.bin holds 27647 bytes"):
         stl10.read(archives.write_tar(tmp_path / "bad.tar.gz", members))
+
+
+def test_any_damage_is_named_in_one_line(tmp_path):
+    archive, *_ = archives.stl10(tmp_path / "s.tar.gz", 3, 2)
+    content = bytearray(archive.read_bytes())
+    rng = np.random.default_rng(0)
+    for _ in range(30):
+        damaged = content.copy()
+        for position in rng.integers(20, len(content), 20):
+            damaged[position] = rng.integers(0, 256)
+        archive.write_bytes(damaged)
+        with pytest.raises(UserError) as raised:
+            stl10.read(archive)
+        assert "\n" not in str(raised.value)
+
+
+def test_an_archive_packed_again_is_read(tmp_path):
+    _, images, _ = archives.cifar10(tmp_path / "c.tar.gz", 2)
+    with tarfile.open(tmp_path / "c.tar.gz") as tar:
+        members = {f"./{member.name}": tar.extractfile(member).read() for member in tar}
+    assert np.array_equal(cifar10.read(archives.write_tar(tmp_path / "again.tar.gz", members)).test.images, images[10:])
 
 
 @pytest.mark.parametrize("module", [photos, photos96])

@@ -1,5 +1,6 @@
 import hashlib
 import http.server
+import re
 import threading
 
 import numpy as np
@@ -88,14 +89,12 @@ def test_a_path_and_a_file_url(tmp_path, capsys):
     assert capsys.readouterr().out.count("\n") == 1
 
 
-@pytest.mark.parametrize("source", ["no/such/file", "ftp://127.0.0.1/x", "http://127.0.0.1:1/x", "file:///no/such/file"])
+@pytest.mark.parametrize(
+    "source", ["no/such/file", "ftp://127.0.0.1/x", "http://127.0.0.1:1/x", "file:///no/such/file", "http://[x"]
+)
 def test_a_source_that_is_not_there_is_named(source, tmp_path):
-    with pytest.raises(UserError, match=source):
+    with pytest.raises(UserError, match=re.escape(source)):
         download.fetch(source, tmp_path / "a", "md5", MD5)
-
-
-def settings(**changed):
-    return params.load().datasets.photos.model_copy(update=changed)
 
 
 def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
@@ -109,6 +108,16 @@ def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
         download.download("photos", p.datasets.photos.model_copy(update={"md5": "f" * 32}), p.imagenet, 7)
     with pytest.raises(UserError, match="nothing is bundled for cifar10"):
         download.download("cifar10", p.datasets.photos, p.imagenet, 7)
+
+
+def test_what_lies_beside_an_archive_is_named_not_removed(tmp_path, monkeypatch):
+    p = params.load()
+    monkeypatch.chdir(tmp_path)
+    paths.raw("photos").mkdir(parents=True)
+    (paths.raw("photos") / "photos.tgz").write_text("somebody's")
+    with pytest.raises(UserError, match=r"data/photos/raw holds photos\.tgz, which is not photos\.tar"):
+        download.download("photos", p.datasets.photos, p.imagenet, 0)
+    assert (paths.raw("photos") / "photos.tgz").read_text() == "somebody's"
 
 
 def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
