@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import importlib
 import re
+import shutil
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -35,10 +36,9 @@ def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) 
         module.bundle(archive)
         check(archive, "md5", settings.md5, "the photographs of the installed scikit-image")
     else:
-        fetch(settings.source, archive, "md5", settings.md5)
-    strays = sorted(path.name for path in archive.parent.iterdir() if path != archive)
-    if strays:
-        raise UserError(f"{archive.parent} holds {strays[0]}, which is not {archive.name}: move or rename it")
+        fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5)
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(paths.ARCHIVES / module.ARCHIVE, archive)
 
     encoder = "imagenet" if settings.pretrained else "random"
     vgg = settings.lpips_weights
@@ -59,15 +59,10 @@ def put_weights(data: str, name: str, kind: str, source: ImageNetWeights | None,
     if kind == "random" or source is None:
         checkpoints.save(target, {}, {"weights": "random", **drawn})
         return
+    torchvision_file = paths.ARCHIVES / f"imagenet-{name}.pth"
+    fetch(source.source, torchvision_file, "sha256", source.sha256)
     description = {"weights": "imagenet", "source": source.source, "sha256": source.sha256}
-    if target.is_file() and checkpoints.load(target)[1] == description:
-        return
-    torchvision_file = target.with_suffix(".pth")
-    try:
-        fetch(source.source, torchvision_file, "sha256", source.sha256)
-        checkpoints.save(target, read_torchvision(torchvision_file), description)
-    finally:
-        torchvision_file.unlink(missing_ok=True)
+    checkpoints.save(target, read_torchvision(torchvision_file), description)
 
 
 def read_torchvision(path: Path) -> dict:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 DATA = Path("data")
+ARCHIVES = DATA / "archives"  # what was fetched, or put there by hand; DVC does not manage it, so it removes nothing there
 METRICS = Path("metrics")
 CURVES = Path("curves")
 GRIDS = Path("grids")

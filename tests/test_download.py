@@ -110,14 +110,17 @@ def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
         download.download("cifar10", p.datasets.photos, p.imagenet, 7)
 
 
-def test_what_lies_beside_an_archive_is_named_not_removed(tmp_path, monkeypatch):
+def test_an_archive_put_in_place_is_used_and_stays(server, tmp_path, monkeypatch):
     p = params.load()
     monkeypatch.chdir(tmp_path)
-    paths.raw("photos").mkdir(parents=True)
-    (paths.raw("photos") / "photos.tgz").write_text("somebody's")
-    with pytest.raises(UserError, match=r"data/photos/raw holds photos\.tgz, which is not photos\.tar"):
-        download.download("photos", p.datasets.photos, p.imagenet, 0)
-    assert (paths.raw("photos") / "photos.tgz").read_text() == "somebody's"
+    place = paths.ARCHIVES / "cifar-10-python.tar.gz"
+    place.parent.mkdir(parents=True)
+    place.write_bytes(CONTENT)
+    wanted = p.datasets.photos.model_copy(update={"source": f"{server.url}/archive", "md5": MD5})
+    download.download("cifar10", wanted, p.imagenet, 0)
+    assert server.hits == 0
+    assert (paths.raw("cifar10") / place.name).read_bytes() == place.read_bytes() == CONTENT
+    assert files(paths.raw("cifar10")) == [place.name]
 
 
 def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
@@ -156,12 +159,10 @@ def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
     assert checkpoints.load(paths.weights("photos", "lpips"))[0].keys() == {"0.weight"}
     assert checkpoints.load(paths.weights("photos", "eccv16"))[0] == {}
 
-    before = {path: path.stat().st_mtime_ns for path in paths.weights("photos", "resnet18").parent.iterdir()}
     for name in imagenet:
-        (tmp_path / f"{name}.pth").unlink()  # in place already: not fetched again
-    download.download("photos", wanted, params.ImageNet(**imagenet), 0)
-    kept = ("resnet18", "densenet121", "lpips")
-    assert all(paths.weights("photos", name).stat().st_mtime_ns == before[paths.weights("photos", name)] for name in kept)
+        (tmp_path / f"{name}.pth").unlink()  # kept in data/archives: not fetched again
+    download.download("photos96", wanted, params.ImageNet(**imagenet), 0)
+    assert checkpoints.load(paths.weights("photos96", "resnet18"))[1]["weights"] == "imagenet"
 
 
 def test_weights_of_another_kind_are_named(tmp_path):
