@@ -7,6 +7,8 @@ for a network (`normalize_L`, `normalize_ab`, `denormalize_ab`).
 Every function computes element by element: no matrix product that autocast could lower to bfloat16.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,8 @@ XYZ_FROM_RGB = (
 )
 RGB_FROM_XYZ = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).tolist()
 WHITE_D65 = (0.95047, 1.0, 1.08883)
+# To X / Xn, Y / Yn, Z / Zn, which are 1 for white.
+WHITE_FROM_RGB = [[weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)]
 
 # The toe of each curve is a straight line, so that the derivative stays finite at black.
 SRGB_TOE = 0.04045  # of encoded sRGB
@@ -27,11 +31,14 @@ LAB_TOE = 0.2068966  # of f(X / Xn)
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """sRGB (B, 3, H, W) in 0..1 to Lab (B, 3, H, W). Gradients are finite everywhere, black included."""
-    linear = torch.where(rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    xyz = _mix(linear, [[weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)])
-    f = torch.where(xyz > XYZ_TOE, xyz.clamp(min=XYZ_TOE) ** (1 / 3), 7.787 * xyz + 16 / 116)
-    fx, fy, fz = f.unbind(1)
+    fx, fy, fz = _compressed(_mix(_linear(rgb), WHITE_FROM_RGB)).unbind(1)
     return torch.stack((116 * fy - 16, 500 * (fx - fy), 200 * (fy - fz)), dim=1)
+
+
+def lightness(rgb: Tensor) -> Tensor:
+    """sRGB (B, 3, H, W) in 0..1 to its L (B, 1, H, W): that of `rgb_to_lab` to the bit, for half the time."""
+    (y,) = _mix(_linear(rgb), WHITE_FROM_RGB[1:2]).unbind(1)
+    return (116 * _compressed(y) - 16).unsqueeze(1)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
@@ -73,7 +80,17 @@ def denormalize_ab(output: Tensor) -> Tensor:
     return output * 20
 
 
-def _mix(channels: Tensor, matrix: list[list[float]]) -> Tensor:
-    """The 3x3 matrix applied to the channel axis of (B, 3, H, W)."""
+def _linear(rgb: Tensor) -> Tensor:
+    """Encoded sRGB to linear sRGB."""
+    return torch.where(rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def _compressed(xyz: Tensor) -> Tensor:
+    """X / Xn, Y / Yn or Z / Zn to its cube root, near black a straight line (CIE 1976)."""
+    return torch.where(xyz > XYZ_TOE, xyz.clamp(min=XYZ_TOE) ** (1 / 3), 7.787 * xyz + 16 / 116)
+
+
+def _mix(channels: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
+    """The rows of a matrix of three columns applied to the channel axis of (B, 3, H, W): a channel a row."""
     x, y, z = channels.unbind(1)
     return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=1)

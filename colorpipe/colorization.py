@@ -10,9 +10,13 @@ from colorpipe.models import colorizer
 from colorpipe.params import Params
 
 
-def load_loss(loss: str, data: str) -> nn.Module:
-    """The loss of colorpipe/losses/<loss>.py, under the data set's settings."""
-    return importlib.import_module(f"colorpipe.losses.{loss}").build(*checkpoints.load(paths.weights(data, loss)))
+def load_loss(name: str, data: str, precision: str, device: torch.device) -> nn.Module:
+    """The loss of colorpipe/losses/<name>.py, under the data set's settings, for use in `autocast(device, precision)`."""
+    loss = importlib.import_module(f"colorpipe.losses.{name}").build(*checkpoints.load(paths.weights(data, name)))
+    if precision == "bfloat16":
+        for weight in loss.parameters():  # never trained: cast once, not twice a step
+            weight.data = weight.data.bfloat16()
+    return loss.to(device)
 
 
 def predict(model: nn.Module, images: Tensor, precision: str) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,7 +53,7 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
     model_settings = params.models.get(model_name)
     start, start_description = checkpoints.load(paths.weights(data, model_name))
     model = colorizer.build(model_name, model_settings, start).to(device, memory_format=torch.channels_last)
-    loss = load_loss(loss_name, data).to(device)
+    loss = load_loss(loss_name, data, settings.precision, device)
     description = {
         "model": model_name,
         "settings": model_settings,

@@ -58,7 +58,7 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     """Write metrics/<name>.json and grids/<name>.png from a colorizer's best weights and the test set."""
     device = training.prepare(0, threads)  # nothing is drawn
     model, description = load_colorizer(name, device)
-    loss = colorization.load_loss(loss_name, data).to(device)
+    loss = colorization.load_loss(loss_name, data, PRECISION, device)
     images = arrays.load(paths.images(data, "test"), device)
     ours, trivial = (training.evaluate(each, task(loss), (images,), PROTOCOL_BATCH).means() for each in (model, NoColour()))
     result = {

@@ -65,7 +65,8 @@ def _ssim_map(predicted: Tensor, target: Tensor, data_range: Tensor, *, valid: b
     The separable window is a matrix product from either side: exact, and on small images several times faster than the
     same convolution.
     """
-    rows, columns = (_window(size, valid, target.device, target.dtype) for size in target.shape[-2:])
+    window = _window if torch.compiler.is_compiling() else _cached_window  # a compiler folds the constant itself
+    rows, columns = (window(size, valid, target.device, target.dtype) for size in target.shape[-2:])
     stack = torch.stack((predicted, target, predicted * predicted, target * target, predicted * target))
     mean_p, mean_t, square_p, square_t, product = (rows @ stack @ columns.T).unbind()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
@@ -76,17 +77,18 @@ def _ssim_map(predicted: Tensor, target: Tensor, data_range: Tensor, *, valid: b
     return luminance * (2 * covariance + c2) / (variance_p + variance_t + c2)
 
 
-@functools.cache
 def _window(size: int, valid: bool, device: torch.device, dtype: torch.dtype) -> Tensor:
     """The Gaussian window as a matrix over one axis: (size, size), or just the rows of windows inside the image."""
     radius = WINDOW // 2
     if size <= (2 * radius if valid else radius):
         raise ValueError(f"SSIM needs images larger than {2 * radius if valid else radius} pixels, not {size}")
-    offsets = torch.arange(-radius, radius + 1, dtype=torch.float64)
-    weights = torch.exp(-((offsets / SIGMA) ** 2) / 2)
-    weights /= weights.sum()
-    source = torch.arange(size)[:, None] + offsets.long()[None, :]
+    pixels = torch.arange(size, device=device)
+    offsets = torch.arange(-radius, radius + 1, device=device)
+    weights = torch.exp(-((offsets.double() / SIGMA) ** 2) / 2)
+    source = pixels[:, None] + offsets
     source = (size - 1) - (source.abs() - (size - 1)).abs()  # reflected at both borders, the edge not repeated
-    matrix = torch.zeros(size, size, dtype=torch.float64)
-    matrix.scatter_add_(1, source, weights.expand(size, -1).contiguous())
-    return (matrix[radius:-radius] if valid else matrix).to(device=device, dtype=dtype)
+    matrix = ((source[:, :, None] == pixels) * (weights / weights.sum())[:, None]).sum(dim=1)
+    return (matrix[radius:-radius] if valid else matrix).to(dtype)
+
+
+_cached_window = functools.cache(_window)

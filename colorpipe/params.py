@@ -68,6 +68,7 @@ class Train(Strict):
     lr: Annotated[float, Field(gt=0, le=1)]
     batch_size: Annotated[int, Field(ge=1, le=65_536)]
     precision: Literal["bfloat16", "float32"]
+    compile: bool
 
 
 class LPIPS(Strict):

@@ -19,7 +19,7 @@ def task(precision: str) -> training.Measure:
 
     def measure(model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
         images, labels = batch
-        L = color.rgb_to_lab(color.from_bytes(images))[:, :1].contiguous(memory_format=torch.channels_last)
+        L = color.lightness(color.from_bytes(images))
         with training.autocast(images.device, precision):
             logits = model(L)  # (B, classes)
         accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()

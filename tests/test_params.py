@@ -21,7 +21,7 @@ WRONG = [
     (("train", "lr"), float("nan"), "train.lr: should be a finite number"),
     (("train", "lr"), "fast", "train.lr: should be a valid number"),
     (("train", "batch_size"), 0, "train.batch_size: should be greater than or equal to 1"),
-    (("train", "batchsize"), 64, "train.batchsize: unknown key; allowed here: lr, batch_size, precision"),
+    (("train", "batchsize"), 64, "train.batchsize: unknown key; allowed here: lr, batch_size, precision, compile"),
     (("train", "precision"), "float16", "train.precision: should be 'bfloat16' or 'float32'"),
     (("models", "resnet18", "cut"), "layer5", "models.resnet18.cut: should be 'layer1'"),
     (("datasets", "cifar10", "md5"), "C58F", "datasets.cifar10.md5: should be an md5 of 32 lowercase hexadecimal digits"),
@@ -31,7 +31,7 @@ WRONG = [
     (("datasets", "imagenet"), {}, "datasets.imagenet: unknown key; allowed here: photos, photos96, cifar10, stl10"),
     (("imagenet", "vgg16", "sha256"), "39", "imagenet.vgg16.sha256: should be a sha256"),
     (("pretext", "model"), "renset", "pretext.model: should be"),
-    (("train",), None, "train: should be a section with the keys lr, batch_size, precision"),
+    (("train",), None, "train: should be a section with the keys lr, batch_size, precision, compile"),
 ]
 
 

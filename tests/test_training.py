@@ -7,7 +7,7 @@ from colorpipe.errors import UserError
 from colorpipe.losses import mse
 from colorpipe.models.colorizer import build
 
-SETTINGS = training.Settings(epochs=4, lr=0.01, batch_size=8, precision="float32", seed=5)
+SETTINGS = training.Settings(epochs=4, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
 
 
 def scripted(validation_losses):
@@ -68,7 +68,7 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
         training.prepare(seed=1, threads=2)
         model = build("resnet18", {"cut": "layer1"}).to(memory_format=torch.channels_last)
         images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-        settings = training.Settings(epochs=2, lr=0.001, batch_size=16, precision=precision, seed=1)
+        settings = training.Settings(epochs=2, lr=0.001, batch_size=16, precision=precision, compile=False, seed=1)
         task = colorization.task(mse.build({}, {}), precision)
         curves = training.fit(model, task, (images[:32],), (images[32:],), settings, lambda which, row: None)
         return model.state_dict(), curves
@@ -87,7 +87,7 @@ def test_training_learns_and_the_seed_matters():
         model = build("resnet18", {"cut": "layer1"})
         L = torch.linspace(0, 255, 32).view(1, 1, 1, 32).expand(48, 3, 32, 32).clone()
         L[:, 0] *= 0.5  # every image the same blue-green
-        settings = training.Settings(epochs=5, lr=0.003, batch_size=16, precision="float32", seed=seed)
+        settings = training.Settings(epochs=5, lr=0.003, batch_size=16, precision="float32", compile=False, seed=seed)
         curves = training.fit(
             model, colorization.task(mse.build({}, {}), "float32"), (L.byte(),), (L[:8].byte(),), settings, lambda w, r: None
         )
