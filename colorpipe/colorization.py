@@ -12,7 +12,12 @@ from colorpipe.params import Params
 
 def load_loss(name: str, data: str, precision: str, device: torch.device) -> nn.Module:
     """The loss of colorpipe/losses/<name>.py, under the data set's settings, for use in `autocast(device, precision)`."""
-    loss = importlib.import_module(f"colorpipe.losses.{name}").build(*checkpoints.load(paths.weights(data, name)))
+    build = importlib.import_module(f"colorpipe.losses.{name}").build
+    return ready(build(*checkpoints.load(paths.weights(data, name))), precision, device)
+
+
+def ready(loss: nn.Module, precision: str, device: torch.device) -> nn.Module:
+    """A loss for use in `autocast(device, precision)`."""
     if precision == "bfloat16":
         for weight in loss.parameters():  # never trained: cast once, not twice a step
             weight.data = weight.data.bfloat16()

@@ -2,17 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
-from torch import Tensor
+
+if TYPE_CHECKING:  # the report draws grids too, and does without torch
+    from torch import Tensor
 
 CELL = 96  # pixels, at least: small images are enlarged by a whole factor, so that each pixel stays a square
 GAP = 4
 LABEL = 84
 
 
-def write(path: Path, rows: Mapping[str, Tensor]) -> None:
+def write(path: Path, rows: Mapping[str, "Tensor"]) -> None:
     """Draw the rows, by name, of images (N, 3, H, W) in 0..1."""
     pixels = {name: _bytes(images) for name, images in rows.items()}
     count, height, width = next(iter(pixels.values())).shape[:3]
@@ -31,7 +34,7 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
     canvas.save(path, optimize=True)
 
 
-def _bytes(images: Tensor) -> np.ndarray:
+def _bytes(images: "Tensor") -> np.ndarray:
     """(N, 3, H, W) in 0..1 to (N, H, W, 3) uint8."""
     return (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
 

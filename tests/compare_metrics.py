@@ -38,7 +38,7 @@ def too_far(metric: str, old: object, new: object) -> bool:
 def main() -> None:
     """Print every metric that differs; exit with 1 where one is too far away or missing."""
     command = ["dvc", "metrics", "diff", "--json", "HEAD"]
-    diff = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}").get("diff", {})
+    diff = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}")
     failed = 0
     for path in sorted(Path("metrics").glob("*.json")):
         found = json.loads(path.read_text())

@@ -78,3 +78,9 @@ def test_scales_undo_each_other():
     assert torch.allclose(color.denormalize_ab(color.normalize_ab(ab)), ab)
     assert color.normalize_L(torch.tensor([0.0, 50.0, 100.0])).tolist() == [-1, 0, 1]
     assert color.from_bytes(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0, 1]
+
+
+def test_lightness_is_that_of_lab_to_the_bit():
+    rgb = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    rgb[0, :, 0, 0] = 0
+    assert torch.equal(color.lightness(rgb), color.rgb_to_lab(rgb)[:, :1])

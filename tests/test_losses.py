@@ -79,3 +79,18 @@ def test_mse_is_of_ab_in_lab_units():
     lab[:, 0] = 50
     predicted = torch.full((2, 2, 4, 4), 3.0)
     assert mse.build({}, {})(predicted, lab, torch.zeros(2, 3, 4, 4)).item() == 9
+
+
+def test_the_distances_gradient_is_autograds():
+    torch.manual_seed(0)
+    ours, theirs = torch.rand(2, 5, 3, 4, dtype=torch.float64, requires_grad=True), torch.rand(2, 5, 3, 4).double()
+    weight = torch.rand(1, 5, 1, 1, dtype=torch.float64)
+
+    def plain(x):
+        u, v = (features / features.norm(dim=1, keepdim=True) for features in (x, theirs))
+        return ((u - v).square() * weight).sum(dim=1)
+
+    torch.testing.assert_close(lpips._Distance.apply(ours, theirs, weight), plain(ours))
+    factor = torch.arange(24.0).view(2, 3, 4).double()
+    found = torch.autograd.grad((lpips._Distance.apply(ours, theirs, weight) * factor).sum(), ours)[0]
+    torch.testing.assert_close(found, torch.autograd.grad((plain(ours) * factor).sum(), ours)[0])

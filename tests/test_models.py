@@ -131,3 +131,26 @@ def test_classifier_on_any_encoder(name, settings):
     classifier = Classifier(colorizer.encoder, channels=colorizer.channels, classes=7).eval()
     with torch.no_grad():
         assert classifier(torch.rand(3, 1, 40, 32) * 100).shape == (3, 7)
+
+
+@pytest.mark.parametrize(("size", "dilation"), [(4, 1), (3, 1), (4, 2), (7, 2)])
+def test_eccv16s_convolution_is_torchs_with_its_gradients(size, dilation):
+    torch.manual_seed(0)
+    ours = eccv16.Convolution(5, 6, dilation).double()
+    theirs = nn.Conv2d(5, 6, 3, padding=dilation, dilation=dilation).double()
+    theirs.load_state_dict(ours.state_dict())
+    found = []
+    for layer in (ours, theirs):
+        x = torch.linspace(-1, 1, 2 * 5 * size * (size + 1), dtype=torch.float64).sin().view(2, 5, size, size + 1)
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        y = layer(x)
+        (y * torch.arange(y.numel()).view(y.shape).cos()).sum().backward()
+        found.append((y.detach(), x.grad, layer.weight.grad, layer.bias.grad))
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_eccv16s_convolution_takes_its_own_way_just_where_it_pays():
+    layer = eccv16.Convolution(2, 2)
+    assert "Product" in layer(torch.zeros(1, 2, 4, 4)).grad_fn.next_functions[0][0].name()
+    assert layer(torch.zeros(1, 2, 5, 5)).grad_fn.name() == "ConvolutionBackward0"

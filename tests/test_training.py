@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 import torch
 from torch import nn
@@ -120,3 +122,28 @@ def test_a_damaged_checkpoint_is_named(tmp_path, content):
 def test_the_reports_settings_are_the_default():
     p = params.load()
     assert (p.train.lr, p.train.batch_size, p.datasets.cifar10.epochs, p.datasets.cifar10.val_size) == (1e-3, 64, 50, 5000)
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++ on a CPU")
+@pytest.mark.filterwarnings("ignore")
+def test_a_compiled_step_is_the_eager_one():
+    """Loss, SSIM, PSNR and every gradient of one real batch, in float32."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1))
+    images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
+    eager = colorization.task(mse.build({}, {}), "float32")
+    found = []
+    for measure in (eager, training.compiled(eager, torch.device("cpu"))):
+        model.zero_grad()
+        measures = measure(model, (images,))
+        measures["loss"].backward()
+        found.append(
+            ({name: value.detach() for name, value in measures.items()}, [p.grad.clone() for p in model.parameters()])
+        )
+    torch.testing.assert_close(*found)
+
+
+def test_compiling_without_a_compiler_says_so(monkeypatch):
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    with pytest.raises(UserError, match=r"train\.compile=true needs a C\+\+ compiler"):
+        training.compiled(lambda model, batch: {}, torch.device("cpu"))
