@@ -9,10 +9,10 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format verify lock
+.PHONY: help setup repro test lint format verify cifar10 bench tables lock
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
 setup: $(READY) ## set up .venv: the versions of requirements.lock, and colorpipe itself
 
@@ -32,6 +32,17 @@ format: $(READY) ## mend style and formatting where that can be done
 
 verify: $(READY) ## compare the metrics here with the committed ones: within a stated tolerance?
 	$(BIN)/python tests/compare_metrics.py
+
+cifar10: $(READY) ## the report over seeds: ARCHIVE=cifar-10-python.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value'] [OUT=folder]
+	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(RUNS),--runs $(RUNS)) \
+	    $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)")
+
+bench: $(READY) ## measure how fast it is, beside the way a notebook has it: benchmarks/RESULTS.md
+	$(BIN)/dvc repro
+	$(BIN)/python -m benchmarks
+
+tables: $(READY) ## write the tables in the documents anew, from the files that hold their numbers
+	$(BIN)/python -m experiments.tables
 
 lock: $(READY) ## write requirements.lock anew: the newest versions that pyproject.toml allows
 	$(BIN)/pip install --quiet uv

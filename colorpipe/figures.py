@@ -16,7 +16,10 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # 
 
 
 def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> None:
-    """Loss, SSIM and PSNR of every colorizer by epoch; a panel for each kind of loss, as their units differ."""
+    """Loss, SSIM and PSNR of every colorizer by epoch; a panel for each kind of loss, as their units differ.
+
+    Where the curves of a name are those of several seeds, one below the other, their mean and standard deviation.
+    """
     kinds = sorted(set(losses.values()), key=["mse", "lpips"].index)
     figure, panels = plt.subplots(1, len(kinds) + 2, figsize=(4.2 * (len(kinds) + 2), 3.8), layout="constrained")
     for panel, kind in zip(panels, kinds, strict=False):
@@ -30,7 +33,7 @@ def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapp
 
 
 def pretext_curves(path: Path, curves: Mapping[str, pd.DataFrame]) -> None:
-    """Accuracy and loss of the classifier from each start, by epoch."""
+    """Accuracy and loss of the classifier from each start, by epoch; of several seeds as in `training_curves`."""
     figure, panels = plt.subplots(1, 2, figsize=(9, 3.8), layout="constrained")
     for panel, measure, title in zip(panels, ("accuracy", "loss"), ("Accuracy", "Cross-entropy"), strict=True):
         _lines(panel, curves, curves, measure)
@@ -43,7 +46,11 @@ def _lines(panel: Axes, chosen: Mapping[str, pd.DataFrame], everything: Mapping[
     for name, frame in chosen.items():
         for part, style in STYLE.items():
             colour = COLOURS[names.index(name) % len(COLOURS)]
-            panel.plot(frame["epoch"], frame[f"{part}_{measure}"], color=colour, marker=".", **style)
+            seeds = frame.groupby("epoch")[f"{part}_{measure}"]
+            mean, spread = seeds.mean(), seeds.std()
+            panel.plot(mean.index, mean, color=colour, marker=".", **style)
+            if spread.notna().any():
+                panel.fill_between(mean.index, mean - spread, mean + spread, color=colour, alpha=0.2, linewidth=0)
 
 
 def _finish(figure: plt.Figure, panels: list[Axes], path: Path, curves: Mapping[str, pd.DataFrame]) -> None:

@@ -108,7 +108,7 @@ class Params(Strict):
 def load(path: Path = Path("params.yaml")) -> Params:
     """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except FileNotFoundError:
         raise UserError(f"{path} is missing here: run from the project's root") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -152,10 +152,11 @@ def _fields(parents: Iterable[str]) -> list[str]:
     return list(model.model_fields)
 
 
-class _Loader(yaml.SafeLoader):
+class Loader(yaml.SafeLoader):
     """YAML without duplicate keys, and with numbers as YAML 1.2 and DVC write them (1e-05 is a number)."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """A mapping, its keys checked."""
         seen = set()
         for key_node, _ in node.value:
             key = self.construct_object(key_node, deep=True)
@@ -167,6 +168,6 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
+Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )

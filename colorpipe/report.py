@@ -103,7 +103,7 @@ def results_table(results: dict[str, dict]) -> pd.DataFrame:
     for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1]["data"]):
         for _, group in itertools.groupby(of_data, key=lambda item: item[1]["loss"]):
             for name, found in group:
-                setting = {"data": data, "n": found["n"], "loss": _loss_label(found)}
+                setting = {"data": data, "n": found["n"], "loss": loss_label(found)}
                 scores = {**found["test"], **{f"rgb_{key}": value for key, value in found["rgb"].items()}}
                 published = PUBLISHED.get((name, found["loss"]), {}) if data == "cifar10" else {}
                 run = {"seed": found["seed"], "epoch": found["best_epoch"]}
@@ -114,7 +114,8 @@ def results_table(results: dict[str, dict]) -> pd.DataFrame:
     return table.astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
 
 
-def _loss_label(found: dict) -> str:
+def loss_label(found: dict) -> str:
+    """The loss of some metrics, by name; with what is under LPIPS."""
     return f"lpips, {found['lpips_weights']} VGG" if found["loss"] == "lpips" else found["loss"]
 
 
@@ -154,6 +155,8 @@ def _formatted(table: pd.DataFrame) -> pd.DataFrame:
     def text(column: str, value: object) -> str:
         if pd.isna(value):
             return ""
+        if isinstance(value, str):
+            return value
         if column.endswith("loss") and isinstance(value, float):
             return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
         return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)

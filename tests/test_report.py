@@ -1,12 +1,9 @@
 import json
-from pathlib import Path
 
 import pytest
 
 from colorpipe import report
 from colorpipe.errors import UserError
-
-ROOT = Path(__file__).parents[1]
 
 
 def metrics(loss, data="photos"):
@@ -16,12 +13,6 @@ def metrics(loss, data="photos"):
     found = {"data": data, "n": 9, "seed": 0, "start": "random", "best_epoch": 2, "loss": loss, "test": scores, "rgb": rgb}
     extra = {"lpips_weights": "random"} if loss == "lpips" else {}
     return {**found, **extra, "no_colour": no_colour, "original": {"colourfulness": 33.0}}
-
-
-def test_the_readme_shows_the_committed_results():
-    readme = (ROOT / "README.md").read_text()
-    assert report.to_markdown(report.results_table(report.load_metrics(ROOT / "metrics"))) in readme
-    assert report.to_markdown(report.pretext_table(report.load_metrics(ROOT / "metrics/pretext"))) in readme
 
 
 def test_the_reports_numbers_stand_beside_the_same_experiment_alone():

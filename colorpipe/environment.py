@@ -1,0 +1,28 @@
+"""What a number was measured on: processor, GPU, versions."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+
+def describe() -> dict[str, str]:
+    """The processor (or the GPU), the cores that this process may use, and the versions that a result depends on."""
+    import torch
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    hardware = f"{processor()}, {cores} cores"
+    if torch.cuda.is_available():
+        hardware = f"{torch.cuda.get_device_name()}; {hardware}"
+    versions = {"Python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy", "dvc")}}
+    return {"hardware": hardware, **versions, "system": f"{platform.system()} {platform.machine()}"}
+
+
+def processor() -> str:
+    """The processor's name, as the system gives it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

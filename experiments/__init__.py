@@ -1,0 +1,1 @@
+"""The report's run over seeds, and the tables that documents show."""

@@ -1,0 +1,191 @@
+"""Results over seeds, <folder>/<name>/<seed>/, as tables and figures: mean and standard deviation where n > 1."""
+
+import itertools
+import json
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import yaml
+
+from colorpipe import figures, report
+from colorpipe.errors import UserError
+
+PRETEXT = ("pretext/pretrained", "pretext/xavier")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one seed gave."""
+
+    metrics: dict
+    curves: pd.DataFrame
+    params: dict
+    about: dict
+
+
+def load(folder: Path) -> dict[str, list[Run]]:
+    """The runs of each name, by seed; MSE before LPIPS, a lower loss first; the pretext starts last.
+
+    Raises UserError for runs of a name that differ in params, and for a folder without results.
+    """
+    found: dict[str, list[Run]] = {}
+    for path in sorted(folder.glob("**/metrics.json"), key=lambda path: (str(path.parents[1]), int(path.parent.name))):
+        about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
+        params = yaml.safe_load((path.parent / "params.yaml").read_text())
+        runs = found.setdefault(path.parents[1].relative_to(folder).as_posix(), [])
+        runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))
+        identity = (params["dataset"], params["seed"], path.parent.name)
+        if identity != (metrics["data"], metrics["seed"], str(metrics["seed"])):
+            raise UserError(f"{path.parent}: its params, its metrics and its name are not of one run; remove it")
+        if different := differences(runs[0].params, params):
+            raise UserError(f"{path.parent} was run with another {different[0]} than the seeds beside it: remove one")
+    if not found:
+        raise UserError(f"{folder} holds no results: make cifar10 ARCHIVE=... OUT={folder}")
+
+    def order(name: str) -> tuple:
+        return name in PRETEXT, found[name][0].metrics.get("loss") == "lpips", _mean(found[name], _test("loss"))
+
+    return {name: found[name] for name in sorted(found, key=order)}
+
+
+def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
+    """The params, by dotted name, in which two runs differ other than in the seed."""
+    found = []
+    for key in sorted(one.keys() | other.keys()):
+        name, values = f"{prefix}{key}", (one.get(key), other.get(key))
+        if all(isinstance(value, dict) for value in values):
+            found += differences(*values, prefix=f"{name}.")
+        elif values[0] != values[1] and name != "seed":
+            found.append(name)
+    return found
+
+
+def draw(folder: Path) -> None:
+    """Draw the figures: curves.png of the colorizers, pretext.png of the two starts."""
+    found = load(folder)
+    colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
+    starts = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
+    if colorizers:
+        losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
+        frames = {name: _frames(runs) for name, runs in colorizers.items()}
+        figures.training_curves(folder / "curves.png", frames, losses)
+    if starts:
+        figures.pretext_curves(folder / "pretext.png", starts)
+
+
+def _frames(runs: list[Run]) -> pd.DataFrame:
+    return pd.concat([run.curves for run in runs])
+
+
+def colorizers_table(folder: Path) -> str:
+    """A row a colorizer, and after those of the same loss a row for no colour at all, in Markdown."""
+    rows = []
+    found = [(name, runs) for name, runs in load(folder).items() if name not in PRETEXT]
+    for number, (name, runs) in enumerate(found):
+        metrics = runs[0].metrics
+        best = ", ".join(str(run.metrics["best_epoch"]) for run in runs)
+        rows.append(
+            {
+                "colorizer": name,
+                "loss": report.loss_label(metrics),
+                "seeds": str(len(runs)),
+                "epochs (best)": f"{len(runs[0].curves)} ({best})",
+                **_scores(runs, _test),
+                **_published(name, metrics),
+            }
+        )
+        following = found[number + 1][1][0].metrics["loss"] if number + 1 < len(found) else None
+        if following != metrics["loss"]:
+            rows.append({"colorizer": "no colour", "loss": report.loss_label(metrics), **_scores(runs[:1], _no_colour)})
+    shown = [(column, f"report's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
+    columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
+    return report.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
+
+
+def _published(name: str, metrics: dict) -> dict[str, str]:
+    """The report's numbers; its LPIPS is on ImageNet's VGG, which is said beside ours on another."""
+    numbers = report.PUBLISHED.get((name, metrics["loss"]), {}) if metrics["data"] == "cifar10" else {}
+    cells = {column: f"{number:.3f}" for column, number in numbers.items()}
+    if cells and metrics.get("lpips_weights") == "random":
+        cells["report's loss"] += " (ImageNet VGG)"
+    return cells
+
+
+def pretext_table(folder: Path) -> str:
+    """A row a start, in Markdown."""
+    rows = []
+    for name, runs in load(folder).items():
+        if name in PRETEXT:
+            epochs = len(runs[0].curves)
+            rows.append(
+                {
+                    "start": Path(name).name,
+                    "seeds": str(len(runs)),
+                    "train accuracy, epoch 1": _cell(runs, _at(0, "train_accuracy"), 3),
+                    f"train accuracy, epoch {epochs}": _cell(runs, _at(-1, "train_accuracy"), 3),
+                    f"train loss, epoch {epochs}": _cell(runs, _at(-1, "train_loss"), 3),
+                    "best epochs": ", ".join(str(run.metrics["best_epoch"]) for run in runs),
+                    "test accuracy": _cell(runs, _test("accuracy"), 3),
+                    "test loss": _cell(runs, _test("loss"), 3),
+                }
+            )
+    return report.to_markdown(pd.DataFrame(rows))
+
+
+def runs_table(folder: Path) -> str:
+    """What was run where: a row for each command that gives these results again, in Markdown."""
+    commands: dict[tuple[str, ...], list[str]] = {}
+    for runs in load(folder).values():
+        for run in runs:
+            about = run.about
+            versions = ", ".join(f"{name} {about[name]}" for name in ("Python", "torch", "numpy", "dvc"))
+            seeds = commands.setdefault((about["run"], about["settings"], about["commit"], about["hardware"], versions), [])
+            if str(run.metrics["seed"]) not in seeds:
+                seeds.append(str(run.metrics["seed"]))
+    rows = [
+        {
+            "command": f"`make cifar10 ARCHIVE=… RUNS={name} SEEDS='{' '.join(seeds)}' SET='{settings}'`",
+            "commit": commit,
+            "hardware": hardware,
+            "versions": versions,
+        }
+        for (name, settings, commit, hardware, versions), seeds in commands.items()
+    ]
+    return report.to_markdown(pd.DataFrame(rows))
+
+
+Score = Callable[[Run], float]
+
+
+def _test(key: str) -> Score:
+    return lambda run: run.metrics["test"][key]
+
+
+def _no_colour(key: str) -> Score:
+    return lambda run: run.metrics["no_colour"][key]
+
+
+def _at(epoch: int, column: str) -> Score:
+    return lambda run: float(run.curves[column].iloc[epoch])
+
+
+def _scores(runs: list[Run], score: Callable[[str], Score]) -> dict[str, str]:
+    loss = _mean(runs, score("loss"))
+    return {
+        "test loss": _cell(runs, score("loss"), 2 if loss >= 10 else 4),
+        "ab SSIM": _cell(runs, score("ssim"), 3),
+        "ab PSNR": _cell(runs, score("psnr"), 2),
+        "ab MSE": _cell(runs, score("mse"), 1),
+    }
+
+
+def _mean(runs: list[Run], score: Score) -> float:
+    return statistics.mean(map(score, runs))
+
+
+def _cell(runs: list[Run], score: Score, digits: int) -> str:
+    mean = f"{_mean(runs, score):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(map(score, runs)):.{digits}f}" if len(runs) > 1 else mean

@@ -1,0 +1,141 @@
+"""Results over seeds: gathered from DVC's experiments, summed up, and shown in the documents as they are."""
+
+import json
+import shutil
+from pathlib import Path
+
+import archives
+import pytest
+import yaml
+from project import ROOT, Project
+
+from colorpipe.errors import UserError
+from experiments import cifar10, summary, tables
+
+COMMITTED = Path("results/cifar10")
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch) -> Path:
+    """A copy of the committed results."""
+    monkeypatch.chdir(ROOT)
+    return Path(shutil.copytree(COMMITTED, tmp_path / "results"))
+
+
+@pytest.mark.parametrize("document", tables.DOCUMENTS)
+def test_documents_show_what_the_files_hold(document, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    shown = list(tables.BLOCK.finditer(document.read_text()))
+    assert len(shown) >= 2
+    for found in shown:
+        assert found[0] == tables.block(found[1], Path(found[2]))
+
+
+def test_an_outdated_document_is_refreshed(results):
+    readme = results / "README.md"
+    original = readme.read_text().replace(f"{COMMITTED} -->", f"{results} -->")
+    readme.write_text(original.replace("| resnet |", "| renset |"))
+    assert tables.refresh(readme)
+    assert readme.read_text() == original
+    assert not tables.refresh(readme)
+
+
+def test_an_unknown_table():
+    with pytest.raises(UserError, match="no table is called 'colours'; there are metrics, "):
+        tables.table("colours", COMMITTED)
+
+
+def test_mean_and_spread_over_seeds(results):
+    for seed, loss in (("0", 130.0), ("1", 132.0), ("2", 137.0)):
+        path = results / "resnet" / seed / "metrics.json"
+        content = json.loads(path.read_text())
+        content["test"]["loss"] = loss
+        path.write_text(json.dumps(content))
+    table = summary.colorizers_table(results)
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
+    assert cells["resnet"]["test loss"] == "133.00 ± 3.61"  # n - 1
+    assert cells["resnet"]["report's loss"] == "147.256"
+    assert cells["resnet_lpips"]["report's loss"] == "0.095 (ImageNet VGG)"
+    assert [row[0] for row in rows].index("resnet_lpips") == len(rows) - 2  # then its own baseline
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda params: params["train"].update(lr=0.5), "run with another train.lr than the seeds beside it"),
+        (lambda params: params.update(seed=7), "not of one run"),
+        (lambda params: params.update(dataset="photos"), "not of one run"),
+    ],
+)
+def test_runs_that_do_not_belong_together(results, change, message):
+    path = results / "resnet/2/params.yaml"
+    content = yaml.safe_load(path.read_text())
+    change(content)
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(UserError, match=message):
+        summary.load(results)
+
+
+def test_settings_of_another_run_are_refused_before_anything_runs(results):
+    committed = yaml.safe_load((results / "eccv/0/params.yaml").read_text())
+    same = [f"datasets.cifar10.epochs={committed['datasets']['cifar10']['epochs']}", "threads=1", "dataset=cifar10"]
+    same += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
+    same += [f"datasets.cifar10.md5={committed['datasets']['cifar10']['md5']}"]
+    cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "seed=5"]))
+    with pytest.raises(UserError, match=r"0 was run with another train\.lr: give another OUT"):
+        cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "train.lr=1e-4"]))
+    with pytest.raises(UserError, match=r"train\.speed=2: params\.yaml has no key train\.speed"):
+        cifar10.with_settings(["train.speed=2"])
+    with pytest.raises(UserError, match=r"params\.yaml has no key seed\.x"):
+        cifar10.with_settings(["seed.x=2"])
+
+
+def test_seeds_through_dvc(tmp_path):
+    """Real but tiny: two seeds of a colorizer, one of the pretext task."""
+    project = Project(tmp_path)
+    archive, *_ = archives.cifar10(tmp_path / "mine.tar.gz", 8)
+    project.run("git", "init", "--quiet")
+    project.commit("all")
+
+    def make(*arguments: str, code: int = 0) -> str:
+        settings = ["datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
+        settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
+        command = ["python", "-m", "experiments.cifar10", str(archive), "--out", "results/tiny", "--set", *settings]
+        return project.run(*command, *arguments, code=code)
+
+    first = make("--runs", "resnet", "pretext")
+    assert "Traceback" not in first
+    assert project.run("git", "status", "--porcelain").split() == ["??", "results/tiny/"]  # the workspace is as it was
+    before = (project.root / "results/tiny/resnet/0/metrics.json").read_bytes()
+
+    second = make("--runs", "resnet", "--seeds", "0", "1")
+    assert "resnet, seed 0: is in results/tiny" in second
+    assert before == (project.root / "results/tiny/resnet/0/metrics.json").read_bytes()
+    for result in ("resnet/0", "resnet/1", "pretext/pretrained/0", "pretext/xavier/0"):
+        folder = project.root / "results/tiny" / result
+        kept = {path.name for path in folder.iterdir()}
+        assert kept == {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (
+            {"grid.png"} if "resnet" in result else set()
+        )
+        found, params = (
+            json.loads((folder / "metrics.json").read_text()),
+            yaml.safe_load((folder / "params.yaml").read_text()),
+        )
+        assert (found["seed"], params["seed"]) == (int(folder.name), int(folder.name))
+        assert (found["data"], found["n"], params["datasets"]["cifar10"]["epochs"]) == ("cifar10", 8, 2)
+        about = json.loads((folder / "about.json").read_text())
+        assert about["commit"] == project.run("git", "rev-parse", "--short", "HEAD").strip()
+    assert before != (project.root / "results/tiny/resnet/1/metrics.json").read_bytes()
+    readme = (project.root / "results/tiny/README.md").read_text()
+    assert readme.count("±") >= 4
+    assert "| pretrained | 1 |" in readme
+    assert (project.root / "results/tiny/curves.png").stat().st_size > 10_000
+    assert (project.root / "results/tiny/pretext.png").stat().st_size > 10_000
+
+    archive.write_bytes(archive.read_bytes() + b" ")
+    refused = make(code=1)
+    assert "is another archive than" in refused
+    assert "Traceback" not in refused
+    archive.unlink()
+    assert "error: there is no archive" in make(code=1)
