@@ -3,7 +3,8 @@
 The peer that `make bench` compares with. The networks are the same, in plain PyTorch.
 """
 
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -32,65 +33,51 @@ class Photos(Dataset):
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """The model as torch has it by default: memory in NCHW, convolutions without our shortcut."""
+    """The model as torch has it by default: memory in NCHW, convolutions without our gradient."""
     for module in model.modules():
         if isinstance(module, Convolution):
             module.__class__ = nn.Conv2d
     return model.to(memory_format=torch.contiguous_format).train()
 
 
-def train(
-    model: nn.Module,
-    task: str,
-    images: np.ndarray,
-    labels: np.ndarray,
-    device: torch.device,
-    *,
-    batch_size: int,
-    workers: int,
-) -> Iterator[int]:
-    """Train for one epoch; after each step, the number of images in it."""
-    loader = DataLoader(Photos(images, labels), batch_size=batch_size, shuffle=True, num_workers=workers)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    criterion = (
-        perceptual(device) if task == "resnet_lpips" else nn.CrossEntropyLoss() if task == "classifier" else nn.MSELoss()
-    )
-    running = 0.0
-    for L, ab, label in loader:
-        L, ab, label = L.to(device), ab.to(device), label.to(device)
-        optimizer.zero_grad()
-        output = model(L)
-        if task == "classifier":
-            loss = criterion(output, label)
-        elif task == "resnet_lpips":
-            loss = criterion(L, output, ab)
-        else:
-            loss = criterion(output, ab)
-        loss.backward()
-        optimizer.step()
-        running += loss.item()
-        yield len(L)
+Criterion = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # of L, ab, labels and the network's output
 
 
-def perceptual(device: torch.device) -> nn.Module:
-    """LPIPS of the lpips package, on images that kornia makes of Lab; random VGG weights, as ours then."""
+def criterion(task: str, device: torch.device) -> Criterion:
+    """What a task is trained on."""
+    if task == "classifier":
+        return lambda L, ab, labels, output: nn.functional.cross_entropy(output, labels)
+    if task != "resnet_lpips":
+        return lambda L, ab, labels, output: nn.functional.mse_loss(output, ab)
+
     from kornia.color import lab_to_rgb
 
-    package = package_lpips().to(device)
+    package = lpips_package().to(device)
 
-    def criterion(L: Tensor, predicted: Tensor, ab: Tensor) -> Tensor:
-        ours, theirs = (lab_to_rgb(torch.cat((L, colours), dim=1), clip=False) for colours in (predicted, ab))
-        return package(2 * ours - 1, 2 * theirs - 1).mean()
+    def perceptual(L: Tensor, ab: Tensor, labels: Tensor, output: Tensor) -> Tensor:
+        predicted, true = (2 * lab_to_rgb(torch.cat((L, colours), dim=1), clip=False) - 1 for colours in (output, ab))
+        return package(predicted, true).mean()
 
-    return criterion
+    return perceptual
 
 
-def package_lpips() -> nn.Module:
-    """The package's LPIPS on a VGG without ImageNet weights, which it would download."""
-    import warnings
-
+def lpips_package() -> nn.Module:
+    """The lpips package's LPIPS; on a VGG without ImageNet weights, which it would download."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls torchvision by names of old
         import lpips
 
         return lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+
+
+def train(model: nn.Module, task: str, loader: DataLoader, device: torch.device) -> Iterator[tuple[int, float]]:
+    """Train for one epoch; after each step, how many images were in it and their loss."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    measure = criterion(task, device)
+    for L, ab, labels in loader:
+        L, ab, labels = L.to(device), ab.to(device), labels.to(device)
+        optimizer.zero_grad()
+        loss = measure(L, ab, labels, model(L))
+        loss.backward()
+        optimizer.step()
+        yield len(L), loss.item()

@@ -1,16 +1,20 @@
-"""One side of a comparison, in a process of its own: it trains as many steps as asked, and answers in images a second.
+"""One side of a comparison, in a process of its own: trains as many steps as a line on standard input says.
 
 python -m benchmarks.worker TASK WAY: TASK is one of TASKS, WAY is "colorpipe", or "notebook-<workers of the DataLoader>".
-Each line on standard input is a number of steps.
+Each answer is a line of JSON: images a second, and for "profile" instead of a number where colorpipe's time goes.
 """
 
 import contextlib
+import json
 import sys
 import time
+from collections import Counter
 
 import numpy as np
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
+from torch.utils.data import DataLoader
 
 from benchmarks import notebook
 from colorpipe import colorization, params, paths, pretext, training
@@ -26,19 +30,25 @@ TASKS = {  # each with its model
     "classifier": "resnet18",
 }
 CLASSES = 10
-P = params.load()
+WARM_UP = 2  # steps of the notebook's that are not counted: the start of the DataLoader's workers
+PROFILED = 4  # steps
+GROUPS = {  # operators, by the beginnings of their names
+    "convolutions": ("mkldnn_convolution", "cudnn_convolution", "convolution_backward", "mm", "addmm", "bmm"),
+    "BatchNorm": ("native_batch_norm", "cudnn_batch_norm", "mkldnn_batch_norm"),
+    "Adam": ("_fused_adam",),
+}
 
 
-def network(task: str) -> nn.Module:
+def network(task: str, seed: int) -> nn.Module:
     """The task's network at its start."""
-    model = TASKS[task]
-    built = colorizer.build(model, P.models.get(model))
-    return xavier(built, CLASSES, P.seed) if task == "classifier" else built
+    p = params.load()
+    torch.manual_seed(seed)
+    built = colorizer.build(TASKS[task], p.models.get(TASKS[task]))
+    return xavier(built, CLASSES, seed) if task == "classifier" else built
 
 
-def measure(task: str, device: torch.device) -> training.Measure:
+def measure(task: str, precision: str, device: torch.device) -> training.Measure:
     """What colorpipe's loop computes for the task."""
-    precision = P.train.precision
     if task == "classifier":
         return pretext.task(precision)
     loss = lpips.build({}, {"weights": "random", "seed": 0}) if task == "resnet_lpips" else mse.build({}, {})
@@ -52,49 +62,66 @@ def images(count: int) -> tuple[np.ndarray, np.ndarray]:
     return photos[index], labels[index] % CLASSES
 
 
-def colorpipe(task: str, model: nn.Module, device: torch.device, steps: int) -> float:
-    """Images a second of `training.fit`, one epoch of `steps` batches and a validation of one batch."""
-    settings = training.Settings(epochs=1, seed=P.seed, **P.train.model_dump())
-    train = tuple(torch.from_numpy(array).to(device) for array in images(steps * settings.batch_size))
-    val = tuple(array[: settings.batch_size] for array in train)
-    start = time.perf_counter()
-    with contextlib.redirect_stdout(sys.stderr):
-        training.fit(model, measure(task, device), train, val, settings, lambda which, row: None)
-    return len(train[0]) / (time.perf_counter() - start)
+class Colorpipe:
+    """`training.fit`, one epoch of so many batches, and a validation of one batch."""
+
+    def __init__(self, task: str) -> None:
+        p = params.load()
+        self.device = training.prepare(p.seed, p.threads)
+        self.settings = training.Settings(epochs=1, seed=p.seed, **p.train.model_dump())
+        self.model = network(task, p.seed).to(self.device, memory_format=torch.channels_last)
+        self.measure = measure(task, p.train.precision, self.device)
+
+    def speed(self, steps: int) -> float:
+        """Images a second."""
+        size = self.settings.batch_size
+        train = tuple(torch.from_numpy(array).to(self.device) for array in images(steps * size))
+        val = tuple(array[:size] for array in train)
+        start = time.perf_counter()
+        with contextlib.redirect_stdout(sys.stderr):
+            training.fit(self.model, self.measure, train, val, self.settings, lambda which, row: None)
+        return steps * size / (time.perf_counter() - start)
+
+    def profile(self) -> dict[str, float]:
+        """The share of the processor's time that each group of operators takes."""
+        with profile(activities=[ProfilerActivity.CPU], acc_events=True) as found:
+            self.speed(PROFILED)
+        times = Counter()
+        for event in found.key_averages():
+            name = event.key.removeprefix("aten::")
+            group = next((group for group, starts in GROUPS.items() if name.startswith(starts)), "everything else")
+            times[group] += event.self_cpu_time_total
+        return {group: time / times.total() for group, time in times.most_common()}
 
 
-def peer(task: str, model: nn.Module, device: torch.device, steps: int, workers: int) -> float:
-    """Images a second of the notebook way, from the third step on: without the start of the DataLoader."""
-    size = P.train.batch_size
-    counts = notebook.train(model, task, *images((steps + 2) * size), device, batch_size=size, workers=workers)
-    next(counts), next(counts)
-    start = time.perf_counter()
-    done = sum(counts)
-    return done / (time.perf_counter() - start)
+class Notebook:
+    """The notebook's way, with so many workers of the DataLoader."""
+
+    def __init__(self, task: str, workers: int) -> None:
+        p = params.load()
+        torch.set_num_threads(p.threads)
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.task, self.workers, self.batch_size = task, workers, p.train.batch_size
+        self.model = notebook.plain(network(task, p.seed)).to(self.device)
+
+    def speed(self, steps: int) -> float:
+        """Images a second, the start of the DataLoader left out."""
+        data = notebook.Photos(*images((steps + WARM_UP) * self.batch_size))
+        loader = DataLoader(data, batch_size=self.batch_size, shuffle=True, num_workers=self.workers)
+        training_steps = notebook.train(self.model, self.task, loader, self.device)
+        for _ in range(WARM_UP):
+            next(training_steps)
+        start = time.perf_counter()
+        done = sum(count for count, _ in training_steps)
+        return done / (time.perf_counter() - start)
 
 
 def main() -> None:
     """Answer until standard input ends."""
     task, way = sys.argv[1:]
-    device = training.prepare(P.seed, P.threads) if way == "colorpipe" else plain_torch()
-    model = network(task).to(device)
-    if way == "colorpipe":
-        model = model.to(memory_format=torch.channels_last)
-    else:
-        model = notebook.plain(model)
+    side = Colorpipe(task) if way == "colorpipe" else Notebook(task, int(way.removeprefix("notebook-")))
     for line in sys.stdin:
-        if way == "colorpipe":
-            found = colorpipe(task, model, device, int(line))
-        else:
-            found = peer(task, model, device, int(line), int(way.removeprefix("notebook-")))
-        print(found, flush=True)
-
-
-def plain_torch() -> torch.device:
-    """The device, with torch as it comes but for the number of threads."""
-    torch.set_num_threads(P.threads)
-    torch.manual_seed(P.seed)
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        print(json.dumps(side.profile() if line == "profile\n" else side.speed(int(line))), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lightness(rgb: Tensor) -> Tensor:
-    """sRGB (B, 3, H, W) in 0..1 to its L (B, 1, H, W): that of `rgb_to_lab` to the bit, for half the time."""
+    """sRGB (B, 3, H, W) in 0..1 to its L (B, 1, H, W): that of `rgb_to_lab` to the bit, without the work for a and b."""
     (y,) = _mix(_linear(rgb), WHITE_FROM_RGB[1:2]).unbind(1)
     return (116 * _compressed(y) - 16).unsqueeze(1)
 

@@ -58,7 +58,7 @@ def prepare(seed: int, threads: int) -> torch.device:
 
 
 def _keep_freed_memory() -> None:
-    """Have glibc keep what it frees: each step asks for the same tensors, and new pages cost up to a third of its time."""
+    """Have glibc keep what it frees: each step asks for the same tensors, and the system clears every new page first."""
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
         if hasattr(allocator, "mallopt"):  # musl has none

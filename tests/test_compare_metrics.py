@@ -1,5 +1,9 @@
+import json
+import sys
+
 import pytest
 from compare_metrics import too_far
+from project import ROOT, Project
 
 
 @pytest.mark.parametrize(
@@ -21,3 +25,26 @@ from compare_metrics import too_far
 )
 def test_the_tolerance(metric, old, new, far):
     assert too_far(metric, old, new) is far
+
+
+def test_on_what_dvc_says(tmp_path):
+    project = Project(tmp_path)
+    path = project.root / "metrics/resnet.json"
+    content = {"n": 9, "test": {"loss": 100.0, "ssim": 0.3}, "no_colour": {"loss": 180.0}}
+
+    def verify(code: int) -> list[str]:
+        path.write_text(json.dumps(content))
+        return project.run(sys.executable, str(ROOT / "tests/compare_metrics.py"), code=code).splitlines()
+
+    path.parent.mkdir()
+    path.write_text(json.dumps(content))
+    (project.root / "dvc.yaml").write_text("metrics: [metrics/resnet.json]\n")
+    project.run("git", "init", "--quiet")
+    project.commit("committed")
+    assert verify(0) == ["metrics: 0 files differ from the committed ones, 0 failures"]
+    content["test"]["loss"] = 120.0
+    assert "differs: metrics/resnet.json test.loss: committed 100.0, here 120.0" in verify(0)
+    content["test"]["loss"] = 160.0
+    assert "TOO FAR: metrics/resnet.json test.loss: committed 100.0, here 160.0" in verify(1)
+    content["test"]["loss"] = 190.0
+    assert any(line.startswith("NOTHING LEARNT: metrics/resnet.json") for line in verify(1))

@@ -79,7 +79,7 @@ class LPIPS(nn.Module):
 class _Distance(torch.autograd.Function):
     """sum over channels of weight (u - v)^2 at each pixel, u and v the features of unit length, in float32.
 
-    Written with its gradient, since what autograd makes of it passes over the largest maps of VGG twice as often. With
+    Written with its gradient, since what autograd makes of it passes over the largest maps of VGG more often. With
     u = x / |x| and d = 2 weight (u - v): the gradient to x is (d - u (u . d)) / |x|. Only the first image gets one.
     """
 

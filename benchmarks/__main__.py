@@ -1,0 +1,43 @@
+"""Measure everything, print it, and write benchmarks/RESULTS.md and results.json: `make bench`."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import memory, operations, startup, throughput
+from colorpipe import params
+from colorpipe.environment import describe
+from colorpipe.errors import run
+
+ROUNDS = 5
+FOLDER = Path("benchmarks")
+
+
+def main() -> None:
+    """About a quarter of an hour on two cores."""
+    p = params.load()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    about = {**describe(), "threads": str(p.threads), "precision": p.train.precision, "commit": commit}
+    tables = []
+    for title, measure in (
+        ("throughput", lambda: throughput.measure(ROUNDS)),
+        ("LPIPS", lambda: operations.perceptual(ROUNDS)),
+        ("Lab", lambda: operations.lab(ROUNDS)),
+        ("start-up", lambda: startup.measure(ROUNDS)),
+        ("memory", memory.measure),
+    ):
+        print(f"measuring: {title}", file=sys.stderr, flush=True)
+        tables.append(measure())
+    on = ", ".join(f"{name} {value}" if name not in ("hardware", "system") else value for name, value in about.items())
+    text = "\n\n".join(["# How fast it is", f"`make bench` on {on}.", *(table.markdown() for table in tables)])
+    (FOLDER / "RESULTS.md").write_text(text + "\n")
+    results = {"about": about, **{table.title: table.rows for table in tables}}
+    (FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    print(text)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,133 @@
+"""Single operations beside the packages that people use for them: LPIPS and sRGB to Lab, on one batch."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import kornia
+import numpy as np
+import torch
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from benchmarks import notebook
+from benchmarks.tables import Table, spread
+from benchmarks.worker import images
+from colorpipe import color, colorization, params, training
+from colorpipe.losses import lpips
+
+CALLS = 5  # per round, of what takes milliseconds
+
+
+def alternate(ways: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1) -> dict[str, list[float]]:
+    """Milliseconds of each way, in turn, after one call to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, call in ways.items():
+            start = time.perf_counter()
+            for _ in range(calls):
+                call()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if number:
+                times[name].append(1000 * (time.perf_counter() - start) / calls)
+    return times
+
+
+def photographs(device: torch.device) -> Tensor:
+    """A batch of the bundled photographs, sRGB (B, 3, 32, 32) in 0..1."""
+    return color.from_bytes(torch.from_numpy(images(params.load().train.batch_size)[0]).to(device))
+
+
+def perceptual(rounds: int) -> Table:
+    """LPIPS, value and gradient, beside the lpips package."""
+    p = params.load()
+    device = training.prepare(p.seed, p.threads)
+    reference = photographs(device)
+    predicted = (reference + 0.1 * torch.randn(reference.shape, device=device)).clamp(0, 1)
+    package = notebook.lpips_package().to(device)
+    # one VGG for all: the package's slices hold the convolutions in the order of ours
+    weights = [tensor for name, tensor in package.net.named_parameters()]
+    exact = lpips.build({}, {"weights": "random", "seed": 0})
+    for ours, theirs in zip(exact.features.parameters(), weights, strict=True):
+        ours.data.copy_(theirs)
+    lowered = lpips.build({}, {"weights": "random", "seed": 0})
+    lowered.load_state_dict(exact.state_dict())
+    losses = {
+        "lpips": lambda rgb: package(2 * rgb - 1, 2 * reference - 1).mean(),
+        "colorpipe, float32": _ours(exact, reference, "float32"),
+        "colorpipe, bfloat16": _ours(lowered, reference, "bfloat16"),
+    }
+
+    def both(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
+        rgb = predicted.clone().requires_grad_()
+        value = loss(rgb)
+        value.backward()
+        return value.detach(), rgb.grad
+
+    values = {name: both(loss) for name, loss in losses.items()}
+    exactly = both(lambda rgb: package.double()(2 * rgb.double() - 1, 2 * reference.double() - 1).mean())
+    package.float()
+    times = alternate({name: lambda loss=loss: both(loss) for name, loss in losses.items()}, rounds)
+    rows = []
+    for name in losses:
+        error, gradient_error = (
+            float((ours - theirs).norm() / theirs.norm()) for ours, theirs in zip(values[name], exactly, strict=True)
+        )
+        ratios = [theirs / ours for ours, theirs in zip(times[name], times["lpips"], strict=True)]
+        rows.append(
+            {
+                "LPIPS, value and gradient": name,
+                "ms": f"{statistics.median(times[name]):.0f}",
+                "ratio": "" if name == "lpips" else spread(ratios),
+                "target": {"colorpipe, bfloat16": "1.8"}.get(name, ""),
+                "relative error of the value": f"{error:.1e}",
+                "of the gradient": f"{gradient_error:.1e}",
+                "raw": {"ms": times[name]},
+            }
+        )
+    caption = (
+        "A batch of 64 at 32x32 beside itself with noise, VGG-16, the same random weights in all. The package as its README "
+        "shows it, in float32. Errors are of the norms, against the package in float64. Training uses bfloat16."
+    )
+    return Table("LPIPS", caption, rows)
+
+
+def _ours(loss: lpips.LPIPS, reference: Tensor, precision: str) -> Callable[[Tensor], Tensor]:
+    loss = colorization.ready(loss, precision, reference.device)
+
+    def value(rgb: Tensor) -> Tensor:
+        with training.autocast(rgb.device, precision):
+            return loss.distance(rgb, reference).mean()
+
+    return value
+
+
+def lab(rounds: int) -> Table:
+    """A batch from sRGB to Lab, beside scikit-image and kornia; errors against scikit-image in float64."""
+    p = params.load()
+    rgb = photographs(training.prepare(p.seed, p.threads))
+    samples = rgb.permute(0, 2, 3, 1).cpu().numpy()
+    exact = rgb2lab(samples.astype(np.float64)).transpose(0, 3, 1, 2)
+    ways = {
+        "colorpipe": lambda: color.rgb_to_lab(rgb),
+        "kornia": lambda: kornia.color.rgb_to_lab(rgb),
+        "scikit-image, the batch at once": lambda: rgb2lab(samples).transpose(0, 3, 1, 2),
+        "scikit-image, a sample at a time": lambda: np.stack([rgb2lab(sample) for sample in samples]).transpose(0, 3, 1, 2),
+    }
+    times = alternate(ways, rounds, CALLS)
+    rows = []
+    for name, way in ways.items():
+        error = np.abs(np.asarray(way().cpu() if isinstance(way(), Tensor) else way(), dtype=np.float64) - exact).max()
+        ratios = [theirs / ours for ours, theirs in zip(times["colorpipe"], times[name], strict=True)]
+        rows.append(
+            {
+                "sRGB to Lab": name,
+                "ms": f"{statistics.median(times[name]):.2f}",
+                "colorpipe is faster by": "" if name == "colorpipe" else spread(ratios),
+                "largest error (Lab units)": f"{error:.1e}",
+                "raw": {"ms": times[name]},
+            }
+        )
+    caption = "A batch of 64 at 32x32, float32. The error is against scikit-image in float64, whose constants colorpipe has."
+    return Table("Lab", caption, rows)

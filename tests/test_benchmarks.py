@@ -1,0 +1,99 @@
+"""The benchmarks compare the same thing: the notebook's training learns what colorpipe's does. No test asserts a time."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from project import ROOT
+from torch.utils.data import DataLoader
+
+from benchmarks import memory, notebook, operations, startup, throughput, worker
+from colorpipe import checkpoints, paths
+from colorpipe.losses import lpips
+
+
+@pytest.fixture
+def photos(tmp_path, monkeypatch):
+    """Random images where `make bench` has the bundled photographs."""
+    rng = np.random.default_rng(0)
+    data = tmp_path / "data/photos"
+    data.mkdir(parents=True)
+    np.save(data / "train.npy", rng.integers(0, 256, (24, 3, 32, 32), dtype=np.uint8))
+    np.save(data / "train_labels.npy", rng.integers(0, 8, 24))
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("batch_size: 64", "batch_size: 4"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return paths.images("photos", "train")
+
+
+@pytest.mark.parametrize("task", ["resnet", "eccv", "resnet_lpips", "classifier"])
+def test_both_ways_train_on_the_same_loss(photos, task, monkeypatch):
+    device = torch.device("cpu")
+    arrays = worker.images(4)
+    model = worker.network(task, 0).to(memory_format=torch.channels_last).train()
+    measure = worker.measure(task, "float32", device)
+    ours = measure(model, tuple(map(torch.from_numpy, arrays)))["loss"].item()
+    if task == "resnet_lpips":  # the package's VGG draws other weights: put ours there
+        package = notebook.lpips_package()
+        features = lpips.build({}, {"weights": "random", "seed": 0}).features
+        for theirs, mine in zip(package.net.parameters(), features.parameters(), strict=True):
+            theirs.data.copy_(mine)
+        monkeypatch.setattr(notebook, "lpips_package", lambda: package)
+    loader = DataLoader(notebook.Photos(*arrays), batch_size=4)
+    ((count, theirs),) = notebook.train(notebook.plain(worker.network(task, 0)), task, loader, device)
+    assert count == 4
+    assert theirs == pytest.approx(ours, rel=1e-3)
+
+
+def test_the_throughput_of_a_task(photos):
+    (row,) = throughput.measure(1, {"resnet": 2}).rows
+    assert row["raw"]["rounds"][0].keys() == set(throughput.WAYS)
+    assert all(value > 0 for value in row["raw"]["rounds"][0].values())
+    assert sum(row["raw"]["shares"].values()) == pytest.approx(1)
+    assert row["raw"]["shares"]["convolutions"] > 0.2
+
+
+def test_a_worker_that_ends_is_said(photos):
+    photos.unlink()
+    with pytest.raises(RuntimeError, match=r"benchmarks\.worker resnet colorpipe ended without an answer"):
+        throughput.measure(1, {"resnet": 2})
+
+
+def test_lpips_and_lab_are_those_of_the_packages(photos):
+    package, exact, lowered = operations.perceptual(1).rows
+    assert float(package["relative error of the value"]) < 1e-3
+    assert float(exact["relative error of the value"]) < 1e-3
+    assert float(exact["of the gradient"]) < 1e-2
+    assert float(lowered["relative error of the value"]) < 0.05
+    ours, *others = operations.lab(1).rows
+    assert float(ours["largest error (Lab units)"]) < 1e-3
+    assert all(float(other["largest error (Lab units)"]) < 0.1 for other in others)
+
+
+def test_memory_is_of_the_stage_itself(photos, tmp_path):
+    (tmp_path / "data/photos/weights").mkdir()
+    for name in ("resnet18", "mse"):
+        checkpoints.save(paths.weights("photos", name), {}, {"weights": "random"})
+    (row,) = memory.measure((24,)).rows
+    assert 0 < row["raw"]["peak"] - row["raw"]["torch"] < 4e9
+    assert row["raw"]["arrays"] > 24 * 3 * 32 * 32
+
+
+def test_startup_measures_every_stage(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    asked = []
+    monkeypatch.setattr(startup.subprocess, "run", lambda command, **options: asked.append(command))
+    rows = startup.measure(2).rows
+    assert {f"imports of stages/{path.stem}.py" for path in ROOT.glob("stages/[a-z]*.py")} < {row["process"] for row in rows}
+    assert len(asked) == 3 * len(rows)
+
+
+def test_the_committed_results_are_what_the_page_shows():
+    results = json.loads((ROOT / "benchmarks/results.json").read_text())
+    page = (ROOT / "benchmarks/RESULTS.md").read_text()
+    for title, rows in results.items():
+        if title != "about":
+            assert f"## {title}" in page
+            for row in rows:
+                assert "| " + " | ".join(str(cell) for key, cell in row.items() if key != "raw") + " |" in page
