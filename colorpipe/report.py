@@ -105,13 +105,20 @@ def results_table(results: dict[str, dict]) -> pd.DataFrame:
             for name, found in group:
                 setting = {"data": data, "n": found["n"], "loss": loss_label(found)}
                 scores = {**found["test"], **{f"rgb_{key}": value for key, value in found["rgb"].items()}}
-                published = PUBLISHED.get((name, found["loss"]), {}) if data == "cifar10" else {}
+                published = published_numbers(name, found)
+                if found.get("lpips_weights") == "random":
+                    published.pop("report's loss", None)  # LPIPS on ImageNet's VGG is another quantity
                 run = {"seed": found["seed"], "epoch": found["best_epoch"]}
                 rows.append({"colorizer": name, **setting, **run, **_scores(scores), **published})
             rows.append({"colorizer": "no colour", **setting, **_scores({**found["no_colour"], "rgb_colourfulness": 0.0})})
         rows.append({"colorizer": "original", "data": data, "n": found["n"], **found["original"]})
     table = pd.DataFrame(rows)
     return table.astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+
+
+def published_numbers(name: str, found: dict) -> dict[str, float]:
+    """The report's numbers for the colorizer with these metrics; none where data or loss are others."""
+    return dict(PUBLISHED.get((name, found["loss"]), {})) if found["data"] == "cifar10" else {}
 
 
 def loss_label(found: dict) -> str:

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("results/mine"), help="OUT: a folder (default: results/mine)")
     options = parser.parse_args()
 
-    settings = ["dataset=cifar10", *put_in_place(Path(options.archive)), *options.set]
+    settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
     asked = [(name, seed) for seed in options.seeds for name in options.runs]
     for name, seed in asked:
         for result in RUNS[name]:
@@ -54,11 +54,11 @@ def main() -> None:
     tables.write_readme(options.out)
 
 
-def put_in_place(archive: Path) -> list[str]:
+def put_in_place(archive: str) -> list[str]:
     """Copy the archive to where the download stage looks for it; the settings that it needs: its md5."""
-    if not archive.is_file():
-        raise UserError(f"there is no archive {str(archive)!r}: make cifar10 ARCHIVE=cifar-10-python.tar.gz")
-    md5 = _md5(archive)
+    if not Path(archive).is_file():
+        raise UserError(f"there is no archive {archive!r}: make cifar10 ARCHIVE=cifar-10-python.tar.gz")
+    md5 = _md5(Path(archive))
     if not ARCHIVE.exists():
         ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
         partial = ARCHIVE.with_suffix(".partial")

@@ -107,8 +107,7 @@ def colorizers_table(folder: Path) -> str:
 
 def _published(name: str, metrics: dict) -> dict[str, str]:
     """The report's numbers; its LPIPS is on ImageNet's VGG, which is said beside ours on another."""
-    numbers = report.PUBLISHED.get((name, metrics["loss"]), {}) if metrics["data"] == "cifar10" else {}
-    cells = {column: f"{number:.3f}" for column, number in numbers.items()}
+    cells = {column: f"{number:.3f}" for column, number in report.published_numbers(name, metrics).items()}
     if cells and metrics.get("lpips_weights") == "random":
         cells["report's loss"] += " (ImageNet VGG)"
     return cells

@@ -3,8 +3,11 @@
 A document says what belongs where: <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
 """
 
+import json
 import re
 from pathlib import Path
+
+import pandas as pd
 
 from colorpipe import report
 from colorpipe.errors import UserError, run
@@ -58,10 +61,18 @@ def table(kind: str, folder: Path) -> str:
         "colorizers": lambda: summary.colorizers_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
+        "throughput": lambda: throughput_table(folder),
     }
     if kind not in kinds:
         raise UserError(f"no table is called {kind!r}; there are {', '.join(kinds)}")
     return kinds[kind]()
+
+
+def throughput_table(folder: Path) -> str:
+    """The first of the benchmarks' tables, without the shares of the time, in Markdown."""
+    rows = json.loads((folder / "results.json").read_text())["Training throughput"]
+    columns = ["task", "colorpipe", "notebook, no workers", "notebook, 2 workers", "ratio"]
+    return report.to_markdown(pd.DataFrame(rows)[columns])
 
 
 if __name__ == "__main__":

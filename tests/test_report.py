@@ -22,6 +22,14 @@ def test_the_reports_numbers_stand_beside_the_same_experiment_alone():
     assert "report's loss" not in report.results_table({"resnet": metrics("mse")})
 
 
+def test_the_reports_lpips_does_not_stand_beside_another_quantity():
+    random = metrics("lpips", "cifar10")
+    for found, shown in ((random, False), ({**random, "lpips_weights": "imagenet"}, True)):
+        table = report.results_table({"resnet_lpips": found})
+        assert table["report's SSIM"].tolist()[0] == 0.207
+        assert ("report's loss" in table) is shown
+
+
 def test_a_baseline_for_each_data_set_and_loss():
     table = report.results_table({"a": metrics("mse"), "b": metrics("mse"), "c": metrics("lpips")})
     assert table["colorizer"].tolist() == ["a", "b", "no colour", "c", "no colour", "original"]
