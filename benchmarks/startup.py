@@ -1,6 +1,5 @@
 """Start-up: the imports of each stage, `dvc repro` with nothing to do, and a rerun of `report` alone."""
 
-import statistics
 import subprocess
 import sys
 import time
@@ -33,7 +32,6 @@ def measure(rounds: int) -> Table:
         {
             "process": name,
             "seconds": spread(found),
-            "beyond import torch": f"{statistics.median(found) - statistics.median(times['import torch']):.2f}",
             "target": TARGET if name in python else "",
             "raw": {"seconds": found},
         }
