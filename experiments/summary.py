@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from colorpipe import figures, report
+from colorpipe import figures, grids, report
 from colorpipe.errors import UserError
 
 PRETEXT = ("pretext/pretrained", "pretext/xavier")
@@ -64,7 +64,7 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
 
 
 def draw(folder: Path) -> None:
-    """Draw the figures: curves.png of the colorizers, pretext.png of the two starts."""
+    """Draw overview.png (pictures, of each first seed) and curves.png of the colorizers, and pretext.png of the starts."""
     found = load(folder)
     colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
     starts = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
@@ -72,6 +72,8 @@ def draw(folder: Path) -> None:
         losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
         frames = {name: _frames(runs) for name, runs in colorizers.items()}
         figures.training_curves(folder / "curves.png", frames, losses)
+        pictures = {name: folder / name / str(runs[0].metrics["seed"]) / "grid.png" for name, runs in colorizers.items()}
+        grids.compare(folder / "overview.png", pictures)
     if starts:
         figures.pretext_curves(folder / "pretext.png", starts)
 

@@ -1,9 +1,12 @@
 import json
 
+import pandas as pd
 import pytest
 
-from colorpipe import report
+from colorpipe import figures, report
 from colorpipe.errors import UserError
+
+MEASURES = [f"{part}_{measure}" for part in ("train", "val") for measure in ("accuracy", "loss")]
 
 
 def metrics(loss, data="photos"):
@@ -50,3 +53,18 @@ def test_metrics_are_ordered_and_have_to_be_there(tmp_path):
     for name, content in every.items():
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
     assert list(report.load_metrics(tmp_path)) == ["c", "z", "b", "a"]
+
+
+def test_curves_of_several_seeds_are_their_mean_and_spread(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(figures.plt, "close", drawn.append)
+    seeds = [pd.DataFrame({"epoch": [1, 2], **{key: [start, 0.5] for key in MEASURES}}) for start in (0.1, 0.2, 0.6)]
+    figures.pretext_curves(tmp_path / "p.png", {"xavier": pd.concat(seeds), "pretrained": seeds[0]})
+    (figure,) = drawn
+    for panel in figure.axes:
+        xavier, pretrained = panel.lines[0], panel.lines[2]
+        assert xavier.get_ydata().tolist() == pytest.approx([0.3, 0.5])
+        assert pretrained.get_ydata().tolist() == [0.1, 0.5]
+        assert len(panel.collections) == 2  # train and validation of xavier; one seed has no spread
+        edges = panel.collections[0].get_paths()[0].vertices[:, 1]
+        assert (edges.min(), edges.max()) == pytest.approx((0.3 - 0.2646, 0.3 + 0.2646), abs=1e-3)
