@@ -112,7 +112,7 @@ def experiment(name: str, seed: int, settings: list[str]) -> str:
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
-    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], check=True, capture_output=True, text=True).stdout
+    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], capture_output=True, text=True).stdout
     if title in listed.split():  # of other settings, or killed before its results were kept
         subprocess.run(["dvc", "exp", "remove", "--quiet", title], check=True)
     print(shlex.join(command + stages), flush=True)
@@ -125,7 +125,7 @@ def keep(out: Path, name: str, seed: int, title: str, settings: str) -> None:
     """Copy what the experiment gave into <out>/<result>/<seed>/, whole or not at all."""
     from dvc import api
 
-    changed = "" if not _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{out}") else ", with changes"
+    changed = ", with changes" if _git("status", "--porcelain", "--", "colorpipe", "stages", "*.yaml") else ""
     about = {"run": name, "settings": settings, "commit": _git("rev-parse", "--short", "HEAD") + changed, **describe()}
     for result in RUNS[name]:
         files = {"metrics.json": paths.metrics(result), "curves.csv": paths.curves(result), "params.yaml": "params.yaml"}
@@ -143,7 +143,10 @@ def keep(out: Path, name: str, seed: int, title: str, settings: str) -> None:
 
 
 def _git(*command: str) -> str:
-    return subprocess.run(["git", *command], check=True, capture_output=True, text=True).stdout.strip()
+    done = subprocess.run(["git", *command], capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"DVC's experiments need a git clone with a commit: git {command[0]}: {done.stderr.strip()}")
+    return done.stdout.strip()
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from colorpipe.errors import UserError, run
 from experiments import summary
 
 DOCUMENTS = (Path("README.md"), Path("results/cifar10/README.md"))
-BLOCK = re.compile(r"<!-- ([\w-]+) (\S+) -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(r"<!-- ([\w-]+) ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
 def main() -> None:

@@ -91,6 +91,13 @@ def test_settings_of_another_run_are_refused_before_anything_runs(results):
         cifar10.with_settings(["seed.x=2"])
 
 
+def test_a_folder_that_is_no_clone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    with pytest.raises(UserError, match="DVC's experiments need a git clone with a commit: git rev-parse: fatal"):
+        cifar10.experiment("resnet", 0, [])
+
+
 def test_seeds_through_dvc(tmp_path):
     """Real but tiny: a colorizer and the pretext task."""
     project = Project(tmp_path)
@@ -98,17 +105,19 @@ def test_seeds_through_dvc(tmp_path):
     project.run("git", "init", "--quiet")
     project.commit("all")
 
+    out = tmp_path / "tiny results"  # outside the clone
+
     def make(*arguments: str, code: int = 0) -> str:
         settings = ["datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
-        command = ["python", "-m", "experiments.cifar10", str(archive), "--out", "results/tiny", "--set", *settings]
+        command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
         return project.run(*command, *arguments, code=code)
 
     asked = ("--runs", "resnet", "pretext", "--seeds", "3")
     assert "Traceback" not in make(*asked)
-    assert project.run("git", "status", "--porcelain").split() == ["??", "results/tiny/"]  # the workspace is as it was
+    assert project.run("git", "status", "--porcelain") == ""  # the workspace is as it was
     for result in ("resnet/3", "pretext/pretrained/3", "pretext/xavier/3"):
-        folder = project.root / "results/tiny" / result
+        folder = out / result
         kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (
             {"grid.png"} if result == "resnet/3" else set()
         )
@@ -119,16 +128,16 @@ def test_seeds_through_dvc(tmp_path):
         about = json.loads((folder / "about.json").read_text())
         assert about["commit"] == project.run("git", "rev-parse", "--short", "HEAD").strip()
 
-    shutil.rmtree(project.root / "results/tiny/pretext/xavier")  # as if killed before it was kept
+    shutil.rmtree(out / "pretext/xavier")  # as if killed before it was kept
     again = make(*asked)
-    assert "resnet, seed 3: is in results/tiny" in again
+    assert f"resnet, seed 3: is in {out}" in again
     assert "Running stage 'pretext" not in again  # DVC had it
-    assert (project.root / "results/tiny/pretext/xavier/3/metrics.json").exists()
-    readme = (project.root / "results/tiny/README.md").read_text()
+    assert (out / "pretext/xavier/3/metrics.json").exists()
+    readme = (out / "README.md").read_text()
     assert "| resnet | mse | 1 | 2 (" in readme
     assert "| pretrained | 1 |" in readme
     for figure in ("overview", "curves", "pretext"):
-        assert (project.root / f"results/tiny/{figure}.png").stat().st_size > 10_000
+        assert (out / f"{figure}.png").stat().st_size > 10_000
 
     archive.write_bytes(archive.read_bytes() + b" ")
     refused = make(code=1)
