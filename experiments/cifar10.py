@@ -5,7 +5,6 @@ is not done again. What a run gave is kept in <out>/<name>/<seed>/, and a run th
 """
 
 import argparse
-import hashlib
 import json
 import shlex
 import shutil
@@ -14,7 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from colorpipe import paths
+from colorpipe import download, paths
+from colorpipe.datasets import cifar10
 from colorpipe.environment import describe
 from colorpipe.errors import UserError, run
 from colorpipe.params import Loader
@@ -27,7 +27,7 @@ RUNS = {  # what can be asked for: the names of its results
     "eccv": ["eccv"],
     "pretext": ["pretext/pretrained", "pretext/xavier"],
 }
-ARCHIVE = paths.ARCHIVES / "cifar-10-python.tar.gz"
+ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
 
 
 def main() -> None:
@@ -58,25 +58,16 @@ def put_in_place(archive: str) -> list[str]:
     """Copy the archive to where the download stage looks for it; the settings that it needs: its md5."""
     if not Path(archive).is_file():
         raise UserError(f"there is no archive {archive!r}: make cifar10 ARCHIVE=cifar-10-python.tar.gz")
-    md5 = _md5(Path(archive))
-    if not ARCHIVE.exists():
-        ARCHIVE.parent.mkdir(parents=True, exist_ok=True)
-        partial = ARCHIVE.with_suffix(".partial")
-        shutil.copyfile(archive, partial)
-        partial.replace(ARCHIVE)
-    elif _md5(ARCHIVE) != md5:
+    md5 = download.file_hash(Path(archive), "md5")
+    if ARCHIVE.is_file() and download.file_hash(ARCHIVE, "md5") != md5:
         raise UserError(f"{ARCHIVE} is another archive than {archive}: remove one of them")
+    download.fetch(archive, ARCHIVE, "md5", md5)
     return [f"datasets.cifar10.md5={md5}"]
 
 
 def yaml_load(text: str) -> object:
     """YAML as colorpipe and DVC read it."""
     return yaml.load(text, Loader=Loader)
-
-
-def _md5(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "md5").hexdigest()
 
 
 def with_settings(settings: list[str]) -> dict:
@@ -132,13 +123,14 @@ def keep(out: Path, name: str, seed: int, title: str, settings: str) -> None:
         if name != "pretext":
             files["grid.png"] = paths.grid(result)
         folder = out / result / str(seed)
-        partial = folder.with_name(f".{seed}")
+        partial = out / ".partial"
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for target, source in files.items():
             (partial / target).write_bytes(api.read(str(source), rev=title, mode="rb"))
         (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
         partial.replace(folder)
 
 

@@ -32,7 +32,8 @@ def load(folder: Path) -> dict[str, list[Run]]:
     Raises UserError for runs of a name that differ in params, and for a folder without results.
     """
     found: dict[str, list[Run]] = {}
-    for path in sorted(folder.glob("**/metrics.json"), key=lambda path: (str(path.parents[1]), int(path.parent.name))):
+    paths = [path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()]  # others were cut short
+    for path in sorted(paths, key=lambda path: (str(path.parents[1]), int(path.parent.name))):
         about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
         params = yaml.safe_load((path.parent / "params.yaml").read_text())
         runs = found.setdefault(path.parents[1].relative_to(folder).as_posix(), [])

@@ -39,16 +39,18 @@ def block(kind: str, folder: Path) -> str:
 
 
 def write_readme(folder: Path) -> None:
-    """Refresh the README.md of results over seeds, made first where there is none."""
+    """Refresh the README.md of results over seeds; tables that are missing, or the page itself, are added first."""
     readme = folder / "README.md"
-    if not readme.exists():
-        kinds = {
-            "colorizers": bool(list(folder.glob("*/*/grid.png"))),
-            "pretext": (folder / "pretext").is_dir(),
-            "runs": True,
-        }
-        marks = [f"<!-- {kind} {folder} -->\n<!-- end -->" for kind, wanted in kinds.items() if wanted]
-        readme.write_text("\n\n".join([f"# {folder.name}", *marks]) + "\n")
+    text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
+    kinds = {
+        "colorizers": bool(list(folder.glob("*/*/grid.png"))),
+        "pretext": (folder / "pretext").is_dir(),
+        "runs": True,
+    }
+    for kind, wanted in kinds.items():
+        if wanted and f"<!-- {kind} " not in text:
+            text += f"\n<!-- {kind} {folder} -->\n<!-- end -->\n"
+    readme.write_text(text)
     refresh(readme)
     print(f"{readme}\n\n{readme.read_text()}")
 

@@ -40,12 +40,28 @@ def test_an_outdated_document_is_refreshed(results):
     assert not tables.refresh(readme)
 
 
+def test_a_page_gets_the_tables_of_what_is_run_later(results):
+    (results / "README.md").unlink()
+    (results / "pretext").rename(results.parent / "later")
+    tables.write_readme(results)
+    before = (results / "README.md").read_text()
+    assert "| start |" not in before
+    assert "| resnet | mse | 3 |" in before
+    (results.parent / "later").rename(results / "pretext")
+    tables.write_readme(results)
+    after = (results / "README.md").read_text()
+    assert "| pretrained | 3 |" in after
+    assert after.count("| resnet | mse |") == 1
+
+
 def test_an_unknown_table():
     with pytest.raises(UserError, match="no table is called 'colours'; there are metrics, "):
         tables.table("colours", COMMITTED)
 
 
 def test_mean_and_spread_over_seeds(results):
+    (results / ".partial").mkdir()  # of a run that was killed as it was kept
+    (results / ".partial/metrics.json").write_text("{")
     for seed, loss in (("0", 130.0), ("1", 132.0), ("2", 137.0)):
         path = results / "resnet" / seed / "metrics.json"
         content = json.loads(path.read_text())
