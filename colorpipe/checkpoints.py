@@ -3,8 +3,9 @@
 Written whole or not at all, and the same content gives the same bytes.
 """
 
+import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,11 +41,27 @@ def save(path: Path, tensors: Mapping[str, "Tensor"], description: Mapping[str, 
 
 def load(path: Path) -> tuple[dict[str, "Tensor"], dict]:
     """The tensors and the description of a file that `save` wrote. Raises UserError for any other file."""
+    with _opened(path, "pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}, _description(file)  # noqa: SIM118
+
+
+def describe(path: Path) -> dict:
+    """The description alone, without torch. Raises UserError as `load` does."""
+    with _opened(path, "np") as file:
+        return _description(file)
+
+
+def _description(file: safe_open) -> dict:
+    return json.loads((file.metadata() or {})[KEY])
+
+
+@contextlib.contextmanager
+def _opened(path: Path, framework: str) -> Iterator[safe_open]:
+    """The file, open; what is wrong with it becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path} is missing: `dvc repro` makes it")
     try:
-        with safe_open(path, framework="pt") as file:
-            description = json.loads((file.metadata() or {})[KEY])
-            return {name: file.get_tensor(name) for name in file.keys()}, description  # noqa: SIM118
+        with safe_open(path, framework=framework) as file:
+            yield file
     except (SafetensorError, KeyError, ValueError) as error:
         raise UserError(f"{path} is no file of weights of colorpipe ({error}): remove it and run `dvc repro`") from error

@@ -28,6 +28,9 @@ LINEAR_TOE = 0.0031308  # of linear sRGB
 XYZ_TOE = 0.008856  # of X / Xn
 LAB_TOE = 0.2068966  # of f(X / Xn)
 
+GAMUT_SLACK = 2e-4  # of linear sRGB: the constants' last digits leave white as far outside 0..1
+GAMUT_STEPS = 8  # halvings: to 1 / 256 of the chroma
+
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """sRGB (B, 3, H, W) in 0..1 to Lab (B, 3, H, W). Gradients are finite everywhere, black included."""
@@ -46,18 +49,32 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 
     Unclipped, a loss on the rendered image still pulls an impossible colour back; `picture` clips.
     """
-    L, a, b = lab.unbind(1)
-    fy = (L + 16) / 116
-    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
-    xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
-    linear = _mix(xyz, [[weight * white for weight, white in zip(row, WHITE_D65, strict=True)] for row in RGB_FROM_XYZ])
-    encoded = 1.055 * linear.clamp(min=LINEAR_TOE) ** (1 / 2.4) - 0.055
-    return torch.where(linear > LINEAR_TOE, encoded, 12.92 * linear)
+    return _encoded(_linear_from_lab(lab))
 
 
 def picture(L: Tensor, ab: Tensor) -> Tensor:
     """L (B, 1, H, W) and ab (B, 2, H, W) as a displayable sRGB image (B, 3, H, W), clipped to 0..1."""
     return lab_to_rgb(torch.cat((L, ab), dim=1)).clamp(0, 1)
+
+
+def faithful_picture(L: Tensor, ab: Tensor) -> Tensor:
+    """L (B, 1, H, W) and ab (B, 2, H, W) as `picture` shows them, but with that very L in every pixel.
+
+    Where sRGB has no such colour, `picture` clips, which moves lightness too. Here the chroma is lowered at the same hue, to
+    within 1 / 256 of what there is room for. Not differentiable.
+    """
+    lab = torch.cat((L, ab), dim=1).movedim(1, 0).reshape(1, 3, -1, 1)  # all pixels in a column
+    linear = _linear_from_lab(lab)
+    outside = (~_in_gamut(linear)).flatten().nonzero().squeeze(1)
+    if len(outside):
+        lightness, chroma = lab[:, :1, outside], lab[:, 1:, outside]
+        low, high = torch.zeros_like(lightness), torch.ones_like(lightness)  # shares of the chroma: in the gamut, and not
+        for _ in range(GAMUT_STEPS):
+            middle = (low + high) / 2
+            fits = _in_gamut(_linear_from_lab(torch.cat((lightness, chroma * middle), dim=1)))
+            low, high = torch.where(fits, middle, low), torch.where(fits, high, middle)
+        linear[:, :, outside] = _linear_from_lab(torch.cat((lightness, chroma * low), dim=1))
+    return _encoded(linear.clamp(0, 1)).view(3, len(L), *L.shape[2:]).movedim(0, 1)
 
 
 def from_bytes(rgb: Tensor) -> Tensor:
@@ -83,6 +100,26 @@ def denormalize_ab(output: Tensor) -> Tensor:
 def _linear(rgb: Tensor) -> Tensor:
     """Encoded sRGB to linear sRGB."""
     return torch.where(rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+
+
+def _linear_from_lab(lab: Tensor) -> Tensor:
+    """Lab (B, 3, H, W) to linear sRGB, not clipped."""
+    L, a, b = lab.unbind(1)
+    fy = (L + 16) / 116
+    f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
+    xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
+    return _mix(xyz, [[weight * white for weight, white in zip(row, WHITE_D65, strict=True)] for row in RGB_FROM_XYZ])
+
+
+def _in_gamut(linear: Tensor) -> Tensor:
+    """Which colours in linear sRGB (B, 3, H, W) a display has: (B, 1, H, W) bool."""
+    return ((linear > -GAMUT_SLACK) & (linear < 1 + GAMUT_SLACK)).all(dim=1, keepdim=True)
+
+
+def _encoded(linear: Tensor) -> Tensor:
+    """Linear sRGB to encoded sRGB, not clipped."""
+    encoded = 1.055 * linear.clamp(min=LINEAR_TOE) ** (1 / 2.4) - 0.055
+    return torch.where(linear > LINEAR_TOE, encoded, 12.92 * linear)
 
 
 def _compressed(xyz: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from colorpipe import arrays, checkpoints, color, metrics, paths, training
+from colorpipe import arrays, checkpoints, color, live, metrics, paths, training
 from colorpipe.models import colorizer
 from colorpipe.params import Params
 
@@ -56,6 +56,7 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
     device = training.prepare(params.seed, params.threads)
     settings = training.Settings.of(params, data)
     model_settings = params.models.get(model_name)
+    train_images, val_images = (arrays.load(paths.images(data, part), device) for part in ("train", "val"))
     start, start_description = checkpoints.load(paths.weights(data, model_name))
     model = colorizer.build(model_name, model_settings, start).to(device, memory_format=torch.channels_last)
     loss = load_loss(loss_name, data, settings.precision, device)
@@ -64,6 +65,7 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
         "settings": model_settings,
         "start": start_description["weights"],
         "data": data,
+        "size": list(train_images.shape[2:]),
         "loss": {"name": loss_name, **loss.identity},
         "train": vars(settings),
     }
@@ -71,7 +73,6 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
     def save(which: str, row: training.Row) -> None:
         checkpoints.save(paths.checkpoint(name, which), model.state_dict(), {**description, "row": row})
 
-    train_images, val_images = (arrays.load(paths.images(data, part), device) for part in ("train", "val"))
     training.announce(name, model, len(train_images), settings, device)
-    curves = training.fit(model, task(loss, settings.precision), (train_images,), (val_images,), settings, save)
-    training.write_curves(paths.curves(name), curves)
+    with live.training(name) as log:
+        training.fit(model, task(loss, settings.precision), (train_images,), (val_images,), settings, save, log)

@@ -35,6 +35,10 @@ def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) 
         archive.parent.mkdir(parents=True, exist_ok=True)
         module.bundle(archive)
         check(archive, "md5", settings.md5, "the photographs of the installed scikit-image")
+    elif Path(settings.source).is_dir() and hasattr(module, "pack"):
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        module.pack(Path(settings.source), archive)
+        check(archive, "md5", settings.md5, settings.source)
     else:
         fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5)
         archive.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,6 +17,16 @@ def describe() -> dict[str, str]:
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
     versions = {"Python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy", "dvc")}}
     return {"hardware": hardware, **versions, "system": f"{platform.system()} {platform.machine()}"}
+
+
+def commit() -> str:
+    """The commit that is checked out, in short; with a word where code or params are others. Empty outside of git."""
+
+    def git(*command: str) -> str:
+        return subprocess.run(["git", *command], capture_output=True, text=True).stdout.strip()
+
+    changed = git("status", "--porcelain", "--", "colorpipe", "stages", "params.yaml", "dvc.yaml")
+    return git("rev-parse", "--short", "HEAD") + (", with changes" if changed else "")
 
 
 def processor() -> str:

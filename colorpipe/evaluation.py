@@ -5,8 +5,7 @@ import json
 import torch
 from torch import Tensor, nn
 
-from colorpipe import arrays, checkpoints, color, colorization, grids, metrics, paths, training
-from colorpipe.errors import UserError
+from colorpipe import arrays, color, colorization, gallery, grids, metrics, paths, training
 from colorpipe.models import colorizer
 
 PROTOCOL_BATCH = 64  # images: SSIM and PSNR of the report's protocol read their data range off each batch
@@ -22,26 +21,16 @@ class NoColour(nn.Module):
         return L.new_zeros(L.shape[0], 2, *L.shape[2:])
 
 
-def load_colorizer(name: str, device: torch.device) -> tuple[colorizer.Colorizer, dict]:
-    """The best weights of a colorizer, ready for use, and their description."""
-    path = paths.checkpoint(name, "best")
-    tensors, description = checkpoints.load(path)
-    try:
-        model = colorizer.build(description["model"], description["settings"])
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(
-            f"{path} holds no colorizer ({str(error).splitlines()[0]}): remove it and run `dvc repro`"
-        ) from error
-    return model.to(device, memory_format=torch.channels_last).eval(), description
+def task(loss: nn.Module, errors: list[Tensor]) -> training.Measure:
+    """What to measure on a batch: the protocol, the squared error of ab, and the rendered picture in RGB.
 
-
-def task(loss: nn.Module) -> training.Measure:
-    """What to measure on a batch: the protocol, the squared error of ab, and the rendered picture in RGB."""
+    The squared error of each image (B,) is appended to `errors`.
+    """
 
     def measure(model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
         rgb, lab, predicted = colorization.predict(model, batch[0], PRECISION)
         picture = color.picture(lab[:, :1], predicted)
+        errors.append((predicted - lab[:, 1:]).square().mean(dim=(1, 2, 3)))
         return {
             **colorization.protocol(loss, rgb, lab, predicted, PRECISION),
             "mse": (predicted - lab[:, 1:]).square().mean(),
@@ -55,12 +44,14 @@ def task(loss: nn.Module) -> training.Measure:
 
 
 def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
-    """Write metrics/<name>.json and grids/<name>.png from a colorizer's best weights and the test set."""
+    """Test a colorizer's best weights on the test set: metrics/<name>.json, grids/<name>.png and galleries/<name>.json."""
     device = training.prepare(0, threads)  # nothing is drawn
-    model, description = load_colorizer(name, device)
+    model, description = colorizer.load(paths.checkpoint(name, "best"), device)
     loss = colorization.load_loss(loss_name, data, PRECISION, device)
     images = arrays.load(paths.images(data, "test"), device)
-    ours, trivial = (training.evaluate(each, task(loss), (images,), PROTOCOL_BATCH).means() for each in (model, NoColour()))
+    errors: list[Tensor] = []
+    ours = training.evaluate(model, task(loss, errors), (images,), PROTOCOL_BATCH).means()
+    trivial = training.evaluate(NoColour(), task(loss, []), (images,), PROTOCOL_BATCH).means()
     result = {
         "data": data,
         "n": len(images),
@@ -79,9 +70,18 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     path.write_text(json.dumps(result, indent=2) + "\n")
     print(f"{name}: test loss {ours['loss']:.4g}, {trivial['loss']:.4g} with no colour")
 
-    chosen = images[torch.linspace(0, len(images) - 1, min(GRID_IMAGES, len(images))).long()]
-    with torch.no_grad():
-        rgb, lab, predicted = colorization.predict(model, chosen, PRECISION)
+    spread = torch.linspace(0, len(images) - 1, min(GRID_IMAGES, len(images))).long()
+    grids.write(paths.grid(name), pictures(model, images[spread]))
+    kinds = gallery.choose(torch.cat(errors).cpu(), description["train"]["seed"])
+    numbers = sorted(set().union(*kinds.values()))
+    shown = pictures(model, images[numbers])
+    scores = {"mse": torch.cat(errors)[numbers], "psnr": metrics.psnr(shown["predicted"], shown["original"])}
+    gallery.write(paths.gallery(name), kinds, numbers, scores, shown)
+
+
+@torch.no_grad()
+def pictures(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
+    """Stored images (B, 3, H, W) uint8 as shown, sRGB in 0..1: in gray, as `model` colours them, and as they are."""
+    rgb, lab, predicted = colorization.predict(model, images, PRECISION)
     L = lab[:, :1]
-    rows = {"gray": color.picture(L, torch.zeros_like(predicted)), "predicted": color.picture(L, predicted), "original": rgb}
-    grids.write(paths.grid(name), rows)
+    return {"gray": color.picture(L, torch.zeros_like(predicted)), "predicted": color.picture(L, predicted), "original": rgb}

@@ -17,7 +17,7 @@ LABEL = 84
 
 def write(path: Path, rows: Mapping[str, "Tensor"]) -> None:
     """Draw the rows, by name, of images (N, 3, H, W) in 0..1."""
-    pixels = {name: _bytes(images) for name, images in rows.items()}
+    pixels = {name: as_bytes(images) for name, images in rows.items()}
     count, height, width = next(iter(pixels.values())).shape[:3]
     factor = max(1, round(CELL / height))
     cell_height, cell_width = height * factor, width * factor
@@ -34,7 +34,7 @@ def write(path: Path, rows: Mapping[str, "Tensor"]) -> None:
     canvas.save(path, optimize=True)
 
 
-def _bytes(images: "Tensor") -> np.ndarray:
+def as_bytes(images: "Tensor") -> np.ndarray:
     """(N, 3, H, W) in 0..1 to (N, H, W, 3) uint8."""
     return (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
 

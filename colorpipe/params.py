@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from colorpipe.errors import UserError
 
-DataSetName = Literal["photos", "photos96", "cifar10", "stl10"]
+DataSetName = Literal["photos", "photos96", "cifar10", "stl10", "folder"]
 ModelName = Literal["resnet18", "densenet121", "eccv16"]
 Text = Annotated[str, Field(min_length=1)]
 
@@ -25,6 +25,7 @@ class Strict(BaseModel):
 class DataSet(Strict):
     source: Text
     md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+    size: Annotated[int, Field(ge=16, le=1024)]
     val_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     pretrained: bool
@@ -36,6 +37,7 @@ class DataSets(Strict):
     photos96: DataSet
     cifar10: DataSet
     stl10: DataSet
+    folder: DataSet
 
     def get(self, name: str) -> DataSet:
         """The settings of the data set called so. Raises UserError for an unknown name."""

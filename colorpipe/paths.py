@@ -1,5 +1,6 @@
 """Where everything is, from the project's root. dvc.yaml declares the same paths."""
 
+import hashlib
 from pathlib import Path
 
 DATA = Path("data")
@@ -9,6 +10,9 @@ CURVES = Path("curves")
 GRIDS = Path("grids")
 MODELS = Path("models")
 REPORT = Path("report")
+GALLERIES = Path("galleries")
+LIVE = Path("live")  # the progress of a training
+RUNS = Path("runs")  # when and where results were made: not tracked, as it is not the same twice
 
 
 def raw(data: str) -> Path:
@@ -49,6 +53,16 @@ def curves(name: str) -> Path:
 def metrics(name: str) -> Path:
     """The test metrics of a colorizer, or of "pretext/<start>": JSON."""
     return METRICS / f"{name}.json"
+
+
+def record(result: Path) -> Path:
+    """What is known of the run that gave a result, a file: JSON, found by the file's content."""
+    return RUNS / f"{hashlib.sha256(result.read_bytes()).hexdigest()[:16]}.json"
+
+
+def gallery(name: str) -> Path:
+    """A colorizer's best, median, worst and random test images: JSON, with the pictures in it."""
+    return GALLERIES / f"{name}.json"
 
 
 def grid(name: str) -> Path:

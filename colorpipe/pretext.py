@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorpipe import arrays, checkpoints, color, paths, training
+from colorpipe import arrays, checkpoints, color, live, paths, training
 from colorpipe.errors import UserError
 from colorpipe.models import colorizer
 from colorpipe.models.classifier import Classifier, xavier
@@ -49,11 +49,17 @@ def start_classifier(start: Path, params: Params, classes: int) -> Classifier:
 
 
 def run(name: str, data: str, start: Path, params: Params) -> None:
-    """Train and test one classifier from the weights in `start`: models/, curves/ and metrics/ of pretext/<name>."""
+    """Train and test one classifier from the weights in `start`: models/, curves/ and metrics/ of pretext/<name>.
+
+    Where the data set has no classes to tell apart, they are files that say so.
+    """
     name = f"pretext/{name}"
+    classes = json.loads(paths.classes(data).read_text())
+    if len(classes) < 2:
+        leave_out(name, data, len(classes))
+        return
     device = training.prepare(params.seed, params.threads)
     settings = training.Settings.of(params, data)
-    classes = json.loads(paths.classes(data).read_text())
     model = start_classifier(start, params, len(classes)).to(device, memory_format=torch.channels_last)
     description = {
         "model": params.pretext.model,
@@ -71,8 +77,8 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         for part in ("train", "val", "test")
     )
     training.announce(name, model, len(train[0]), settings, device)
-    curves = training.fit(model, task(settings.precision), train, val, settings, save)
-    training.write_curves(paths.curves(name), curves)
+    with live.training(name) as log:
+        curves = training.fit(model, task(settings.precision), train, val, settings, save, log)
 
     tensors, best = checkpoints.load(paths.checkpoint(name, "best"))
     model.load_state_dict(tensors)
@@ -89,7 +95,21 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         },
         "test": {"loss": found["loss"], "accuracy": found["accuracy"]},
     }
+    _write_metrics(name, result)
+    print(f"{name}: test accuracy {found['accuracy']:.4g}, test loss {found['loss']:.4g}")
+
+
+def leave_out(name: str, data: str, classes: int) -> None:
+    """Files without weights, rows or scores, so that the pipeline goes on."""
+    why = f"{data} has {classes or 'no'} class{'es' if classes != 1 else ''}"
+    for which in ("best", "last"):
+        checkpoints.save(paths.checkpoint(name, which), {}, {"left_out": why})
+    training.write_curves(paths.curves(name), [])
+    _write_metrics(name, {"data": data, "left_out": why})
+    print(f"{name}: left out, as {why}")
+
+
+def _write_metrics(name: str, result: dict) -> None:
     path = paths.metrics(name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"{name}: test accuracy {found['accuracy']:.4g}, test loss {found['loss']:.4g}")

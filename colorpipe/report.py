@@ -1,14 +1,12 @@
 """The report: one table of all colorizers with the trivial baseline, the pretext comparison, figures, and a page."""
 
-import base64
-import html
 import itertools
 import json
 from pathlib import Path
 
 import pandas as pd
 
-from colorpipe import figures, grids, paths
+from colorpipe import figures, grids, page, paths
 from colorpipe.errors import UserError
 
 # Table 1 of the 2023 report: CIFAR-10 test set, 50 epochs. Shown beside results on CIFAR-10 with the same loss alone.
@@ -45,35 +43,31 @@ PRETEXT_CAPTION = (
     "The same classifier, started from the colorizer's encoder or from Xavier. Training accuracy after the first and last "
     "epoch; test accuracy and loss (cross-entropy) at the best epoch by validation loss."
 )
-STYLESHEET = """
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; color: #1b1b1b; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-img { max-width: 100%; }
-"""
 
 
 def write() -> None:
-    """Write report/ from metrics/, curves/ and grids/."""
-    results, pretext = load_metrics(paths.METRICS), load_metrics(paths.METRICS / "pretext")
-    curves, pretext_curves = load_curves(paths.CURVES, results), load_curves(paths.CURVES / "pretext", pretext)
-    table, starts = results_table(results), pretext_table(pretext)
+    """Write report/ from metrics/, curves/, grids/ and galleries/."""
+    results, starts = load_metrics(paths.METRICS), load_metrics(paths.METRICS / "pretext")
+    left_out = {found["left_out"] for found in starts.values() if "left_out" in found}
+    starts = {name: found for name, found in starts.items() if "left_out" not in found}
+    curves, pretext_curves = load_curves(paths.CURVES, results), load_curves(paths.CURVES / "pretext", starts)
+    table, pretext = results_table(results), pretext_table(starts)
+    pretext_caption = f"Left out, as {', '.join(left_out)}." if left_out else PRETEXT_CAPTION
 
     paths.REPORT.mkdir(parents=True, exist_ok=True)
-    drawn = {name: paths.REPORT / f"{name}.png" for name in ("overview", "curves", "pretext")}
     first = next(iter(results.values()))["data"]
-    grids.compare(drawn["overview"], {name: paths.grid(name) for name in results if results[name]["data"] == first})
-    figures.training_curves(drawn["curves"], curves, {name: found["loss"] for name, found in results.items()})
-    figures.pretext_curves(drawn["pretext"], pretext_curves)
+    compared = {name: paths.grid(name) for name in results if results[name]["data"] == first}
+    grids.compare(paths.REPORT / "overview.png", compared)
+    losses = {name: found["loss"] for name, found in results.items()}
+    figures.training_curves(paths.REPORT / "curves.png", curves, losses)
+    figures.pretext_curves(paths.REPORT / "pretext.png", pretext_curves)
 
     table.to_csv(paths.REPORT / "results.csv", index=False)
-    starts.to_csv(paths.REPORT / "pretext.csv", index=False)
-    sections = [to_markdown(table), CAPTION, to_markdown(starts), PRETEXT_CAPTION]
+    pretext.to_csv(paths.REPORT / "pretext.csv", index=False)
+    sections = [to_markdown(table), CAPTION, *([to_markdown(pretext)] if starts else []), pretext_caption]
     (paths.REPORT / "results.md").write_text("\n\n".join(sections) + "\n")
-    pictures = {name: paths.grid(name) for name in results}
-    (paths.REPORT / "index.html").write_text(page(table, starts, drawn, pictures), encoding="utf-8")
+    tables = (page.Table(table, formatted(table), CAPTION), page.Table(pretext, formatted(pretext), pretext_caption))
+    page.write(results, tables, curves, pretext_curves)
     print(to_markdown(table))
     print(f"report: {paths.REPORT / 'index.html'}")
 
@@ -151,12 +145,12 @@ def pretext_table(pretext: dict[str, dict]) -> pd.DataFrame:
 
 def to_markdown(table: pd.DataFrame) -> str:
     """A table in Markdown, numbers with the digits that mean something."""
-    cells = _formatted(table)
+    cells = formatted(table)
     lines = [list(cells.columns), ["---", *["---:"] * (len(cells.columns) - 1)], *cells.values.tolist()]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _formatted(table: pd.DataFrame) -> pd.DataFrame:
+def formatted(table: pd.DataFrame) -> pd.DataFrame:
     """The table as text; nothing where there is no value."""
 
     def text(column: str, value: object) -> str:
@@ -169,40 +163,3 @@ def _formatted(table: pd.DataFrame) -> pd.DataFrame:
         return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)
 
     return pd.DataFrame({column: [text(column, value) for value in table[column]] for column in table.columns})
-
-
-def _html_table(table: pd.DataFrame) -> str:
-    return f'<div class="wide">{_formatted(table).to_html(index=False, border=0)}</div>'
-
-
-def _image(path: Path, description: str) -> str:
-    data = base64.b64encode(path.read_bytes()).decode()
-    return f'<img src="data:image/png;base64,{data}" alt="{html.escape(description)}">'
-
-
-def page(table: pd.DataFrame, pretext: pd.DataFrame, drawn: dict[str, Path], pictures: dict[str, Path]) -> str:
-    """One self-contained HTML file."""
-    sections = [
-        ("Results", _html_table(table) + f"<p>{html.escape(CAPTION)}</p>"),
-        (
-            "Side by side",
-            _image(drawn["overview"], "Test images in gray, as each colorizer predicts them, and the originals"),
-        ),
-        ("Training", _image(drawn["curves"], "Loss, SSIM and PSNR of every colorizer by epoch")),
-        (
-            "Colorization as a pretext task",
-            _html_table(pretext)
-            + f"<p>{html.escape(PRETEXT_CAPTION)}</p>"
-            + _image(drawn["pretext"], "Accuracy and loss of the classifier from both starts, by epoch"),
-        ),
-        *(
-            (name, _image(picture, f"Test images in gray, predicted by {name}, and the originals"))
-            for name, picture in pictures.items()
-        ),
-    ]
-    body = "\n".join(f"<h2>{html.escape(title)}</h2>\n{content}" for title, content in sections)
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>colorpipe: results</title>\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<style>{STYLESHEET}</style>\n</head>\n'
-        f"<body>\n<h1>Image colorizers compared</h1>\n{body}\n</body>\n</html>\n"
-    )

@@ -7,32 +7,41 @@ from pathlib import Path
 import numpy as np
 
 from colorpipe import paths
-from colorpipe.datasets.common import DataSet
+from colorpipe.datasets.common import DataSet, Images
 from colorpipe.errors import UserError
 
 
-def split(data: str, val_size: int, seed: int) -> None:
-    """Read a data set's archive and write data/<data>/{train,val,test}.npy, their labels and the class names."""
+def split(data: str, size: int, val_size: int, seed: int) -> None:
+    """Read a data set's archive and write data/<data>/{train,val,test}.npy, their labels and the class names.
+
+    Where a data set has no test set, as many images as are for validation are drawn for testing first.
+    """
     module = importlib.import_module(f"colorpipe.datasets.{data}")
-    content: DataSet = module.read(paths.raw(data) / module.ARCHIVE)
-    if not len(content.test.images):
+    content: DataSet = module.read(paths.raw(data) / module.ARCHIVE, size)
+    train, test = content.train, content.test
+    if test is None:
+        test, train = _held_out(train, val_size, seed, data)
+    if not len(test.images):
         raise UserError(f"{data}: the archive has no test images")
-    in_val = draw_validation(content.train.areas, val_size, seed, data)
-    for name, part, chosen in (
-        ("train", content.train, ~in_val),
-        ("val", content.train, in_val),
-        ("test", content.test, np.ones(len(content.test.images), bool)),
-    ):
-        _write(paths.images(data, name), np.ascontiguousarray(part.images[chosen]))
-        _write(paths.labels(data, name), part.labels[chosen])
-        print(f"{data} {name}: {chosen.sum()} images")
+    val, train = _held_out(train, val_size, seed, data)
+    for name, part in (("train", train), ("val", val), ("test", test)):
+        _write(paths.images(data, name), np.ascontiguousarray(part.images))
+        _write(paths.labels(data, name), part.labels)
+        print(f"{data} {name}: {len(part.images)} images")
     paths.classes(data).write_text(json.dumps(content.classes) + "\n")
 
 
-def draw_validation(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
-    """Which of the training images are for validation: (N,) bool, `val_size` true, drawn at random with the seed.
+def _held_out(images: Images, count: int, seed: int, data: str) -> tuple[Images, Images]:
+    """The images that are drawn, and the others."""
+    chosen = draw(images.areas, count, seed, data)
+    held_out, rest = (Images(*(part[which] for part in images)) for which in (chosen, ~chosen))
+    return held_out, rest
 
-    Images of one area go together, so that no pixel of a validation image is in a training image; where areas hold
+
+def draw(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
+    """Which images are held out: (N,) bool, `val_size` true, drawn at random with the seed.
+
+    Images of one area go together, so that no pixel of an image held out is in another; where areas hold
     several images, as many whole areas as fit are drawn. Raises UserError where that leaves either side empty.
     """
     order = np.random.default_rng(seed).permutation(np.unique(areas))

@@ -47,7 +47,7 @@ class Settings:
 
 def prepare(seed: int, threads: int) -> torch.device:
     """Seed torch, fix the number of threads and the algorithms, and choose the device: a CUDA one where there is one."""
-    _keep_freed_memory()
+    keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
     torch.set_num_threads(threads)
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -57,7 +57,7 @@ def prepare(seed: int, threads: int) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc keep what it frees: each step asks for the same tensors, and the system clears every new page first."""
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
@@ -94,12 +94,13 @@ def fit(
     val: Batch,
     settings: Settings,
     save: Callable[[str, Row], None],
+    log: Callable[[list[Row]], None] = lambda rows: None,
 ) -> list[Row]:
     """Train `model` in place; the curves, one row an epoch: epoch, train_<name>..., val_<name>... for each measure.
 
     `train` and `val` are whole sets, (N, ...) tensors in step. `save("best", row)` is called whenever the validation loss
-    is lower than ever before, `save("last", row)` at the end. Training measures are taken as the weights change, validation
-    measures at the end of the epoch. Raises UserError where the loss is not finite.
+    is lower than ever before, `save("last", row)` at the end, `log(rows)` after each epoch. Training measures are taken as
+    the weights change, validation measures at the end of the epoch. Raises UserError where the loss is not finite.
     """
     if settings.compile:
         measure = compiled(measure, train[0].device)
@@ -122,6 +123,7 @@ def fit(
             raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr, or set train.precision=float32")
         curves.append(row)
         print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+        log(curves)
         if row["val_loss"] < best:
             best = row["val_loss"]
             save("best", row)
@@ -190,7 +192,10 @@ def batches(arrays: Batch, size: int, order: Tensor | None = None, title: str | 
 
 
 def write_curves(path: Path, curves: list[Row]) -> None:
-    """Write the curves as CSV, one row an epoch."""
+    """Write the curves as CSV, one row an epoch, whole at any time."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [",".join(curves[0]), *(",".join(map(str, row.values())) for row in curves)]
-    path.write_text("\n".join(lines) + "\n")
+    header = curves[0] if curves else {"epoch": 0}
+    lines = [",".join(header), *(",".join(map(str, row.values())) for row in curves)]
+    temporary = path.with_name(path.name + ".part")
+    temporary.write_text("\n".join(lines) + "\n")
+    temporary.replace(path)

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import yaml
 
-from colorpipe import download, paths
+from colorpipe import download, environment, paths
 from colorpipe.datasets import cifar10
-from colorpipe.environment import describe
 from colorpipe.errors import UserError, run
 from colorpipe.params import Loader
 from experiments import summary, tables
@@ -116,8 +115,7 @@ def keep(out: Path, name: str, seed: int, title: str, settings: str) -> None:
     """Copy what the experiment gave into <out>/<result>/<seed>/, whole or not at all."""
     from dvc import api
 
-    changed = ", with changes" if _git("status", "--porcelain", "--", "colorpipe", "stages", "*.yaml") else ""
-    about = {"run": name, "settings": settings, "commit": _git("rev-parse", "--short", "HEAD") + changed, **describe()}
+    about = {"run": name, "settings": settings, "commit": environment.commit(), **environment.describe()}
     for result in RUNS[name]:
         files = {"metrics.json": paths.metrics(result), "curves.csv": paths.curves(result), "params.yaml": "params.yaml"}
         if name != "pretext":

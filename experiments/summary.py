@@ -53,10 +53,13 @@ def load(folder: Path) -> dict[str, list[Run]]:
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
-    """The params, by dotted name, in which two runs differ other than in the seed."""
+    """The params, by dotted name, in which two runs differ other than in the seed.
+
+    A key that one of them lacks is newer than that run, and says nothing of it.
+    """
     found = []
-    for key in sorted(one.keys() | other.keys()):
-        name, values = f"{prefix}{key}", (one.get(key), other.get(key))
+    for key in sorted(one.keys() & other.keys()):
+        name, values = f"{prefix}{key}", (one[key], other[key])
         if all(isinstance(value, dict) for value in values):
             found += differences(*values, prefix=f"{name}.")
         elif values[0] != values[1] and name != "seed":

@@ -7,7 +7,7 @@ from colorpipe.errors import run
 
 
 def main() -> None:
-    """Write metrics/<name>.json and grids/<name>.png."""
+    """Write metrics/<name>.json, grids/<name>.png and galleries/<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a colorizer that was trained")
     parser.add_argument("--data", required=True, help="the data set to test on")

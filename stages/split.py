@@ -12,7 +12,8 @@ def main() -> None:
     parser.add_argument("data", help="a data set of params.yaml")
     args = parser.parse_args()
     p = params.load()
-    splitting.split(args.data, p.datasets.get(args.data).val_size, p.seed)
+    settings = p.datasets.get(args.data)
+    splitting.split(args.data, settings.size, settings.val_size, p.seed)
 
 
 if __name__ == "__main__":

@@ -160,16 +160,16 @@ def test_shrink_is_the_mean_of_squares():
 
 def test_validation_is_drawn_with_the_seed_and_apart_from_training():
     areas = np.arange(100)
-    in_val = splitting.draw_validation(areas, 10, 0, "cifar10")
+    in_val = splitting.draw(areas, 10, 0, "cifar10")
     assert in_val.sum() == 10
-    assert np.array_equal(in_val, splitting.draw_validation(areas, 10, 0, "cifar10"))
-    assert not np.array_equal(in_val, splitting.draw_validation(areas, 10, 1, "cifar10"))
+    assert np.array_equal(in_val, splitting.draw(areas, 10, 0, "cifar10"))
+    assert not np.array_equal(in_val, splitting.draw(areas, 10, 1, "cifar10"))
     assert not np.array_equal(np.flatnonzero(in_val), np.arange(10))
 
 
 def test_validation_takes_whole_areas():
     areas = np.repeat(np.arange(20), 9)
-    in_val = splitting.draw_validation(areas, 30, 0, "photos")
+    in_val = splitting.draw(areas, 30, 0, "photos")
     assert in_val.sum() == 27
     assert not set(areas[in_val]) & set(areas[~in_val])
 
@@ -177,7 +177,7 @@ def test_validation_takes_whole_areas():
 @pytest.mark.parametrize("val_size", [100, 1000])
 def test_a_validation_set_of_everything_is_refused(val_size):
     with pytest.raises(UserError, match=r"datasets\.cifar10\.val_size.*allowed here: 1 to 99"):
-        splitting.draw_validation(np.arange(100), val_size, 0, "cifar10")
+        splitting.draw(np.arange(100), val_size, 0, "cifar10")
 
 
 def test_split_writes_every_image_once(tmp_path, monkeypatch):

@@ -20,11 +20,11 @@ TRAIN = [f"{FOLDER}/data_batch_{number}" for number in range(1, 6)]
 TEST = [f"{FOLDER}/test_batch"]
 
 
-def read(archive: Path) -> DataSet:
-    """The official split. Raises UserError for an archive of another form."""
+def read(archive: Path, size: int = 32) -> DataSet:
+    """The official split, at size x size pixels. Raises UserError for an archive of another form."""
     members = read_members(archive, TRAIN + TEST)
     train, test = (_join([_batch(archive, name, members[name]) for name in names]) for names in (TRAIN, TEST))
-    return DataSet(train, test, CLASSES)
+    return DataSet(train, test, CLASSES).resized(size)
 
 
 def _join(batches: list[tuple[np.ndarray, np.ndarray]]) -> Images:

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from colorpipe import photographs
 from colorpipe.errors import UserError
 
 
@@ -29,11 +30,26 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class DataSet:
-    """A data set as it comes: train and test images, and the names of the labels."""
+    """A data set as it comes: train images, test images where the set has its own, and the names of the labels, if any."""
 
     train: Images
-    test: Images
+    test: Images | None
     classes: tuple[str, ...]
+
+    def resized(self, size: int) -> "DataSet":
+        """All images at size x size pixels; those that are, as they are."""
+        train, test = (part._replace(images=_resized(part.images, size)) for part in (self.train, self.test))
+        return DataSet(train, test, self.classes)
+
+
+def _resized(images: np.ndarray, size: int) -> np.ndarray:
+    """Square images (N, 3, H, H) as (N, 3, size, size)."""
+    if images.shape[-1] == size:
+        return images
+    squares = (
+        Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS) for image in images.transpose(0, 2, 3, 1)
+    )
+    return np.array([np.asarray(square).transpose(2, 0, 1) for square in squares])
 
 
 def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
@@ -104,8 +120,7 @@ def read_photographs(archive: Path, *, size: int, area: int, scales: dict[int, i
     contents = read_members(archive, PHOTOGRAPHS)
     number = 0
     for label, (name, factor) in enumerate(PHOTOGRAPHS.items()):
-        with Image.open(io.BytesIO(contents[name])) as file:
-            photograph = shrink(np.asarray(file.convert("RGB")), factor)
+        photograph = shrink(photographs.read(Path(name), io.BytesIO(contents[name])).rgb, factor)
         for row in range(photograph.shape[0] // area):
             for column in range(photograph.shape[1] // area):
                 square = photograph[row * area : (row + 1) * area, column * area : (column + 1) * area]

@@ -9,6 +9,6 @@ ARCHIVE = "photos.tar"
 bundle = bundle_photographs
 
 
-def read(archive: Path) -> DataSet:
+def read(archive: Path, size: int = 32) -> DataSet:
     """Areas of 128 pixels: in each, four crops at full scale, four at half scale, one at a quarter."""
-    return read_photographs(archive, size=32, area=128, scales={1: 64, 2: 64, 4: 128})
+    return read_photographs(archive, size=32, area=128, scales={1: 64, 2: 64, 4: 128}).resized(size)

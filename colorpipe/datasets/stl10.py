@@ -17,15 +17,15 @@ FOLDER = "stl10_binary"
 IMAGE_BYTES = 3 * 96 * 96
 
 
-def read(archive: Path) -> DataSet:
-    """The official split. Raises UserError for an archive of another form."""
+def read(archive: Path, size: int = 96) -> DataSet:
+    """The official split, at size x size pixels. Raises UserError for an archive of another form."""
     names = [f"{FOLDER}/{split}_{part}.bin" for split in ("train", "test") for part in "Xy"]
     members = read_members(archive, names)
     train, test = (
         _images(archive, split, members.pop(f"{FOLDER}/{split}_X.bin"), members.pop(f"{FOLDER}/{split}_y.bin"))
         for split in ("train", "test")
     )
-    return DataSet(train, test, CLASSES)
+    return DataSet(train, test, CLASSES).resized(size)
 
 
 def _images(archive: Path, split: str, pixels: bytes, label_bytes: bytes) -> Images:

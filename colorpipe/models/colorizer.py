@@ -2,11 +2,13 @@
 
 import importlib
 from collections.abc import Mapping
+from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorpipe import color
+from colorpipe import checkpoints, color
 from colorpipe.errors import UserError
 
 
@@ -45,6 +47,19 @@ def build(model: str, settings: Mapping[str, object], start: Mapping[str, Tensor
     if start:
         load_imagenet(colorizer.encoder, start)
     return colorizer
+
+
+def load(path: Path, device: torch.device) -> tuple[Colorizer, dict]:
+    """A trained colorizer from its file of weights, ready for use, and its description. Raises UserError for others."""
+    tensors, description = checkpoints.load(path)
+    try:
+        model = build(description["model"], description["settings"])
+        model.load_state_dict(tensors)
+    except (KeyError, TypeError, RuntimeError, ModuleNotFoundError) as error:
+        raise UserError(
+            f"{path} holds no colorizer ({str(error).splitlines()[0]}): remove it and run `dvc repro`"
+        ) from error
+    return model.to(device, memory_format=torch.channels_last).eval(), description
 
 
 def load_imagenet(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:

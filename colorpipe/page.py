@@ -1,0 +1,163 @@
+"""The page: tables, curves, pictures and what was run, in one HTML file that asks nothing of a network."""
+
+import base64
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import jinja2
+import pandas as pd
+import yaml
+from markupsafe import Markup
+
+from colorpipe import environment, paths
+
+ASSETS = Path(__file__).parent / "assets"
+# What is better in the columns in which rows compare: those of the same data, in test loss also of the same loss.
+BETTER = {
+    "test loss": min,
+    "ab SSIM": max,
+    "ab PSNR": max,
+    "ab MSE": min,
+    "RGB SSIM": max,
+    "RGB PSNR": max,
+    "test accuracy": max,
+}
+NO_COLOUR = "no colour"
+TRIVIAL = (NO_COLOUR, "original")
+LOSSES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
+# What the curves can show: the measure's name in them and, where units differ, the loss of the colorizers that have it.
+MEASURES = {"SSIM of ab": ("ssim", None), "PSNR of ab (dB)": ("psnr", None)}
+PRETEXT_MEASURES = {"Accuracy": ("accuracy", None), "Loss: cross-entropy": ("loss", None)}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table as numbers, and the same as text; what its columns mean."""
+
+    numbers: pd.DataFrame
+    text: pd.DataFrame
+    caption: str
+
+    @property
+    def columns(self) -> dict[str, bool]:
+        """Its columns by name, and whether they hold text."""
+        return {column: pd.api.types.is_string_dtype(self.numbers[column]) for column in self.text}
+
+    @property
+    def rows(self) -> list[dict]:
+        """What the template shows, row by row: each cell's value, text and mark."""
+        marks = best_and_below(self.numbers)
+        found = []
+        for number, texts in enumerate(self.text.values.tolist()):
+            values = self.numbers.iloc[number]
+            cells = [
+                {
+                    "value": "" if pd.isna(values[column]) else values[column],
+                    "text": text,
+                    "mark": marks.get((number, column), "text" if isinstance(values[column], str) else ""),
+                }
+                for column, text in zip(self.columns, texts, strict=True)
+            ]
+            found.append({"trivial": texts[0] in TRIVIAL, "cells": cells})
+        return found
+
+
+def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
+    """By row number and column: "best" of the rows that compare, where there are several; "below": worse than no colour."""
+    marks = {}
+    for column, better in BETTER.items():
+        if column not in table:
+            continue
+        names = table.iloc[:, 0]
+        by = ["data", "loss"] if column == "test loss" and "loss" in table else ["data"]
+        for _, group in table.reset_index(drop=True).groupby(by, sort=False, dropna=False):
+            values = group[column].dropna()
+            compared = {number: value for number, value in values.items() if names.iloc[number] not in TRIVIAL}
+            baseline = [value for number, value in values.items() if names.iloc[number] == NO_COLOUR]
+            for number, value in compared.items():
+                if len(compared) > 1 and value == better(compared.values()):
+                    marks[number, column] = "best"
+                if baseline and better(value, *baseline) != value:
+                    marks[number, column] = "below"
+    return marks
+
+
+def write(
+    results: Mapping[str, dict],
+    tables: tuple[Table, Table],
+    curves: Mapping[str, pd.DataFrame],
+    pretext_curves: Mapping[str, pd.DataFrame],
+) -> None:
+    """Write report/index.html: the metrics and curves of the colorizers; of the pretext task where there is one."""
+    kinds = {name: found["loss"] for name, found in results.items()}
+    measures = {title: ("loss", kind) for kind, title in LOSSES.items() if kind in kinds.values()} | MEASURES
+    data = {
+        "training": {"curves": _columns(curves), "kinds": kinds, "measures": measures},
+        "pretext": {"curves": _columns(pretext_curves), "measures": PRETEXT_MEASURES} if pretext_curves else None,
+        "galleries": {name: json.loads(paths.gallery(name).read_text()) for name in results},
+    }
+    params = Path("params.yaml").read_text(encoding="utf-8")
+    sets = list(dict.fromkeys(found["data"] for found in results.values()))
+    templates = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    text = templates.get_template("page.html").render(
+        sets=sets,
+        finished=time.strftime("%Y-%m-%d %H:%M"),
+        commit=environment.commit(),
+        results=tables[0],
+        overview=base64.b64encode((paths.REPORT / "overview.png").read_bytes()).decode(),
+        colorizers=list(results),
+        seed=next(iter(results.values()))["seed"],
+        measures=list(measures),
+        pretext=tables[1],
+        pretext_measures=list(PRETEXT_MEASURES) if pretext_curves else [],
+        facts=_data_sets(sets, params),
+        trainings=_trainings([*results, *(f"pretext/{name}" for name in pretext_curves)]),
+        params=params,
+        style=_assets("uPlot.min.css", "page.css"),
+        script=_assets("uPlot.iife.min.js", "page.js"),
+        data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
+    )
+    (paths.REPORT / "index.html").write_text(text.strip() + "\n", encoding="utf-8")
+
+
+def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list]]:
+    """The columns of each name's curves; null where a value is no number."""
+    return {
+        name: {column: [None if pd.isna(value) else value for value in frame[column].tolist()] for column in frame}
+        for name, frame in curves.items()
+    }
+
+
+def _data_sets(names: list[str], params: str) -> dict[str, str]:
+    sets = yaml.safe_load(params)["datasets"]
+    return {f"Data set {name}": f"{sets[name]['source']}, md5 {sets[name]['md5'] or 'not checked'}" for name in names}
+
+
+def _trainings(names: list[str]) -> Table:
+    """How long each training took, where, when and with what; nothing for one that was not run here."""
+    rows = []
+    for name in names:
+        record = paths.record(paths.curves(name))
+        found = json.loads(record.read_text()) if record.is_file() else {}
+        rows.append(
+            {
+                "training": name,
+                "minutes": found["seconds"] / 60 if found else float("nan"),
+                "finished": found.get("finished", "not run here"),
+                "hardware": found.get("hardware", ""),
+                "versions": ", ".join(f"{key} {found[key]}" for key in ("Python", "torch", "numpy", "dvc") if key in found),
+                "commit": found.get("commit", ""),
+            }
+        )
+    table = pd.DataFrame(rows)
+    text = table.assign(minutes=["" if pd.isna(value) else f"{value:.2f}" for value in table["minutes"]])
+    return Table(table, text, "Trainings. A result that DVC had in its cache, or pulled, was not run here.")
+
+
+def _assets(*names: str) -> Markup:
+    return Markup("\n".join((ASSETS / name).read_text(encoding="utf-8") for name in names))

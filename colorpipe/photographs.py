@@ -1,0 +1,130 @@
+"""Photographs as files: JPEG, PNG, WebP and TIFF of every kind, to 8-bit sRGB; and back, whole or not at all."""
+
+import io
+import os
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from PIL import Image, ImageCms, ImageOps
+
+from colorpipe.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+READ = ("JPEG", "PNG", "WEBP", "TIFF")  # JPEG: MPO, how phones write several pictures into one file, is read by it too
+SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff"}
+WRITTEN = {  # the format by its file's suffix: Pillow's name, and how it is written; only JPEG loses anything
+    ".png": ("PNG", {"compress_level": 1}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True, "quality": 0, "method": 0, "exact": True}),
+    ".tif": ("TIFF", {"compression": "tiff_deflate"}),
+    ".tiff": ("TIFF", {"compression": "tiff_deflate"}),
+}
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A picture upright: sRGB (H, W, 3) uint8, alpha (H, W) uint8 or None, and what had to be said of its file."""
+
+    rgb: "np.ndarray"
+    alpha: "np.ndarray | None"
+    notes: tuple[str, ...]
+
+
+def shown(path: Path) -> str:
+    """A path in one line of text, whatever bytes it has."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def read(path: Path, content: BinaryIO | None = None) -> Photograph:
+    """Read the file at `path`, or the `content` of one that is called so.
+
+    EXIF orientation and ICC profile are applied, 16 bits a channel are rounded to 8, alpha is kept. Raises UserError: one
+    line that names the file and what is wrong with it.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Pillow's about odd metadata: what matters raises
+            with Image.open(content or path, formats=READ) as image:
+                return _decode(image)
+    except FileNotFoundError:
+        raise UserError(f"{shown(path)} is missing") from None
+    except IsADirectoryError:
+        raise UserError(f"{shown(path)} is a folder") from None
+    except PermissionError:
+        raise UserError(f"{shown(path)} may not be read: permission denied") from None
+    except Image.UnidentifiedImageError:
+        raise UserError(f"{shown(path)} is no image in JPEG, PNG, WebP or TIFF, or damaged at its start") from None
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{shown(path)} is too large: {' '.join(str(error).split())}") from None
+    except Exception as error:  # a damaged image can raise anything
+        raise UserError(f"{shown(path)} cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+
+
+def _decode(image: Image.Image) -> Photograph:
+    import numpy as np
+
+    notes = []
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+        notes.append(f"the first of its {image.n_frames} pictures alone")
+    image.load()
+    profile = image.info.get("icc_profile")
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # damaged EXIF can raise anything
+        notes.append("its EXIF data is damaged: orientation as stored")
+
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image).astype(np.float32) / 257  # 0..65535 to 0..255
+        image = Image.fromarray(gray.round().astype(np.uint8))
+        notes.append("16 bits rounded to 8")
+    elif image.mode in ("I", "F"):
+        raise UserError("it holds 32-bit numbers, not 8 or 16 bits a channel: convert it first")
+
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        alpha = np.asarray(image.getchannel("A"))
+        image = image.convert("RGB")
+    if image.mode == "P":
+        image = image.convert("RGB")
+    if profile:
+        image, note = _to_srgb(image, profile)
+        notes += note
+    return Photograph(np.array(image.convert("RGB")), alpha, tuple(notes))
+
+
+def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]]:
+    """The image in sRGB by its ICC profile; as it is, with a word, where the profile does not fit."""
+    try:
+        source = ImageCms.getOpenProfile(io.BytesIO(profile))
+        if ImageCms.getProfileDescription(source).startswith("sRGB"):
+            return image, []
+        return ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"), []
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image, ["its ICC profile does not fit and is dropped"]
+
+
+def write(path: Path, rgb: "np.ndarray", alpha: "np.ndarray | None") -> tuple[str, ...]:
+    """Write a picture (H, W, 3) uint8 in the format of the path's suffix, by way of a temporary file; what is to be said."""
+    name, options = WRITTEN[path.suffix.lower()]
+    image = Image.fromarray(rgb)
+    notes = ()
+    if alpha is not None and name == "JPEG":
+        notes = ("its transparency is dropped, as JPEG has none",)
+    elif alpha is not None:
+        image.putalpha(Image.fromarray(alpha))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{os.getpid()}.part")
+    try:
+        with temporary.open("wb") as file:
+            image.save(file, name, **options)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return notes

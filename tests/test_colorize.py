@@ -1,0 +1,225 @@
+"""`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from torch import nn
+
+from colorpipe import checkpoints, cli, color, colorize, photographs
+from colorpipe.models import colorizer
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A colorizer whose colours are strong: often outside of what sRGB has."""
+    torch.manual_seed(0)
+    settings = {"cut": "layer1"}
+    model = colorizer.build("resnet18", settings)
+    (last,) = (layer for layer in model.decoder if isinstance(layer, nn.Conv2d) and layer.out_channels == 2)
+    nn.init.normal_(last.weight, std=3.0)
+    nn.init.constant_(last.bias, 3.0)  # a strong orange
+    path = tmp_path_factory.mktemp("models") / "small" / "best.safetensors"
+    description = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "photos", "row": {"epoch": 3}}
+    checkpoints.save(path, model.state_dict(), {**description, "loss": {"name": "mse"}, "train": {"seed": 0}})
+    return path
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """Soft shapes with some noise."""
+    spots = Image.fromarray(RNG.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    soft = np.asarray(spots.resize((width, height), Image.Resampling.BICUBIC))
+    return (soft.astype(int) + RNG.integers(-9, 10, (height, width, 3))).clip(0, 255).astype(np.uint8)
+
+
+def run(*arguments: object, code: int = 0) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["colorpipe", *map(str, arguments)])
+        if not code:
+            cli.main()
+            return
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    if isinstance(stopped.value.code, str):  # Python prints it, and exits with 1
+        print(stopped.value.code, file=sys.stderr)
+    else:
+        assert stopped.value.code == code
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 5), (64, 64), (301, 200)])
+def test_every_pixel_keeps_its_lightness(weights, tmp_path, shape):
+    before = photograph(*shape)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
+    after = photographs.read(tmp_path / "out/a.png").rgb
+    assert after.shape == before.shape
+    assert np.abs(lightness(after) - lightness(before)).max() < 0.6  # the rounding to 8 bits of three channels
+    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # and it is in colour
+
+
+def test_colours_are_the_networks_at_the_small_size(weights):
+    model, trained = colorize.load(weights, "cpu")
+    assert trained == 32
+    gray = np.full((32, 32, 3), 118, np.uint8)
+    L = color.lightness(color.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
+    with torch.no_grad():
+        expected = color.faithful_picture(L, model(L))
+    found = colorize.colorize(model, gray, 32)
+    assert np.abs(found - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
+
+
+def test_strips_make_no_difference(weights, monkeypatch):
+    model, _ = colorize.load(weights, "cpu")
+    before = photograph(50, 40)
+    whole = colorize.colorize(model, before, 24)
+    monkeypatch.setattr(colorize, "STRIP", 40 * 7)
+    assert np.abs(whole.astype(int) - colorize.colorize(model, before, 24)).max() <= 1
+
+
+def test_enlarging_is_torchs_bilinear():
+    ab = torch.randn(1, 2, 5, 7)
+    strips = [slice(0, 10), slice(10, 23)]
+    found = torch.cat(list(colorize._enlarged(ab, 23, 31, strips)), dim=2)
+    expected = torch.nn.functional.interpolate(ab, (23, 31), mode="bilinear")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_sees_about_as_many_pixels_as_in_training():
+    assert colorize.small_size(100, 100, 32) == (32, 32)
+    assert colorize.small_size(4000, 6000, 32) == (26, 39)
+    assert colorize.small_size(1, 20_000, 32) == (1, 4525)
+    assert colorize.small_size(1, 1, 32) == (32, 32)
+
+
+def test_a_colour_outside_srgb_loses_chroma_not_lightness():
+    L = torch.tensor([5.0, 50.0, 97.0, 100.0, 0.0]).view(1, 1, 1, 5).repeat(2, 1, 3, 1)
+    ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
+    picture = color.faithful_picture(L, ab)
+    assert 0 <= picture.min() <= picture.max() <= 1
+    found = color.rgb_to_lab(picture)
+    assert (found[:, :1] - L).abs().max() < 0.2
+    assert (color.rgb_to_lab(color.picture(L, ab))[:, :1] - L).abs().max() > 3  # which clips
+    share = found[0, 1, 0] / 80
+    assert (found[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
+    assert share[1] == pytest.approx(1, abs=1e-3)  # there is such a purple
+    assert 0.01 < share[2] < 0.3
+    mild = torch.full_like(ab, 4.0)[..., 1:2]
+    torch.testing.assert_close(color.faithful_picture(L[..., 1:2], mild), color.picture(L[..., 1:2], mild))
+
+
+def test_a_folder_of_odd_images(weights, tmp_path, capsys):
+    folder = tmp_path / "odd ones"
+    (folder / "deeper").mkdir(parents=True)
+    picture = Image.fromarray(photograph(40, 60))
+    picture.save(folder / "plain.jpg")
+    picture.convert("CMYK").save(folder / "cmyk.jpg")
+    picture.convert("LA").save(folder / "gray alpha.png")
+    Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27).save(folder / "deep.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    picture.save(folder / "deeper/rotated.jpg", exif=exif)
+    picture.crop((0, 0, 1, 1)).save(folder / "one.png")
+    (folder / "cut.jpg").write_bytes((folder / "plain.jpg").read_bytes()[:500])
+    (folder / "no image.txt").write_text("hello")
+    (folder / ".hidden").write_text("hello")
+    out = tmp_path / "out"
+    run("colorize", folder, "-o", out, "--model", weights.parent, code=1)
+    said = capsys.readouterr()
+    assert "6 colorized, 2 skipped" in said.out
+    assert f"skipped: {folder}/cut.jpg cannot be read" in said.err
+    assert f"skipped: {folder}/no image.txt is no image" in said.err
+    assert f"{folder}/deep.tif: 16 bits rounded to 8" in said.err
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {"plain.png", "cmyk.png", "gray alpha.png", "deep.png", "deeper/rotated.png", "one.png"}
+    assert photographs.read(out / "deeper/rotated.png").rgb.shape == (60, 40, 3)
+    assert photographs.read(out / "gray alpha.png").alpha is not None
+
+
+def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
+    target = tmp_path / "b.png"
+    target.write_bytes(b"mine")
+    run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, code=1)
+    assert "b.png is there already: --force writes it anew" in capsys.readouterr().err
+    assert target.read_bytes() == b"mine"
+    run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, "--force")
+    assert photographs.read(target).rgb.shape == (8, 8, 3)
+    original = (tmp_path / "a.png").read_bytes()
+    run("colorize", tmp_path / "a.png", "-o", tmp_path, "--model", weights, "--force", code=1)
+    assert "would overwrite itself" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == original
+
+
+def test_two_photographs_for_one_place(weights, tmp_path, capsys):
+    for name in ("a.png", "a.webp"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    run("colorize", tmp_path / "a.png", tmp_path / "a.webp", "-o", tmp_path / "out", "--model", weights, "--force", code=1)
+    assert "out/a.png is" in capsys.readouterr().err
+
+
+def test_side_by_side_and_formats(weights, tmp_path):
+    before = photograph(20, 30)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights, "--compare", "--format", "webp")
+    pair, alone = (photographs.read(tmp_path / "out" / name).rgb for name in ("a-compare.webp", "a.webp"))
+    assert pair.shape == (20, 60, 3)
+    assert (pair[:, :30] == pair[:, :30, :1]).all()
+    assert np.abs(lightness(pair[:, :30]) - lightness(before)).max() < 0.3
+    assert np.array_equal(pair[:, 30:], alone)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such weights here"),
+        (["a.png", "-o", "out", "--device", "abacus"], "--device abacus cannot be used here"),
+        (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
+        (["a.png", "-o", "out.gif"], "-o out.gif: should be a folder, or a file in .png"),
+        (["empty", "-o", "out"], "empty holds no files"),
+    ],
+)
+def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph(8, 8)).save("a.png")
+    Path("empty").mkdir()
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", weights]
+    run("colorize", *arguments, code=1)
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_weights_that_are_none(tmp_path, capsys):
+    (tmp_path / "best.safetensors").write_bytes(b"nothing")
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "best.safetensors is no file of weights of colorpipe" in capsys.readouterr().err
+
+
+def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("models", code=1)
+    assert "models holds no trained colorizers" in capsys.readouterr().err
+    (tmp_path / "models").symlink_to(weights.parents[1])
+    (tmp_path / "metrics").mkdir()
+    scores = {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}
+    Path("metrics/small.json").write_text(json.dumps({"test": scores, "no_colour": {"loss": 193.6}}))
+    run("models")
+    heads, row = capsys.readouterr().out.splitlines()
+    assert heads.split()[:3] == ["name", "model", "trained"]
+    assert row.split() == ["small", "resnet18", "photos", "32x32", "mse", "0", "3", "151.2", "0.250", "21.50", "193.6"]
+
+
+def test_the_command_starts_without_torch():
+    script = "import sys; import colorpipe.cli, colorpipe.colorize, colorpipe.catalogue; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)

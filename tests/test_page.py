@@ -1,0 +1,207 @@
+"""The page in a real browser: its tables, curves and pictures, and that it asks nothing of a network."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from browser import needs_chromium, opened
+from project import ROOT
+
+from colorpipe import gallery, grids, live, page, paths, report
+
+LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
+
+
+def colorizer(name: str, loss: float, kind: str = "mse") -> None:
+    """Files as evaluation writes them."""
+    scores = {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}
+    found = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 2, "loss": kind, "test": scores}
+    if kind == "lpips":
+        found["lpips_weights"] = "imagenet"
+    rgb = {"ssim": 0.9, "psnr": 22.0, "colourfulness": 20.0}
+    no_colour = {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0, "rgb_ssim": 0.8, "rgb_psnr": 19.0}
+    found |= {"rgb": rgb, "no_colour": no_colour, "original": {"colourfulness": 3}}
+    paths.metrics(name).write_text(json.dumps(found))
+    rows = {f"{part}_{key}": [loss / 100, loss / 200] for part in ("train", "val") for key in ("loss", "ssim", "psnr")}
+    frame = pd.DataFrame({"epoch": [1, 2], **rows})
+    frame.loc[1, "val_psnr"] = np.nan
+    frame.to_csv(paths.curves(name), index=False)
+    live.record(paths.curves(name), 90.0)
+    images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    pictures = {"gray": images[:, :1].expand(-1, 3, -1, -1), "predicted": images * 0.5, "original": images}
+    grids.write(paths.grid(name), {"gray": images, "predicted": images, "original": images})
+    errors = torch.arange(12.0).flip(0) * loss
+    kinds = gallery.choose(errors, 3)
+    gallery.write(paths.gallery(name), kinds, list(range(12)), {"mse": errors, "psnr": errors / 10}, pictures)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A project with results but no pipeline, and its report."""
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copy(ROOT / "params.yaml", folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for part in ("metrics/pretext", "curves/pretext"):
+            (folder / part).mkdir(parents=True)
+        for name, loss in LOSSES.items():
+            colorizer(name, loss)
+        colorizer("resnet_lpips", 0.1, "lpips")
+        for name, accuracy in (("pretrained", 0.7), ("xavier", 0.6)):
+            train = {"first_accuracy": 0.5, "accuracy": 0.9, "loss": 0.3}
+            scores = {"loss": 0.8, "accuracy": accuracy}
+            found = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1, "train": train, "test": scores}
+            paths.metrics(f"pretext/{name}").write_text(json.dumps(found))
+            keys = [f"{part}_{key}" for part in ("train", "val") for key in ("loss", "accuracy")]
+            pd.DataFrame({"epoch": [1, 2], **{key: [0.5, accuracy] for key in keys}}).to_csv(
+                paths.curves(f"pretext/{name}"), index=False
+            )
+        report.write()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(folder) -> str:
+    return (folder / "report/index.html").as_uri()
+
+
+@needs_chromium
+@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_fits_and_every_picture_has_words(url, width, scheme):
+    with opened(url, width, scheme) as shown:
+        assert shown.evaluate("document.documentElement.scrollWidth") <= width
+        assert shown.evaluate("[...document.images].filter(image => !image.alt || !image.naturalWidth).length") == 0
+        ground = shown.evaluate("getComputedStyle(document.body).backgroundColor")
+        assert (int(ground[4:].split(",")[0]) < 60) == (scheme == "dark")
+        for name in ("curves", "pretext-curves"):
+            assert shown.locator(f"#{name} canvas").bounding_box()["width"] <= width
+
+
+@needs_chromium
+def test_the_table_sorts_and_marks(url):
+    with opened(url) as shown:
+        names = shown.locator("#results tbody th")
+        before = names.all_inner_texts()
+        assert before[:3] == ["densenet", "eccv", "resnet"]
+        heading = shown.locator("#results th", has=shown.get_by_role("button", name="test loss", exact=True))
+        heading.get_by_role("button").focus()
+        shown.keyboard.press("Enter")
+        assert heading.get_attribute("aria-sort") == "ascending"
+        in_order = ["resnet_lpips", "densenet", "resnet", "no colour", "no colour", "eccv", "original"]
+        assert names.all_inner_texts() == in_order
+        shown.keyboard.press("Enter")
+        assert heading.get_attribute("aria-sort") == "descending"
+        assert names.all_inner_texts() == ["eccv", *in_order[3:5], *in_order[2:0:-1], "resnet_lpips", "original"]
+        cells = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="densenet")).locator("td")
+        assert cells.nth(5).inner_text().startswith("140.00")
+        assert "best" in cells.nth(5).get_attribute("class")
+        eccv = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="eccv")).locator("td")
+        assert "below" in eccv.nth(5).get_attribute("class")
+        text = shown.locator("#results").inner_text()
+        assert "147.26" in text  # the report's number beside ours
+        assert "0.0950" in text
+
+
+@needs_chromium
+def test_the_curves_can_be_chosen(url, folder):
+    with opened(url) as shown:
+        root = shown.locator("#curves")
+        label = root.locator(".chart").get_attribute
+        assert label("aria-label").startswith("Loss: MSE of ab by epoch; at the end: densenet 0.7000, eccv 1.000")
+        assert "resnet_lpips" not in label("aria-label")
+        assert root.get_by_label("Measure").locator("option").count() == 4
+        root.get_by_label("Measure").select_option("Loss: LPIPS")
+        assert "resnet_lpips 0.0005000" in label("aria-label")
+        root.get_by_label("Measure").select_option("PSNR of ab (dB)")
+        root.get_by_label("Part").select_option("both")
+        # What has no value at the end is shown as it was before.
+        assert "densenet, validation 1.400, densenet, train 0.7000" in label("aria-label")
+        root.locator("summary").click()
+        first = root.locator(".numbers tbody tr").first.locator("td").all_inner_texts()
+        assert [float(text) for text in first[:2]] == [1.4, 1.4]
+        pixels = "canvas => canvas.toDataURL()"
+        drawn = root.locator("canvas").evaluate(pixels)
+        line = root.locator(".u-legend .u-series").nth(1)
+        line.focus()
+        shown.keyboard.press("Enter")  # hides it
+        assert "u-off" in line.get_attribute("class")
+        assert root.locator("canvas").evaluate(pixels) != drawn
+
+
+@needs_chromium
+def test_pictures_by_error_under_a_slider(url, folder):
+    kinds = json.loads((folder / "galleries/eccv.json").read_text())["kinds"]
+    assert kinds["best"][0] == 11
+    assert kinds["worst"][0] == 0
+    with opened(url) as shown:
+        shown.get_by_label("Colorizer").select_option("eccv")
+        for kind, numbers in kinds.items():
+            shown.locator(f"input[value={kind}]").check()
+            buttons = shown.locator(".cards button")
+            assert [int(value) for value in buttons.evaluate_all("all => all.map(one => one.value)")] == numbers
+        shown.locator("input[value=worst]").check()
+        buttons.nth(2).focus()
+        shown.keyboard.press("Enter")
+        assert buttons.nth(2).get_attribute("aria-pressed") == "true"
+        assert shown.locator(".viewer figcaption").inner_text().startswith("Test image 2, eccv: squared error of ab 1800")
+        assert shown.locator(".after").get_attribute("alt") == "Test image 2 as eccv colours it"
+        gray = shown.locator(".before").get_attribute("src")
+        shown.get_by_label("Compare with").select_option("original")
+        assert shown.locator(".before").get_attribute("src") != gray
+        shown.locator(".stack input").focus()
+        shown.keyboard.press("End")
+        assert shown.locator(".stack").evaluate("stack => stack.style.getPropertyValue('--at')") == "100%"
+        box = shown.locator(".stack").bounding_box()
+        shown.mouse.click(box["x"] + box["width"] / 4, box["y"] + 20)
+        assert 20 < shown.locator(".stack input").evaluate("slider => Number(slider.value)") < 30
+
+
+def test_it_tells_what_was_run(folder):
+    text = (folder / "report/index.html").read_text()
+    assert "1.50" in text  # minutes
+    assert "torch 2." in text
+    assert "cifar-10-python.tar.gz, md5 c58f30108f718f92721af3b95e74349a" in text
+    assert "batch_size: 64" in text
+    assert text.count("not run here") >= 2  # the pretext trainings have no record
+
+
+@needs_chromium
+def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    for name in ("pretrained", "xavier"):
+        paths.metrics(f"pretext/{name}").write_text(json.dumps({"data": "folder", "left_out": "folder has no classes"}))
+        paths.curves(f"pretext/{name}").write_text("epoch\n")
+    report.write()
+    assert "Left out, as folder has no classes." in Path("report/results.md").read_text()
+    with opened(Path("report/index.html").resolve().as_uri()) as shown:
+        assert shown.locator("#pretext").inner_text().endswith("Left out, as folder has no classes.")
+        assert shown.locator(".cards button").count() == gallery.COUNT
+
+
+def test_best_is_by_data_and_loss():
+    table = pd.DataFrame(
+        {
+            "colorizer": ["a", "b", "no colour", "c", "d"],
+            "data": ["x", "x", "x", "x", "y"],
+            "loss": ["mse", "mse", "mse", "lpips", "mse"],
+            "test loss": [5.0, 9.0, 8.0, 0.1, 1.0],
+            "ab SSIM": [0.2, 0.3, 0.1, 0.4, 0.9],
+        }
+    )
+    assert page.best_and_below(table) == {(0, "test loss"): "best", (1, "test loss"): "below", (3, "ab SSIM"): "best"}
+
+
+def test_galleries_are_ranked():
+    errors = torch.tensor([5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0, 7.0, 6.0, 0.0, 10.0, 11.0])
+    kinds = gallery.choose(errors, 0)
+    assert kinds["best"] == [9, 1, 3, 4, 2, 0]
+    assert kinds["worst"] == [11, 10, 5, 6, 7, 8]
+    assert kinds["median"] == [4, 2, 0, 8, 7, 6]
+    assert gallery.choose(errors, 0)["random"] == kinds["random"] != gallery.choose(errors, 1)["random"]
+    assert sorted(gallery.choose(errors[:3], 0)["worst"]) == [0, 1, 2]
