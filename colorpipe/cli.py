@@ -32,6 +32,23 @@ def models(options: argparse.Namespace) -> None:
     print(catalogue.table(options.folder))
 
 
+def export(options: argparse.Namespace) -> None:
+    """Write a colorizer as an ONNX file, once it is checked against PyTorch with onnxruntime."""
+    from colorpipe import export
+
+    if options.out.exists() and not options.force:
+        raise UserError(f"{options.out} is there already: --force writes it anew")
+    difference = export.export(weights(options.model), options.out)
+    print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Serve a page on this machine to try the trained colorizers on."""
+    from colorpipe import demo
+
+    demo.serve(options.folder, options.port)
+
+
 def weights(name: str) -> Path:
     """The file of weights that is meant: a file, a folder with best.safetensors, or a colorizer's name."""
     for path in (Path(name), paths.MODELS / name):
@@ -71,6 +88,17 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("models", help="list the trained colorizers", description=models.__doc__)
     command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (models)")
     command.set_defaults(call=models)
+
+    command = commands.add_parser("export", help="write a colorizer as an ONNX file", description=export.__doc__)
+    command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
+    _add_model(command)
+    command.add_argument("--force", action="store_true", help="overwrite what is there")
+    command.set_defaults(call=export)
+
+    command = commands.add_parser("demo", help="serve a page to try the colorizers on", description=demo.__doc__)
+    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (models)")
+    command.add_argument("--port", type=int, default=7860, help="of the page (7860)")
+    command.set_defaults(call=demo)
     return root
 
 

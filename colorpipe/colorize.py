@@ -120,13 +120,15 @@ def _read_ahead(work: list[Job], reader: Executor) -> Iterator[Future[Photograph
 
 def _do(job: Job, photo: Future[Photograph], model: "Colorizer", size: int) -> str | UserError:
     """Colorize a photograph and write it: what is to be said of it, or why it failed."""
+    import numpy as np
+
     source = shown(job.source)
     try:
         photograph = photo.result()
         picture = colorize(model, photograph.rgb, size)
         notes = [*photograph.notes, *photographs.write(job.target, picture, photograph.alpha)]
         if job.pair:
-            photographs.write(job.pair, side_by_side(photograph.rgb, picture), None)
+            photographs.write(job.pair, np.concatenate((in_gray(photograph.rgb), picture), axis=1), None)
     except UserError as error:
         return error
     except MemoryError:
@@ -208,18 +210,18 @@ def _enlarged(ab: "Tensor", height: int, width: int, strips: list[slice]) -> Ite
         yield wide[:, :, above] * (1 - share) + wide[:, :, below] * share
 
 
-def side_by_side(before: "np.ndarray", after: "np.ndarray") -> "np.ndarray":
-    """A picture in gray, as the network sees it, and in its colours: (H, 2 * W, 3) uint8."""
+def in_gray(rgb: "np.ndarray") -> "np.ndarray":
+    """A picture (H, W, 3) uint8 as the network sees it, its lightness alone: (H, W, 3) uint8."""
     import numpy as np
     import torch
 
     from colorpipe import color
 
-    gray = np.empty_like(before)
-    rows = max(1, STRIP // before.shape[1])
-    for top in range(0, len(before), rows):
-        pixels = torch.from_numpy(before[top : top + rows]).permute(2, 0, 1)[None]
+    gray = np.empty_like(rgb)
+    rows = max(1, STRIP // rgb.shape[1])
+    for top in range(0, len(rgb), rows):
+        pixels = torch.from_numpy(rgb[top : top + rows]).permute(2, 0, 1)[None]
         L = color.lightness(color.from_bytes(pixels))
         picture = color.picture(L, L.new_zeros(1, 2, *L.shape[2:]))
         gray[top : top + rows] = (picture[0, 1] * 255).round().byte().numpy()[..., None]  # R, G and B alike to the bit
-    return np.concatenate((gray, after), axis=1)
+    return gray

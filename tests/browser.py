@@ -13,12 +13,12 @@ needs_chromium = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is install
 
 @contextmanager
 def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-    """The page at `url`; afterwards: it said nothing on the console, and asked for nothing elsewhere."""
+    """The page at `url`; afterwards: it said of no error on the console, and asked for nothing elsewhere."""
     said, asked = [], []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("request", lambda request: asked.append(request.url))
         page.set_default_timeout(20_000)

@@ -184,7 +184,7 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths.raw("cifar10").mkdir(parents=True)
     _, images, labels = archives.cifar10(paths.raw("cifar10") / cifar10.ARCHIVE, 10)
-    splitting.split("cifar10", 8, seed=0)
+    splitting.split("cifar10", 32, 8, seed=0)
     arrays = {part: np.load(paths.images("cifar10", part)) for part in ("train", "val", "test")}
     assert {part: len(array) for part, array in arrays.items()} == {"train": 42, "val": 8, "test": 10}
     together = np.concatenate([arrays["train"], arrays["val"]])

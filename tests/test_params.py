@@ -14,7 +14,7 @@ WRONG = [
     (("seed",), 1.5, "seed: should be a whole number"),
     (("seed",), True, "seed: should be a whole number"),
     (("loss",), "lipps", "loss: should be 'mse' or 'lpips', not 'lipps'"),
-    (("dataset",), "cifr10", "dataset: should be 'photos', 'photos96', 'cifar10' or 'stl10'"),
+    (("dataset",), "cifr10", "dataset: should be 'photos', 'photos96', 'cifar10', 'stl10' or 'folder'"),
     (("large_dataset",), None, "large_dataset: should be"),
     (("trian",), {}, "trian: unknown key; allowed here: seed, threads"),
     (("train", "lr"), 0, "train.lr: should be greater than 0"),

@@ -1,0 +1,78 @@
+"""The demo in a real browser: a photograph in, gray and colour out."""
+
+import io
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import needs_chromium, opened
+from PIL import Image
+
+from colorpipe import checkpoints, colorize
+from colorpipe.models import colorizer
+
+
+@pytest.fixture
+def url(tmp_path) -> Iterator[str]:
+    """The demo over two untrained colorizers, as a process of its own."""
+    for name in ("one", "other"):
+        torch.manual_seed(len(name))
+        description = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
+        weights = colorizer.build("resnet18", {"cut": "layer1"}).state_dict()
+        checkpoints.save(tmp_path / f"models/{name}/best.safetensors", weights, description)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from colorpipe.cli import main; main()", "demo", str(tmp_path / "models")]
+    with subprocess.Popen([*command, "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        try:
+            for _ in range(120):
+                try:
+                    urllib.request.urlopen(f"http://127.0.0.1:{port}").close()
+                    break
+                except OSError:
+                    time.sleep(0.5)
+            yield f"http://127.0.0.1:{port}/"
+        finally:
+            process.terminate()
+
+
+@needs_chromium
+def test_a_photograph_in_gray_and_in_colour(url, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    with opened(url) as shown:
+        shown.set_input_files("input[type=file]", tmp_path / "photo.png")
+        gray, colour = shown.locator("img.preview").nth(0), shown.locator("img.preview").nth(1)
+        colour.wait_for(state="attached")
+
+        def picture(image) -> np.ndarray:
+            return np.array(Image.open(io.BytesIO(shown.request.get(image.get_attribute("src")).body())).convert("RGB"))
+
+        assert np.array_equal(picture(gray), colorize.in_gray(pixels))
+        first = colour.get_attribute("src")
+        assert np.array_equal(picture(colour), colours(tmp_path, "one", pixels))
+        shown.get_by_label("Colorizer").click()
+        shown.get_by_role("option", name="other").click()
+        shown.wait_for_function("first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first)
+        assert np.array_equal(picture(colour), colours(tmp_path, "other", pixels))
+
+
+def colours(folder: Path, name: str, pixels: np.ndarray) -> np.ndarray:
+    model, size = colorize.load(folder / f"models/{name}/best.safetensors", "cpu")
+    return colorize.colorize(model, pixels, size)
+
+
+@needs_chromium
+def test_what_is_no_photograph_is_said(url, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
+    with opened(url) as shown:
+        shown.set_input_files("input[type=file]", tmp_path / "broken.png")
+        shown.get_by_text("is no image in JPEG, PNG, WebP or TIFF").wait_for()

@@ -1,0 +1,49 @@
+"""Colorizers as ONNX files."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from colorpipe import checkpoints, export
+from colorpipe.errors import UserError
+from colorpipe.models import colorizer
+
+SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {"colours": 8}}
+
+
+def trained(tmp_path, name: str):
+    torch.manual_seed(0)
+    model = colorizer.build(name, SETTINGS[name])
+    model(torch.rand(4, 1, 32, 32) * 100)  # running means and variances that are not 0 and 1
+    path = tmp_path / "best.safetensors"
+    checkpoints.save(path, model.state_dict(), {"model": name, "settings": SETTINGS[name], "size": [32, 32]})
+    return path, model.eval()
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, name):
+    path, model = trained(tmp_path, name)
+    target = tmp_path / "new" / "model.onnx"
+    assert export.export(path, target) < 1e-3
+    assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]  # one file, nothing beside it
+    session = onnxruntime.InferenceSession(target)
+    for shape in ((5, 1, 17, 90), (1, 1, 64, 40)):
+        L = torch.rand(shape) * 100
+        with torch.no_grad():
+            expected = model(L).numpy()
+        (found,) = session.run(["ab"], {"L": L.numpy()})
+        assert np.abs(found - expected).max() < 1e-3
+    loaded = onnx.load(target)
+    assert json.loads({each.key: each.value for each in loaded.metadata_props}[checkpoints.KEY])["model"] == name
+
+
+def test_what_differs_is_not_written(tmp_path, monkeypatch):
+    path, _ = trained(tmp_path, "resnet18")
+    monkeypatch.setattr(export, "TOLERANCE", 0.0)
+    with pytest.raises(UserError, match="away from PyTorch: not written"):
+        export.export(path, tmp_path / "model.onnx")
+    assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]

@@ -1,0 +1,167 @@
+"""One's own photographs as a data set: folders and archives, classes or none, any size, and a pipeline on them."""
+
+import json
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from project import Project
+
+from colorpipe import download, params, paths, splitting
+from colorpipe.datasets import folder
+from colorpipe.errors import UserError
+
+RNG = np.random.default_rng(2)
+
+
+def photo(path: Path, width: int = 50, height: int = 40, mode: str = "RGB") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    spots = Image.fromarray(RNG.integers(0, 256, (3, 4, 3), dtype=np.uint8))
+    spots.resize((width, height), Image.Resampling.BICUBIC).convert(mode).save(path)
+    return path
+
+
+def packed(source: Path, archive: Path) -> Path:
+    folder.pack(source, archive)
+    return archive
+
+
+def test_photographs_are_cropped_to_their_middle_and_resized(tmp_path):
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, 20:40] = (200, 100, 0)
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    Image.fromarray(wide.transpose(1, 0, 2)).save(tmp_path / "tall.png")
+    data = folder.read(packed(tmp_path, tmp_path / "a.tar"), 16)
+    assert data.train.images.shape == (2, 3, 16, 16)
+    assert data.test is None
+    assert (data.train.images[:, 0] > 180).all()  # Lanczos looks a little beyond the border
+    assert (data.train.images[:, :, 4:12, 4:12] == np.array([200, 100, 0])[:, None, None]).all()
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
+def test_classes_are_the_first_folders(tmp_path, kind):
+    source = tmp_path / "source"
+    names = ["cats/a.jpg", "cats/deeper/b.png", "dogs/c.webp", "dogs/notes.txt", "dogs/.hidden.jpg", "__MACOSX/d.jpg"]
+    for name in names:
+        if name.endswith("txt"):
+            (source / name).write_text("hello")
+        else:
+            photo(source / name)
+    archive = tmp_path / "a"
+    if kind == "folder":
+        folder.pack(source, archive)
+    elif kind == "zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for name in reversed(names):
+                file.write(source / name, f"pets/{name}")
+    else:
+        with tarfile.open(archive, "w:gz") as file:
+            file.add(source, "./")
+    data = folder.read(archive, 32)
+    assert data.classes == ("cats", "dogs")
+    assert data.train.labels.tolist() == [0, 0, 1]
+    assert len(set(data.train.areas.tolist())) == 3
+
+
+def test_photographs_outside_of_folders_have_no_classes(tmp_path):
+    photo(tmp_path / "a.jpg")
+    photo(tmp_path / "cats/b.jpg")
+    data = folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
+    assert data.classes == ()
+    assert data.train.labels.tolist() == [0, 0]
+
+
+def test_gray_is_left_out_and_copies_stay_together(tmp_path, capsys):
+    first = photo(tmp_path / "a.png")
+    (tmp_path / "copy.png").write_bytes(first.read_bytes())
+    photo(tmp_path / "gray.png", mode="L")
+    data = folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
+    assert data.train.areas.tolist() == [0, 0]
+    said = capsys.readouterr().out
+    assert "1 without colour are left out: gray.png" in said
+    assert "1 are copies of others" in said
+
+
+def test_a_damaged_photograph_is_named(tmp_path):
+    for name in "abcde":
+        (tmp_path / f"{name}.jpg").write_bytes(photo(tmp_path / f"{name}.jpg").read_bytes()[:300])
+    with pytest.raises(UserError, match=r"mend or remove what cannot be read: a\.jpg .*; c\.jpg .*; and 2 more"):
+        folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
+
+
+def test_archives_that_are_none(tmp_path):
+    archive = tmp_path / "x"
+    archive.write_bytes(b"hello")
+    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+        folder.read(archive, 32)
+    photo(tmp_path / "photos/a.jpg")
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(tmp_path / "photos/a.jpg", "a.jpg")
+    archive.write_bytes(archive.read_bytes()[:-40])
+    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+        folder.read(archive, 32)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match="holds no colour photographs"):
+        folder.read(packed(tmp_path / "none", archive), 32)
+
+
+def test_the_same_folder_gives_the_same_archive(tmp_path):
+    for name in ("b.jpg", "a.jpg"):
+        photo(tmp_path / "photos" / name)
+    assert (
+        packed(tmp_path / "photos", tmp_path / "x").read_bytes() == packed(tmp_path / "photos", tmp_path / "y").read_bytes()
+    )
+
+
+def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths.raw("folder").mkdir(parents=True)
+    for number in range(12):
+        photo(tmp_path / f"photos/{number}.jpg")
+    folder.pack(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
+
+    def parts(seed: int) -> list[set[bytes]]:
+        splitting.split("folder", 16, 3, seed)
+        return [{image.tobytes() for image in np.load(paths.images("folder", part))} for part in ("train", "val", "test")]
+
+    train, val, test = parts(0)
+    assert (len(train), len(val), len(test), len(train | val | test)) == (6, 3, 3, 12)
+    assert parts(0) == [train, val, test]
+    assert parts(1)[2] != test
+    with pytest.raises(UserError, match=r"datasets\.folder\.val_size: 12 of 12 training images leaves nothing"):
+        splitting.split("folder", 16, 12, 0)
+
+
+def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    photo(tmp_path / "photos/a.jpg")
+    project_params = params.load(Path(__file__).parents[1] / "params.yaml")
+    settings = project_params.datasets.folder.model_copy(update={"source": "photos"})
+    download.download("folder", settings, project_params.imagenet, 0)
+    assert folder.read(paths.raw("folder") / folder.ARCHIVE, 16).train.images.shape == (1, 3, 16, 16)
+    assert "photos: md5 not checked, as params.yaml gives none (it is " in capsys.readouterr().out
+    with pytest.raises(UserError, match="photos has md5"):
+        download.download("folder", settings.model_copy(update={"md5": "0" * 32}), project_params.imagenet, 0)
+
+
+def test_photographs_without_classes_through_dvc(tmp_path):
+    """Mixed sizes and formats; the pretext stages are left out."""
+    project = Project(tmp_path)
+    for number in range(14):
+        photo(tmp_path / f"my photos/{number}{('.jpg', '.png', '.webp')[number % 3]}", 40 + 9 * number, 90 - 3 * number)
+    project.run("git", "init", "--quiet")
+    project.commit("all")
+    settings = [f"datasets.folder.source={tmp_path / 'my photos'}", "datasets.folder.val_size=3", "datasets.folder.epochs=1"]
+    settings += ["dataset=folder", "datasets.folder.size=32", "train.batch_size=8"]
+    command = ["dvc", "exp", "run", *(part for setting in settings for part in ("--set-param", setting))]
+    output = project.run(*command, "evaluate@resnet", "pretext@xavier")
+    assert "folder: 14 photographs, no classes" in output
+    assert "pretext/xavier: left out, as folder has no classes" in output
+    found = json.loads((project.root / "metrics/resnet.json").read_text())
+    assert (found["data"], found["n"]) == ("folder", 3)
+    left_out = json.loads((project.root / "metrics/pretext/xavier.json").read_text())
+    assert left_out == {"data": "folder", "left_out": "folder has no classes"}
+    assert "left_out" in project.run("dvc", "metrics", "show")
