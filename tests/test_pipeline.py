@@ -18,14 +18,7 @@ from colorpipe.losses import lpips
 from stages import check
 
 PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")]
-LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # no inputs: of DVCLive, and when and where it ran
-    ".dvc",
-    ".dvcignore",
-    ".git",
-    ".gitignore",
-    "live",
-    "runs",
-)  # what DVCLive looks at, and where the page finds what was run
+LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # no inputs: DVCLive's, and when and where it ran
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
 
 
