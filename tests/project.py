@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -39,6 +40,13 @@ class Project:
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
         }
+
+    @classmethod
+    def at(cls, root: Path, other: Self) -> Self:
+        """The project in `root`, a clone, run as another is."""
+        made = cls.__new__(cls)
+        made.root, made.trace, made.environment = root, other.trace, other.environment
+        return made
 
     def run(self, *command: str, code: int = 0) -> str:
         done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=280)

@@ -1,4 +1,5 @@
 import json
+import re
 import sys
 
 import pytest
@@ -48,3 +49,11 @@ def test_on_what_dvc_says(tmp_path):
     assert "TOO FAR: metrics/resnet.json test.loss: committed 100.0, here 160.0" in verify(1)
     content["test"]["loss"] = 190.0
     assert any(line.startswith("NOTHING LEARNT: metrics/resnet.json") for line in verify(1))
+
+    (project.root / "report").mkdir(exist_ok=True)
+    (project.root / "report/results.md").write_text("the table\n")
+    project.run(sys.executable, "experiments/ci.py", "summary")
+    posted = (project.root / "report/summary.md").read_text()
+    assert "the table" in posted
+    assert re.search(r"\| metrics/resnet\.json \| test\.loss +\| 100\.0 +\| 190\.0 +\| 90\.0", posted)
+    assert "](overview.png)" in posted

@@ -124,7 +124,7 @@ def test_seeds_through_dvc(tmp_path):
     out = tmp_path / "tiny results"  # outside the clone
 
     def make(*arguments: str, code: int = 0) -> str:
-        settings = ["datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
+        settings = ["threads=1", "datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
         command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
         return project.run(*command, *arguments, code=code)

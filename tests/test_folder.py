@@ -155,7 +155,7 @@ def test_photographs_without_classes_through_dvc(tmp_path):
     project.run("git", "init", "--quiet")
     project.commit("all")
     settings = [f"datasets.folder.source={tmp_path / 'my photos'}", "datasets.folder.val_size=3", "datasets.folder.epochs=1"]
-    settings += ["dataset=folder", "datasets.folder.size=32", "train.batch_size=8"]
+    settings += ["threads=1", "dataset=folder", "datasets.folder.size=32", "train.batch_size=8"]
     command = ["dvc", "exp", "run", *(part for setting in settings for part in ("--set-param", setting))]
     output = project.run(*command, "evaluate@resnet", "pretext@xavier")
     assert "folder: 14 photographs, no classes" in output

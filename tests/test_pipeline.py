@@ -43,6 +43,7 @@ def project(tmp_path_factory) -> Project:
         changes[f"imagenet__{name}__sha256"] = hashlib.sha256((folder / f"{name}.pth").read_bytes()).hexdigest()[:8]
     project.edit_params(
         **changes,
+        threads=1,
         dataset="cifar10",
         large_dataset="stl10",
         datasets__cifar10__source=str(cifar),
@@ -196,6 +197,8 @@ def test_plots_are_drawn(project):
     project.run("dvc", "plots", "show")
     page = (project.root / "dvc_plots/index.html").read_text()
     assert page.count("val_loss") >= len(COLORIZERS)
+    assert "grids_eccv.png" in page
+    project.run("dvc", "plots", "diff", "HEAD")
     shutil.rmtree(project.root / "dvc_plots")
 
 
@@ -265,6 +268,52 @@ def test_an_experiment_with_another_report_reruns_the_report_alone(project):
     output = project.run("dvc", "repro")
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'report':"]
     project.run("git", "checkout", "--", ".")
+
+
+def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
+    project.run("dvc", "remote", "add", "--force", "--default", "store", str(tmp_path / "store"))
+    project.commit("remote")
+    project.run("dvc", "push")
+    project.run("git", "clone", "--quiet", ".", str(tmp_path / "second"))
+    second = Project.at(tmp_path / "second", project)
+    ran = "Running stage"
+    assert ran not in second.run("dvc", "repro", "--allow-missing")  # before anything is fetched
+    assert not (second.root / "models").exists()
+    second.run("dvc", "pull")
+    assert ran not in second.run("dvc", "repro", "--allow-missing")
+    for name in ("models/eccv/best.safetensors", "data/stl10/train.npy", "galleries/resnet.json"):
+        assert (second.root / name).read_bytes() == (project.root / name).read_bytes()
+    output = second.run("dvc", "repro")  # the page is not DVC's: the report writes it
+    assert [line for line in output.splitlines() if line.startswith(ran)] == ["Running stage 'report':"]
+    assert ">not run here<" in (second.root / "report/index.html").read_text()
+    assert second.run("git", "status", "--porcelain") == ""
+
+
+def test_the_page_is_that_of_the_results_that_are_here(project):
+    page = project.root / "report/index.html"
+    before = page.read_text()
+    metrics = project.root / "metrics/eccv.json"
+    metrics.write_text(metrics.read_text().replace('"best_epoch": ', '"best_epoch": 9'))
+    project.run("dvc", "repro", "--single-item", "report")
+    assert page.read_text() != before
+    project.run("git", "checkout", "--", ".")
+    project.run("dvc", "checkout")
+    assert "Running stage 'report'" in project.run("dvc", "repro")
+    cut = page.read_text().index('<section id="run">')
+    start = before.index('<section id="results">')
+    assert page.read_text()[start:cut] == before[start : before.index('<section id="run">')]
+
+
+def test_artifacts_are_the_trained_colorizers(project, tmp_path):
+    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    assert set(content["artifacts"]) == set(content["stages"]["train"]["foreach"])
+    project.run("dvc", "artifacts", "get", ".", "eccv", "--out", str(tmp_path / "eccv.safetensors"))
+    assert checkpoints.load(tmp_path / "eccv.safetensors")[1]["model"] == "eccv16"
+
+
+def test_live_progress_is_empty_when_nothing_trains(project):
+    assert json.loads((project.root / "live/metrics.json").read_text()) == {}
+    assert (project.root / "live/plots/metrics/train/accuracy.tsv").exists()  # of the last training
 
 
 @pytest.mark.parametrize(
