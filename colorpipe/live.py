@@ -10,8 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from dvclive import Live
-
 from colorpipe import environment, paths
 from colorpipe.training import Row, write_curves
 
@@ -19,6 +17,8 @@ from colorpipe.training import Row, write_curves
 @contextlib.contextmanager
 def training(name: str) -> Iterator[Callable[[list[Row]], None]]:
     """What to call with the curves after each epoch of the training `name`. At the end, when and where it ran is kept."""
+    from dvclive import Live  # half a second, which the evaluation does without
+
     begun = time.perf_counter()
     live = Live(str(paths.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
 

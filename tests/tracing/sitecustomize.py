@@ -18,7 +18,7 @@ keys: set[str] = set()
 
 def note_file(path: object) -> None:
     path = Path(os.fsdecode(path)).absolute()
-    if path.is_relative_to(ROOT) and path.suffix not in (".py", ".pyc"):
+    if path.is_relative_to(ROOT) and path.suffix not in (".py", ".pyc") and path.is_file():
         read.add(path.relative_to(ROOT).as_posix())
 
 
