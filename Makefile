@@ -20,7 +20,7 @@ repro: $(READY) ## run the whole pipeline on the bundled photographs (or what pa
 	$(BIN)/dvc repro
 
 test: $(READY) ## run the tests
-	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	$(BIN)/pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## check style and formatting
 	$(BIN)/ruff check .

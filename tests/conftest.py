@@ -1,0 +1,9 @@
+"""Files that take longest start first, so that no worker is left with one at the end."""
+
+import pytest
+
+LONG = ("test_pipeline", "test_experiments")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.path.stem not in LONG)  # stable: all else as it was
