@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -35,7 +36,8 @@ class Job:
 def jobs(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
     """What to do: a job a file, a folder standing for all files in and below it but hidden ones.
 
-    `out` is a folder, in which the files of a folder keep their places; for one file it may be a file.
+    `out` is a folder, in which the files of a folder keep their places; for one file it may be a file. a.jpg becomes a.png,
+    but a.jpg.png where there is an a.tif too.
     """
     if len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not out.is_dir():
         if out.suffix.lower() not in photographs.WRITTEN:
@@ -50,8 +52,12 @@ def jobs(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
             raise UserError(f"{shown(given)} holds no files")
         for source in inside:
             place = source.relative_to(given) if given.is_dir() else Path(source.name)
-            found.append(Job(source, (out / place).with_suffix(suffix)))
-    return found
+            found.append((source, out / place))
+    names = Counter(target.with_suffix(suffix) for _, target in found)
+    return [
+        Job(source, target.with_name(target.name + suffix) if names[alone := target.with_suffix(suffix)] > 1 else alone)
+        for source, target in found
+    ]
 
 
 def _files(folder: Path, out: Path) -> list[Path]:

@@ -163,10 +163,15 @@ def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
 
 
 def test_two_photographs_for_one_place(weights, tmp_path, capsys):
-    for name in ("a.png", "a.webp"):
+    for name in ("a.png", "a.webp", "b.png"):
         Image.fromarray(photograph(8, 8)).save(tmp_path / name)
-    run("colorize", tmp_path / "a.png", tmp_path / "a.webp", "-o", tmp_path / "out", "--model", weights, "--force", code=1)
-    assert "out/a.png is" in capsys.readouterr().err
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png.png", "a.webp.png", "b.png"}
+    (tmp_path / "other").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "other/b.png")
+    inputs = (tmp_path / "b.png", tmp_path / "other/b.png")
+    run("colorize", *inputs, "-o", tmp_path / "two", "--model", weights, "--force", code=1)
+    assert "two/b.png.png is" in capsys.readouterr().err
 
 
 def test_side_by_side_and_formats(weights, tmp_path):
