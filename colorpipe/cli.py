@@ -56,7 +56,7 @@ def weights(name: str) -> Path:
             path = path / "best.safetensors"
         if path.is_file():
             return path
-    raise UserError(f"--model {name}: no such weights here; `colorpipe models` lists those there are")
+    raise UserError(f"--model {name}: no such weights here (`colorpipe models` lists them; `dvc repro` trains them)")
 
 
 def positive(text: str) -> int:

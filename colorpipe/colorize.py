@@ -148,10 +148,10 @@ def load(path: Path, device_name: str) -> tuple["Colorizer", int]:
     """A colorizer ready for use on a device ("auto": a GPU where there is one), and the pixels a side it was trained on."""
     import torch
 
-    from colorpipe import training
+    from colorpipe import environment
     from colorpipe.models import colorizer
 
-    training.keep_freed_memory()
+    environment.keep_freed_memory()
     if device_name == "auto":
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

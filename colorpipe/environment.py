@@ -1,8 +1,10 @@
-"""What a number was measured on: processor, GPU, versions."""
+"""The machine: what a number was measured on (processor, GPU, versions, commit), and how its memory is kept."""
 
+import ctypes
 import os
 import platform
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -37,3 +39,12 @@ def processor() -> str:
         return platform.processor() or platform.machine()
     names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.machine()
+
+
+def keep_freed_memory() -> None:
+    """Have glibc keep what it frees: each step asks for the same tensors, and the system clears every new page first."""
+    if sys.platform == "linux":
+        allocator = ctypes.CDLL(None)
+        if hasattr(allocator, "mallopt"):  # musl has none
+            allocator.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, at its maximum: larger blocks still go back at once
+            allocator.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

@@ -5,11 +5,9 @@ batches. Nothing in a step reads a number back, so an accelerator is never waite
 """
 
 import contextlib
-import ctypes
 import math
 import os
 import shutil
-import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from colorpipe import environment
 from colorpipe.errors import UserError
 from colorpipe.params import Params
 
@@ -47,7 +46,7 @@ class Settings:
 
 def prepare(seed: int, threads: int) -> torch.device:
     """Seed torch, fix the number of threads and the algorithms, and choose the device: a CUDA one where there is one."""
-    keep_freed_memory()
+    environment.keep_freed_memory()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats itself only so
     torch.set_num_threads(threads)
     torch.set_deterministic_debug_mode("warn")  # `use_deterministic_algorithms` is the same, but imports the compiler: 2 s
@@ -55,15 +54,6 @@ def prepare(seed: int, threads: int) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False  # float32 is float32 on a GPU too
     torch.manual_seed(seed)
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
-def keep_freed_memory() -> None:
-    """Have glibc keep what it frees: each step asks for the same tensors, and the system clears every new page first."""
-    if sys.platform == "linux":
-        allocator = ctypes.CDLL(None)
-        if hasattr(allocator, "mallopt"):  # musl has none
-            allocator.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, at its maximum: larger blocks still go back at once
-            allocator.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager:
