@@ -59,7 +59,7 @@ def weights(name: str) -> Path:
     raise UserError(f"--model {name}: no such weights here (`colorpipe models` lists them; `dvc repro` trains them)")
 
 
-def positive(text: str) -> int:
+def pixels(text: str) -> int:
     """A whole number of 8 to 4096."""
     number = int(text)
     if not 8 <= number <= 4096:
@@ -79,14 +79,14 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file")
     _add_model(command)
     command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), default="png", help="of what is written (png)")
-    command.add_argument("--size", type=positive, help="pixels a side that the network sees (those it was trained on)")
+    command.add_argument("--size", type=pixels, help="pixels a side that the network sees (those it was trained on)")
     command.add_argument("--compare", action="store_true", help="also write gray and colour side by side")
     command.add_argument("--force", action="store_true", help="overwrite what is there")
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
     command.set_defaults(call=colorize)
 
     command = commands.add_parser("models", help="list the trained colorizers", description=models.__doc__)
-    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (models)")
+    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
     command.set_defaults(call=models)
 
     command = commands.add_parser("export", help="write a colorizer as an ONNX file", description=export.__doc__)
@@ -96,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(call=export)
 
     command = commands.add_parser("demo", help="serve a page to try the colorizers on", description=demo.__doc__)
-    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (models)")
+    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
     command.add_argument("--port", type=int, default=7860, help="of the page (7860)")
     command.set_defaults(call=demo)
     return root

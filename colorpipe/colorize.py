@@ -1,6 +1,7 @@
 """Colorizing photographs of any size: the network sees a small L, its ab goes with the L of every pixel."""
 
 import dataclasses
+import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from colorpipe import photographs
 from colorpipe.errors import UserError
-from colorpipe.photographs import Photograph, shown
+from colorpipe.photographs import Photograph, is_folder, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,33 +40,24 @@ def jobs(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
     `out` is a folder, in which the files of a folder keep their places; for one file it may be a file. a.jpg becomes a.png,
     but a.jpg.png where there is an a.tif too.
     """
-    if len(inputs) == 1 and not inputs[0].is_dir() and out.suffix and not out.is_dir():
+    if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
         if out.suffix.lower() not in photographs.WRITTEN:
             raise UserError(f"-o {shown(out)}: should be a folder, or a file in {', '.join(photographs.WRITTEN)}")
         return [Job(inputs[0], out)]
-    if out.exists() and not out.is_dir():
+    if _identity(out) and not is_folder(out):
         raise UserError(f"-o {shown(out)} is a file: several photographs need a folder")
     found = []
     for given in inputs:
-        inside = _files(given, out) if given.is_dir() else [given]
+        folder = given if is_folder(given) else given.parent
+        inside = photographs.files(given, leave_out=out) if is_folder(given) else [given]
         if not inside:
             raise UserError(f"{shown(given)} holds no files")
-        for source in inside:
-            place = source.relative_to(given) if given.is_dir() else Path(source.name)
-            found.append((source, out / place))
+        found += [(source, out / source.relative_to(folder)) for source in inside]
     names = Counter(target.with_suffix(suffix) for _, target in found)
     return [
-        Job(source, target.with_name(target.name + suffix) if names[alone := target.with_suffix(suffix)] > 1 else alone)
+        Job(source, target.with_name(target.name + suffix) if names[plain := target.with_suffix(suffix)] > 1 else plain)
         for source, target in found
     ]
-
-
-def _files(folder: Path, out: Path) -> list[Path]:
-    """The files in and below a folder, without hidden ones and without what stands in `out`."""
-    written = out.resolve()
-    within = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    visible = (path for path in within if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return [path for path in visible if not path.resolve().is_relative_to(written)]
 
 
 def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None, force: bool, compare: bool) -> bool:
@@ -88,25 +80,35 @@ def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None
 
 
 def _allowed(work: list[Job], *, force: bool, compare: bool) -> Iterator[Job | UserError]:
-    """Each job, or why not: nothing that is there, and no other job's picture, may be lost."""
+    """Each job, or why not: no original, nothing that is there, and no other job's picture may be lost."""
+    originals = {_identity(job.source) for job in work} - {None}
     taken: dict[Path, Path] = {}
     for job in work:
-        source = shown(job.source)
         job = dataclasses.replace(job, pair=job.target.with_stem(f"{job.target.stem}-compare") if compare else None)
         targets = [target for target in (job.target, job.pair) if target]
         for target in targets:
             if target in taken:
-                yield UserError(f"{source}: {shown(target)} is {shown(taken[target])} already: colorize them apart")
-            elif target.exists() and job.source.exists() and target.samefile(job.source):
-                yield UserError(f"{source} would overwrite itself: give another -o")
-            elif target.exists() and not force:
-                yield UserError(f"{source}: {shown(target)} is there already: --force writes it anew")
+                why = f"is {shown(taken[target])} already: colorize them apart"
+            elif _identity(target) in originals:
+                why = "is an original, which is never overwritten: give another -o"
+            elif os.path.lexists(target) and not force:
+                why = "is there already: --force writes it anew"
             else:
                 continue
+            yield UserError(f"{shown(job.source)}: {shown(target)} {why}")
             break
         else:
             taken.update(dict.fromkeys(targets, job.source))
             yield job
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells a file from others, whatever it is called; None where there is none to be seen."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _read_ahead(work: list[Job], reader: Executor) -> Iterator[Future[Photograph]]:
@@ -154,6 +156,8 @@ def load(path: Path, device_name: str) -> tuple["Colorizer", int]:
     environment.keep_freed_memory()
     if device_name == "auto":
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
+    if device_name.split(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"--device {device_name}: should be cpu, cuda or cuda:<number>")
     try:
         device = torch.device(device_name)
         torch.empty(0, device=device)

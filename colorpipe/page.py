@@ -2,6 +2,7 @@
 
 import base64
 import json
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -128,7 +129,7 @@ def write(
 def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list]]:
     """The columns of each name's curves; null where a value is no number."""
     return {
-        name: {column: [None if pd.isna(value) else value for value in frame[column].tolist()] for column in frame}
+        name: {column: [value if math.isfinite(value) else None for value in frame[column].tolist()] for column in frame}
         for name, frame in curves.items()
     }
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 READ = ("JPEG", "PNG", "WEBP", "TIFF")  # JPEG: MPO, how phones write several pictures into one file, is read by it too
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
 SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff"}
 WRITTEN = {  # the format by its file's suffix: Pillow's name, and how it is written; only JPEG loses anything
     ".png": ("PNG", {"compress_level": 1}),
@@ -41,13 +43,40 @@ def shown(path: Path) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder to be seen; not for a path that may not be looked at."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def files(folder: Path, leave_out: Path | None = None) -> list[Path]:
+    """The files in and below a folder, links to nothing among them, without hidden ones.
+
+    A folder that cannot be read stands for what is in it. What is in `leave_out` is left out, where that is below.
+    """
+    unread: list[Path] = []
+    found: list[Path] = []
+    apart = leave_out.resolve() if leave_out else None
+    for place, folders, names in os.walk(folder, onerror=lambda error: unread.append(Path(error.filename))):
+        if apart and Path(place).resolve() == apart != folder.resolve():
+            folders.clear()
+            continue
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
+    return found + unread
+
+
 def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     """Read the file at `path`, or the `content` of one that is called so.
 
-    EXIF orientation and ICC profile are applied, 16 bits a channel are rounded to 8, alpha is kept. Raises UserError: one
+    EXIF orientation and ICC profile are applied, 16 bits a channel are reduced to 8, alpha is kept. Raises UserError: one
     line that names the file and what is wrong with it.
     """
     try:
+        if not content and stat.S_ISFIFO(path.stat().st_mode):
+            raise UserError("it is a pipe, not a file")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of Pillow's about odd metadata: what matters raises
             with Image.open(content or path, formats=READ) as image:
@@ -59,7 +88,7 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     except PermissionError:
         raise UserError(f"{shown(path)} may not be read: permission denied") from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{shown(path)} is no image in JPEG, PNG, WebP or TIFF, or damaged at its start") from None
+        raise UserError(f"{shown(path)} is no JPEG, PNG, WebP or TIFF, or one of a rare kind, or damaged") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{shown(path)} is too large: {' '.join(str(error).split())}") from None
     except Exception as error:  # a damaged image can raise anything
@@ -72,6 +101,9 @@ def _decode(image: Image.Image) -> Photograph:
     notes = []
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append(f"the first of its {image.n_frames} pictures alone")
+    deep = any(";16" in str(tile) for tile in image.tile) or image.mode.startswith("I;16")
+    if deep:
+        notes.append("16 bits reduced to 8")
     image.load()
     profile = image.info.get("icc_profile")
     try:
@@ -79,15 +111,17 @@ def _decode(image: Image.Image) -> Photograph:
     except Exception:  # damaged EXIF can raise anything
         notes.append("its EXIF data is damaged: orientation as stored")
 
-    if image.mode.startswith("I;16"):
-        gray = np.asarray(image).astype(np.float32) / 257  # 0..65535 to 0..255
-        image = Image.fromarray(gray.round().astype(np.uint8))
-        notes.append("16 bits rounded to 8")
-    elif image.mode in ("I", "F"):
-        raise UserError("it holds 32-bit numbers, not 8 or 16 bits a channel: convert it first")
-
     alpha = None
-    if image.has_transparency_data:
+    if image.mode.startswith("I;16"):
+        gray = np.asarray(image)
+        if "transparency" in image.info:
+            alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)
+        if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
+            gray = 65535 - gray
+        image = Image.fromarray((gray.astype(np.float32) / 257).round().astype(np.uint8))  # 0..65535 to 0..255
+    elif image.mode in ("I", "F"):
+        raise UserError("it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits a channel first")
+    elif image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
         image = image.convert("RGB")
@@ -123,7 +157,10 @@ def write(path: Path, rgb: "np.ndarray", alpha: "np.ndarray | None") -> tuple[st
     temporary = path.with_name(f".{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
-            image.save(file, name, **options)
+            try:
+                image.save(file, name, **options)
+            except ValueError as error:  # of a size that the format does not have
+                raise UserError(f"{shown(path)} cannot be written: {error}") from error
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

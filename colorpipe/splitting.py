@@ -20,6 +20,11 @@ def split(data: str, size: int, val_size: int, seed: int) -> None:
     content: DataSet = module.read(paths.raw(data) / module.ARCHIVE, size)
     train, test = content.train, content.test
     if test is None:
+        if 2 * val_size >= len(train.images):
+            raise UserError(
+                f"datasets.{data}.val_size: {val_size} for validation and as many for testing leave none of "
+                f"{len(train.images)} images to train on"
+            )
         test, train = _held_out(train, val_size, seed, data)
     if not len(test.images):
         raise UserError(f"{data}: the archive has no test images")
@@ -46,7 +51,11 @@ def draw(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
     """
     order = np.random.default_rng(seed).permutation(np.unique(areas))
     sizes = np.bincount(areas)[order]
-    chosen = order[np.cumsum(sizes) <= val_size]
+    chosen, count = [], 0
+    for area, size in zip(order, sizes, strict=True):
+        if count + size <= val_size:
+            chosen.append(area)
+            count += size
     in_val = np.isin(areas, chosen)
     if not in_val.any() or in_val.all():
         raise UserError(

@@ -26,12 +26,15 @@ def run(*command: str, text: str | None = None, **environment: str) -> str:
     """What a command prints. One that fails ends this with its last line."""
     done = subprocess.run(command, input=text, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode:
-        sys.exit(f"error: {' '.join(command[:2])}: {(done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]}")
+        said = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
+        sys.exit(f"error: {' '.join(command[:2])}: {said[-1]}")
     return done.stdout.strip()
 
 
 def summary() -> None:
     """The results, DVC's table of differences to the last commit, and the figures."""
+    if not (REPORT / "results.md").is_file():
+        sys.exit(f"error: {REPORT / 'results.md'} is missing: dvc repro writes it")
     diff = run("dvc", "metrics", "diff", "--md", "HEAD")
     parts = [
         "## Results",
@@ -49,6 +52,8 @@ def summary() -> None:
 
 def publish(remote: str, branch: str, url: str, folder: str) -> None:
     """Push the figures as <folder>/ of a branch that holds nothing else, and link to them at <url>/<commit>/<folder>/."""
+    if not SUMMARY.is_file() or not LINK.search(text := SUMMARY.read_text()):
+        sys.exit(f"error: {SUMMARY} has no figures to publish: make summary")
     head = run("git", "ls-remote", remote, f"refs/heads/{branch}").split("\t")[0]
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": f"{scratch}/index"}
@@ -62,7 +67,7 @@ def publish(remote: str, branch: str, url: str, folder: str) -> None:
     author = {f"GIT_{who}_{what}": "ci" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     commit = run("git", "commit-tree", tree, "-m", f"Figures of {folder}", *(["-p", head] if head else []), **author)
     run("git", "push", "--quiet", remote, f"{commit}:refs/heads/{branch}")
-    SUMMARY.write_text(LINK.sub(rf"]({url}/{commit}/{folder}/\1)", SUMMARY.read_text()))
+    SUMMARY.write_text(LINK.sub(rf"]({url}/{commit}/{folder}/\1)", text))
     print(f"{branch}: {commit}")
 
 

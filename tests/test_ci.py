@@ -60,5 +60,7 @@ def test_figures_are_pushed_and_linked(tmp_path):
     ]
     assert git("show", f"{pushed}:1-1/curves.png") == "curves"
     assert git("status", "--porcelain") == "?? report/"  # nothing is staged here
+    assert "has no figures to publish" in ci(tmp_path / "clone", "publish", "--url", "u", "--folder", "f", code=1)
+    summary.write_text("![words](curves.png)")
     git("remote", "set-url", "origin", str(tmp_path / "none"))
-    assert "error: git ls-remote" in ci(tmp_path / "clone", "publish", "--url", "u", "--folder", "f", code=1)
+    assert "error: git ls-remote: " in ci(tmp_path / "clone", "publish", "--url", "u", "--folder", "f", code=1)

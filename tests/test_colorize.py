@@ -1,6 +1,7 @@
 """`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -139,8 +140,8 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     said = capsys.readouterr()
     assert "6 colorized, 2 skipped" in said.out
     assert f"skipped: {folder}/cut.jpg cannot be read" in said.err
-    assert f"skipped: {folder}/no image.txt is no image" in said.err
-    assert f"{folder}/deep.tif: 16 bits rounded to 8" in said.err
+    assert f"skipped: {folder}/no image.txt is no JPEG" in said.err
+    assert f"{folder}/deep.tif: 16 bits reduced to 8" in said.err
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {"plain.png", "cmyk.png", "gray alpha.png", "deep.png", "deeper/rotated.png", "one.png"}
     assert photographs.read(out / "deeper/rotated.png").rgb.shape == (60, 40, 3)
@@ -158,8 +159,45 @@ def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
     assert photographs.read(target).rgb.shape == (8, 8, 3)
     original = (tmp_path / "a.png").read_bytes()
     run("colorize", tmp_path / "a.png", "-o", tmp_path, "--model", weights, "--force", code=1)
-    assert "would overwrite itself" in capsys.readouterr().err
+    assert "is an original, which is never overwritten" in capsys.readouterr().err
     assert (tmp_path / "a.png").read_bytes() == original
+
+
+def test_no_original_is_lost(weights, tmp_path, capsys):
+    for name in ("a.png", "a-compare.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    before = (tmp_path / "a-compare.png").read_bytes()
+    inputs = (tmp_path / "a.png", tmp_path / "a-compare.png")
+    run("colorize", *inputs, "-o", tmp_path, "--model", weights, "--force", "--compare", code=1)
+    assert (tmp_path / "a-compare.png").read_bytes() == before
+    assert "0 colorized, 2 skipped" in capsys.readouterr().out
+
+
+def test_into_the_folder_above_and_into_one_below(weights, tmp_path, capsys):
+    (tmp_path / "album").mkdir()
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "album/a.png")
+    for out, written in ((tmp_path, "a.png"), (tmp_path / "album/out", "album/out/a.png")):
+        run("colorize", tmp_path / "album", "-o", out, "--model", weights)
+        assert (tmp_path / written).exists()
+    run("colorize", tmp_path / "album", "-o", tmp_path / "album/out", "--model", weights, "--force")
+    assert "1 colorized, 0 skipped" in capsys.readouterr().out  # not what it wrote before
+
+
+def test_what_cannot_be_reached_or_written_is_skipped(weights, tmp_path, capsys):
+    Image.fromarray(photograph(1, 20_000)).save(tmp_path / "long.png")
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "small.png")
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")
+    run("colorize", tmp_path, "x" * 300, "-o", tmp_path / "out", "--model", weights, "--format", "webp", code=1)
+    said = capsys.readouterr()
+    assert "1 colorized, 4 skipped" in said.out
+    for words in (
+        "broken.png is missing",
+        "pipe.png cannot be read: it is a pipe",
+        "long.webp cannot be written: ",
+        "too long",
+    ):
+        assert words in said.err
 
 
 def test_two_photographs_for_one_place(weights, tmp_path, capsys):
@@ -189,7 +227,7 @@ def test_side_by_side_and_formats(weights, tmp_path):
     ("arguments", "message"),
     [
         (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such weights here"),
-        (["a.png", "-o", "out", "--device", "abacus"], "--device abacus cannot be used here"),
+        (["a.png", "-o", "out", "--device", "abacus"], "--device abacus: should be cpu, cuda or cuda:<number>"),
         (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
         (["a.png", "-o", "out.gif"], "-o out.gif: should be a folder, or a file in .png"),
         (["empty", "-o", "out"], "empty holds no files"),

@@ -75,4 +75,4 @@ def test_what_is_no_photograph_is_said(url, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     with opened(url) as shown:
         shown.set_input_files("input[type=file]", tmp_path / "broken.png")
-        shown.get_by_text("is no image in JPEG, PNG, WebP or TIFF").wait_for()
+        shown.get_by_text("is no JPEG, PNG, WebP or TIFF").wait_for()

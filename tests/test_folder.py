@@ -1,6 +1,7 @@
 """One's own photographs as a data set: folders and archives, classes or none, any size, and a pipeline on them."""
 
 import json
+import os
 import tarfile
 import zipfile
 from pathlib import Path
@@ -131,8 +132,23 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     assert (len(train), len(val), len(test), len(train | val | test)) == (6, 3, 3, 12)
     assert parts(0) == [train, val, test]
     assert parts(1)[2] != test
-    with pytest.raises(UserError, match=r"datasets\.folder\.val_size: 12 of 12 training images leaves nothing"):
-        splitting.split("folder", 16, 12, 0)
+    with pytest.raises(UserError, match=r"val_size: 6 for validation and as many for testing leave none of 12"):
+        splitting.split("folder", 16, 6, 0)
+    assert splitting.draw(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10  # whatever comes first
+
+
+def test_what_cannot_be_read_is_not_left_out_in_silence(tmp_path, monkeypatch):
+    photo(tmp_path / "cats/a.jpg")
+    listed = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "cats":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"cats cannot be read: permission denied"):
+        folder.pack(tmp_path, tmp_path / "x.tar")
 
 
 def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys):

@@ -53,7 +53,7 @@ def test_16_bits_are_rounded_to_8_and_said(tmp_path):
     for suffix in (".png", ".tif"):
         found = saved(tmp_path / f"deep{suffix}", Image.fromarray(deep))
         assert found.rgb[0, :, 1].tolist() == [0, 0, 77, 255]
-        assert found.notes == ("16 bits rounded to 8",)
+        assert found.notes == ("16 bits reduced to 8",)
     (tmp_path / "rgb16.png").write_bytes(png16(np.full((2, 3, 3), 40_000, np.uint16)))
     assert np.abs(photographs.read(tmp_path / "rgb16.png").rgb.astype(int) - 40_000 / 257).max() <= 1
 
@@ -71,7 +71,7 @@ def png16(pixels: np.ndarray) -> bytes:
 
 def test_32_bit_numbers_are_refused(tmp_path):
     Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
-    with pytest.raises(UserError, match=r"f\.tif cannot be read: it holds 32-bit numbers"):
+    with pytest.raises(UserError, match=r"f\.tif cannot be read: it holds signed, 32-bit or floating-point numbers"):
         photographs.read(tmp_path / "f.tif")
 
 
@@ -131,12 +131,12 @@ def test_what_is_no_photograph_is_named_in_one_line(tmp_path):
     gif = io.BytesIO()
     COLOURS.save(gif, "GIF")
     wrong = {
-        "empty.jpg": (b"", "no image in JPEG, PNG, WebP or TIFF"),
-        "text.png": (b"hello", "no image"),
-        "a.gif": (gif.getvalue(), "no image in JPEG"),
+        "empty.jpg": (b"", "is no JPEG, PNG, WebP or TIFF"),
+        "text.png": (b"hello", "is no JPEG"),
+        "a.gif": (gif.getvalue(), "is no JPEG"),
         "cut.jpg": (big.getvalue()[:2000], "cannot be read: "),
         "bomb.png": (bomb(), "too large"),
-        "new\nline.jpg": (b"", r"new\nline.jpg is no image"),
+        "new\nline.jpg": (b"", r"new\nline.jpg is no JPEG"),
     }
     for name, (content, message) in wrong.items():
         (tmp_path / name).write_bytes(content)

@@ -83,6 +83,8 @@ function panel(id, group) {
     for (const row of [...place.querySelectorAll(".u-legend .u-series")].slice(1)) { // a click hides a line, Enter too
       row.tabIndex = 0;
       row.setAttribute("role", "button");
+      row.setAttribute("aria-pressed", "true");
+      row.addEventListener("click", () => row.setAttribute("aria-pressed", String(!row.classList.contains("u-off"))));
       row.addEventListener("keydown", (event) => {
         if (event.key === "Enter" || event.key === " ") {
           event.preventDefault();
@@ -90,7 +92,7 @@ function panel(id, group) {
         }
       });
     }
-    const last = (row) => row.filter((value) => value !== null).at(-1)?.toPrecision(4);
+    const last = (row) => row.filter((value) => value !== null).at(-1)?.toPrecision(4) ?? "no value";
     const ends = series.map(({ label }, number) => `${label} ${last(rows[number])}`).join(", ");
     place.setAttribute("aria-label", `${measure.value} by epoch; at the end: ${ends}`);
     const head = element("tr", {}, ...["epoch", ...series.map(({ label }) => label)].map((text) => element("th", { scope: "col" }, text)));

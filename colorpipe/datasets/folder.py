@@ -5,6 +5,7 @@ Each is cropped to its central square and resized once. There is no test set: `s
 
 import hashlib
 import io
+import lzma
 import tarfile
 import zipfile
 import zlib
@@ -20,12 +21,20 @@ from colorpipe.datasets.common import DataSet, Images
 from colorpipe.errors import UserError
 
 ARCHIVE = "my-photos.archive"
+DAMAGED = (  # what reading an archive that is none, or damaged, or encrypted, can raise
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError),
+    *(EOFError, OSError, RuntimeError, NotImplementedError),
+)
 NAMED = 3  # files that are named where more are damaged
 
 
 def pack(folder: Path, archive: Path) -> None:
     """Put the photographs of a folder into a tar archive: the same bytes for the same photographs."""
-    found = [path for path in sorted(folder.rglob("*")) if path.is_file() and _is_photograph(path.relative_to(folder))]
+    found = photographs.files(folder)
+    for path in found:
+        if path.is_dir():
+            raise UserError(f"{photographs.shown(path)} cannot be read: permission denied")
+    found = [path for path in found if _is_photograph(path.relative_to(folder))]
     temporary = archive.with_name(archive.name + ".part")
     try:
         with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
@@ -74,7 +83,8 @@ def read(archive: Path, size: int) -> DataSet:
     if not images:
         raise UserError(f"{archive} holds no colour photographs (JPEG, PNG, WebP, TIFF)")
     if gray:
-        print(f"folder: {len(gray)} without colour are left out: {', '.join(gray[:NAMED])}{', ...' if gray[NAMED:] else ''}")
+        named = ", ".join(photographs.shown(Path(name)) for name in gray[:NAMED])
+        print(f"folder: {len(gray)} without colour are left out: {named}{', ...' if gray[NAMED:] else ''}")
     if len(seen) < len(images):
         print(f"folder: {len(images) - len(seen)} are copies of others; copies stay on one side of the split")
     classes, labels = _labels(names)
@@ -109,5 +119,14 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
                         yield member.name.removeprefix("./"), opened.extractfile(member).read()
     except FileNotFoundError:
         raise UserError(f"{archive} is missing: `dvc repro` fetches it") from None
-    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError, NotImplementedError) as error:
+    except (
+        tarfile.TarError,
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        EOFError,
+        OSError,
+        RuntimeError,
+        NotImplementedError,
+    ) as error:
         raise UserError(f"{archive} is no readable zip or tar archive ({' '.join(str(error).split())})") from error
