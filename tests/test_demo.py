@@ -19,19 +19,26 @@ from colorpipe import checkpoints, colorize
 from colorpipe.models import colorizer
 
 
-@pytest.fixture
-def url(tmp_path) -> Iterator[str]:
-    """The demo over two untrained colorizers, as a process of its own."""
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """Two untrained colorizers."""
+    folder = tmp_path_factory.mktemp("demo") / "models"
     for name in ("one", "other"):
         torch.manual_seed(len(name))
         description = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
         weights = colorizer.build("resnet18", {"cut": "layer1"}).state_dict()
-        checkpoints.save(tmp_path / f"models/{name}/best.safetensors", weights, description)
+        checkpoints.save(folder / name / "best.safetensors", weights, description)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(models) -> Iterator[str]:
+    """The demo over them, as a process of its own."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from colorpipe.cli import main; main()", "demo", str(tmp_path / "models")]
-    with subprocess.Popen([*command, "--port", str(port)], cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+    command = [sys.executable, "-c", "from colorpipe.cli import main; main()", "demo", str(models)]
+    with subprocess.Popen([*command, "--port", str(port)], cwd=models, stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(120):
                 try:
@@ -45,7 +52,7 @@ def url(tmp_path) -> Iterator[str]:
 
 
 @needs_chromium
-def test_a_photograph_in_gray_and_in_colour(url, tmp_path):
+def test_a_photograph_in_gray_and_in_colour(url, models, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     with opened(url) as shown:
@@ -58,15 +65,15 @@ def test_a_photograph_in_gray_and_in_colour(url, tmp_path):
 
         assert np.array_equal(picture(gray), colorize.in_gray(pixels))
         first = colour.get_attribute("src")
-        assert np.array_equal(picture(colour), colours(tmp_path, "one", pixels))
+        assert np.array_equal(picture(colour), colours(models, "one", pixels))
         shown.get_by_label("Colorizer").click()
         shown.get_by_role("option", name="other").click()
         shown.wait_for_function("first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first)
-        assert np.array_equal(picture(colour), colours(tmp_path, "other", pixels))
+        assert np.array_equal(picture(colour), colours(models, "other", pixels))
 
 
 def colours(folder: Path, name: str, pixels: np.ndarray) -> np.ndarray:
-    model, size = colorize.load(folder / f"models/{name}/best.safetensors", "cpu")
+    model, size = colorize.load(folder / name / "best.safetensors", "cpu")
     return colorize.colorize(model, pixels, size)
 
 

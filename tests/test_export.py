@@ -24,9 +24,22 @@ def trained(tmp_path, name: str):
     return path, model.eval()
 
 
+def once(function):
+    """The function, with the result of its first call for all later ones."""
+    results = []
+
+    def called(*arguments, **options):
+        if not results:
+            results.append(function(*arguments, **options))
+        return results[0]
+
+    return called
+
+
 @pytest.mark.parametrize("name", SETTINGS)
-def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, name):
+def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monkeypatch, name):
     path, model = trained(tmp_path, name)
+    monkeypatch.setattr(torch.onnx, "export", once(torch.onnx.export))
     target = tmp_path / "new" / "model.onnx"
     assert export.export(path, target) < 1e-3
     assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]  # one file, nothing beside it
@@ -40,10 +53,8 @@ def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, name
     loaded = onnx.load(target)
     assert json.loads({each.key: each.value for each in loaded.metadata_props}[checkpoints.KEY])["model"] == name
 
-
-def test_what_differs_is_not_written(tmp_path, monkeypatch):
-    path, _ = trained(tmp_path, "resnet18")
-    monkeypatch.setattr(export, "TOLERANCE", 0.0)
-    with pytest.raises(UserError, match="away from PyTorch: not written"):
-        export.export(path, tmp_path / "model.onnx")
-    assert [file.name for file in tmp_path.iterdir()] == ["best.safetensors"]
+    if name == "resnet18":  # once more, but now every difference is too much
+        monkeypatch.setattr(export, "TOLERANCE", 0.0)
+        with pytest.raises(UserError, match="away from PyTorch: not written"):
+            export.export(path, tmp_path / "again.onnx")
+        assert {file.name for file in tmp_path.iterdir()} == {"best.safetensors", "new"}
