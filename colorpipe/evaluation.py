@@ -30,10 +30,11 @@ def task(loss: nn.Module, errors: list[Tensor]) -> training.Measure:
     def measure(model: nn.Module, batch: training.Batch) -> dict[str, Tensor]:
         rgb, lab, predicted = colorization.predict(model, batch[0], PRECISION)
         picture = color.picture(lab[:, :1], predicted)
-        errors.append((predicted - lab[:, 1:]).square().mean(dim=(1, 2, 3)))
+        squared = (predicted - lab[:, 1:]).square()
+        errors.append(squared.mean(dim=(1, 2, 3)))
         return {
             **colorization.protocol(loss, rgb, lab, predicted, PRECISION),
-            "mse": (predicted - lab[:, 1:]).square().mean(),
+            "mse": squared.mean(),
             "rgb_ssim": metrics.ssim(picture, rgb).mean(),
             "rgb_psnr": metrics.psnr(picture, rgb).mean(),
             "colourfulness": metrics.colourfulness(picture).mean(),

@@ -104,6 +104,13 @@ def test_archives_that_are_none(tmp_path):
     archive.write_bytes(archive.read_bytes()[:-40])
     with pytest.raises(UserError, match="is no readable zip or tar archive"):
         folder.read(archive, 32)
+    with tarfile.open(archive, "w:xz") as file:
+        file.add(tmp_path / "photos/a.jpg", "a.jpg")
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 255
+    archive.write_bytes(content)
+    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+        folder.read(archive, 32)
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="holds no colour photographs"):
         folder.read(packed(tmp_path / "none", archive), 32)

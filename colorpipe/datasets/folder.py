@@ -119,14 +119,5 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
                         yield member.name.removeprefix("./"), opened.extractfile(member).read()
     except FileNotFoundError:
         raise UserError(f"{archive} is missing: `dvc repro` fetches it") from None
-    except (
-        tarfile.TarError,
-        zipfile.BadZipFile,
-        zlib.error,
-        lzma.LZMAError,
-        EOFError,
-        OSError,
-        RuntimeError,
-        NotImplementedError,
-    ) as error:
+    except DAMAGED as error:
         raise UserError(f"{archive} is no readable zip or tar archive ({' '.join(str(error).split())})") from error
