@@ -101,9 +101,9 @@ def _decode(image: Image.Image) -> Photograph:
     notes = []
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
         notes.append(f"the first of its {image.n_frames} pictures alone")
-    deep = any(";16" in str(tile) for tile in image.tile) or image.mode.startswith("I;16")
-    if deep:
+    if image.mode.startswith("I;16") or any(";16" in str(tile) for tile in image.tile):
         notes.append("16 bits reduced to 8")
+    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
     image.load()
     profile = image.info.get("icc_profile")
     try:
@@ -116,8 +116,7 @@ def _decode(image: Image.Image) -> Photograph:
         gray = np.asarray(image)
         if "transparency" in image.info:
             alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)
-        if getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO:
-            gray = 65535 - gray
+        gray = 65535 - gray if white_is_zero else gray  # Pillow turns 8 bits alone
         image = Image.fromarray((gray.astype(np.float32) / 257).round().astype(np.uint8))  # 0..65535 to 0..255
     elif image.mode in ("I", "F"):
         raise UserError("it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits a channel first")

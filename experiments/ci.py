@@ -14,6 +14,7 @@ from pathlib import Path
 
 REPORT = Path("report")
 SUMMARY = REPORT / "summary.md"
+BRANCH = "ci-figures"
 FIGURES = {
     "overview.png": "Test images in gray, as each colorizer predicts them, and the originals",
     "curves.png": "Loss, SSIM and PSNR of every colorizer by epoch",
@@ -22,9 +23,9 @@ FIGURES = {
 LINK = re.compile(r"\]\((" + "|".join(map(re.escape, FIGURES)) + r")\)")
 
 
-def run(*command: str, text: str | None = None, **environment: str) -> str:
+def run(*command: str, **environment: str) -> str:
     """What a command prints. One that fails ends this with its last line."""
-    done = subprocess.run(command, input=text, capture_output=True, text=True, env={**os.environ, **environment})
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
         sys.exit(f"error: {' '.join(command[:2])}: {said[-1]}")
@@ -50,11 +51,11 @@ def summary() -> None:
     print(SUMMARY)
 
 
-def publish(remote: str, branch: str, url: str, folder: str) -> None:
-    """Push the figures as <folder>/ of a branch that holds nothing else, and link to them at <url>/<commit>/<folder>/."""
+def publish(remote: str, url: str, folder: str) -> None:
+    """Push the figures as <folder>/ of BRANCH, which holds nothing else, and link to them at <url>/<commit>/<folder>/."""
     if not SUMMARY.is_file() or not LINK.search(text := SUMMARY.read_text()):
         sys.exit(f"error: {SUMMARY} has no figures to publish: make summary")
-    head = run("git", "ls-remote", remote, f"refs/heads/{branch}").split("\t")[0]
+    head = run("git", "ls-remote", remote, f"refs/heads/{BRANCH}").split("\t")[0]
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": f"{scratch}/index"}
         if head:
@@ -66,9 +67,9 @@ def publish(remote: str, branch: str, url: str, folder: str) -> None:
         tree = run("git", "write-tree", **index)
     author = {f"GIT_{who}_{what}": "ci" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     commit = run("git", "commit-tree", tree, "-m", f"Figures of {folder}", *(["-p", head] if head else []), **author)
-    run("git", "push", "--quiet", remote, f"{commit}:refs/heads/{branch}")
+    run("git", "push", "--quiet", remote, f"{commit}:refs/heads/{BRANCH}")
     SUMMARY.write_text(LINK.sub(rf"]({url}/{commit}/{folder}/\1)", text))
-    print(f"{branch}: {commit}")
+    print(f"{BRANCH}: {commit}")
 
 
 def main() -> None:
@@ -78,7 +79,6 @@ def main() -> None:
     commands.add_parser("summary").set_defaults(call=summary)
     command = commands.add_parser("publish")
     command.add_argument("--remote", default="origin", help="the git remote to push to")
-    command.add_argument("--branch", default="ci-figures", help="its branch for figures")
     command.add_argument("--url", required=True, help="where the remote serves files: <url>/<commit>/<path>")
     command.add_argument("--folder", required=True, help="of the branch, for this run")
     command.set_defaults(call=publish)

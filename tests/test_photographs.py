@@ -55,7 +55,23 @@ def test_16_bits_are_rounded_to_8_and_said(tmp_path):
         assert found.rgb[0, :, 1].tolist() == [0, 0, 77, 255]
         assert found.notes == ("16 bits reduced to 8",)
     (tmp_path / "rgb16.png").write_bytes(png16(np.full((2, 3, 3), 40_000, np.uint16)))
-    assert np.abs(photographs.read(tmp_path / "rgb16.png").rgb.astype(int) - 40_000 / 257).max() <= 1
+    colour = photographs.read(tmp_path / "rgb16.png")
+    assert np.abs(colour.rgb.astype(int) - 40_000 / 257).max() <= 1
+    assert colour.notes == ("16 bits reduced to 8",)
+
+
+def test_16_bits_of_a_rare_kind(tmp_path):
+    deep = np.array([[0, 257 * 77, 65535]], dtype=np.uint16)
+    negative = saved(tmp_path / "negative.tif", Image.fromarray(deep))
+    content = bytearray((tmp_path / "negative.tif").read_bytes())
+    tag = content.index(struct.pack("<HHI", 262, 3, 1))
+    content[tag + 8] = 0  # 0 is white
+    (tmp_path / "negative.tif").write_bytes(content)
+    assert photographs.read(tmp_path / "negative.tif").rgb[0, :, 0].tolist() == [255, 178, 0]
+    assert negative.rgb[0, :, 0].tolist() == [0, 77, 255]
+    transparent = saved(tmp_path / "transparent.png", Image.fromarray(deep), transparency=257 * 77)
+    assert transparent.rgb[0, :, 0].tolist() == [0, 77, 255]
+    assert transparent.alpha[0].tolist() == [255, 0, 255]
 
 
 def png16(pixels: np.ndarray) -> bytes:
