@@ -9,7 +9,7 @@ READY := $(VENV)/ready
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lint workflows format verify cifar10 report summary publish bench tables lock
+.PHONY: help setup repro test lint workflows format verify audit kills cifar10 report summary publish bench tables lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -17,6 +17,7 @@ help: ## list the targets
 setup: $(READY) ## set up .venv: the versions of requirements.lock, and colorpipe itself
 
 repro: $(READY) ## run the whole pipeline on the bundled photographs (or what params.yaml says): dvc repro
+	$(BIN)/python -m stages.check
 	$(BIN)/dvc repro
 
 test: $(READY) ## run the tests
@@ -49,6 +50,16 @@ summary: $(READY) ## report/summary.md: results, what changed against the commit
 
 publish: ## push the figures of report/summary.md to a branch: URL=https://github.com/me/colorpipe/raw FOLDER=name [REMOTE=origin]
 	$(PYTHON) experiments/ci.py publish --url "$(URL)" --folder "$(FOLDER)" $(if $(REMOTE),--remote "$(REMOTE)")
+
+audit: $(READY) ## no secrets in git; the lock file is what is installed; no known vulnerabilities in it (where an index tells)
+	$(PYTHON) -m venv .cache/audit
+	.cache/audit/bin/pip install --quiet detect-secrets==1.5.0 pip-audit==2.10.1
+	git ls-files -z | xargs -0 .cache/audit/bin/detect-secrets-hook --exclude-lines '(md5|sha256): '
+	@! $(BIN)/pip install --quiet --quiet --dry-run --report - --requirement requirements.lock | grep '"requested"'
+	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip --requirement requirements.lock
+
+kills: $(READY) ## kill a real training at ten random moments: does it end with the same bytes? [ARGS='--colorizer eccv --kills 3']
+	$(BIN)/python -m experiments.kills $(ARGS)
 
 bench: $(READY) ## measure how fast it is, beside the way a notebook has it: benchmarks/RESULTS.md
 	$(BIN)/dvc repro

@@ -5,13 +5,16 @@ Written whole or not at all, and the same content gives the same bytes.
 
 import contextlib
 import json
+import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 
-from colorpipe.errors import UserError
+from colorpipe import files, paths
+from colorpipe.errors import UserError, one_line
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,29 +23,32 @@ KEY = "colorpipe"  # one key: safetensors writes several in no fixed order
 
 
 def save(path: Path, tensors: Mapping[str, "Tensor"], description: Mapping[str, object]) -> None:
-    """Write the tensors (none: a file that only describes) and the description, by way of a temporary file."""
+    """Write the tensors (none: a file that only describes) and the description."""
     metadata = {KEY: json.dumps(description, sort_keys=True)}
-    if tensors:
-        from safetensors.torch import save as serialize
+    with files.replaced(path) as temporary:
+        if not tensors:  # without torch: the download stage starts in a moment
+            from safetensors.numpy import save as serialize
 
-        content = serialize({name: tensor.contiguous() for name, tensor in tensors.items()}, metadata)
-    else:  # without torch: the download stage starts in a moment
-        from safetensors.numpy import save as serialize_nothing
+            temporary.write_bytes(serialize({}, metadata))
+            return
+        from safetensors.torch import save_file
 
-        content = serialize_nothing({}, metadata)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        try:
+            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        except SafetensorError as error:
+            code = re.search(r"os error (\d+)", str(error))  # the system's, in words of Rust
+            raise OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(one_line(error)) from error
 
 
 def load(path: Path) -> tuple[dict[str, "Tensor"], dict]:
-    """The tensors and the description of a file that `save` wrote. Raises UserError for any other file."""
+    """The tensors and the description of a file that `save` wrote. Raises UserError for others and for NaN."""
     with _opened(path, "pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}, _description(file)  # noqa: SIM118
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = _description(file)
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} holds values that are not finite; expected trained weights: {mend(path)}")
+    return tensors, description
 
 
 def describe(path: Path) -> dict:
@@ -52,7 +58,16 @@ def describe(path: Path) -> dict:
 
 
 def _description(file: safe_open) -> dict:
-    return json.loads((file.metadata() or {})[KEY])
+    description = json.loads((file.metadata() or {})[KEY])
+    if not isinstance(description, dict):
+        raise ValueError("its description is none")
+    return description
+
+
+def mend(path: Path) -> str:
+    """What to do about a file of weights: the pipeline makes its own anew."""
+    own = path.parts[:1] in ((str(paths.MODELS),), (str(paths.DATA),))
+    return "remove it and run `dvc repro`" if own else "give another file"
 
 
 @contextlib.contextmanager
@@ -64,4 +79,6 @@ def _opened(path: Path, framework: str) -> Iterator[safe_open]:
         with safe_open(path, framework=framework) as file:
             yield file
     except (SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path} is no file of weights of colorpipe ({error}): remove it and run `dvc repro`") from error
+        raise UserError(
+            f"{path} is no whole file of weights of colorpipe, safetensors ({one_line(error)}): {mend(path)}"
+        ) from error

@@ -5,7 +5,7 @@ import importlib
 import torch
 from torch import Tensor, nn
 
-from colorpipe import arrays, checkpoints, color, live, metrics, paths, training
+from colorpipe import arrays, checkpoints, color, live, metrics, paths, training, unfinished
 from colorpipe.models import colorizer
 from colorpipe.params import Params
 
@@ -74,5 +74,11 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
         checkpoints.save(paths.checkpoint(name, which), model.state_dict(), {**description, "row": row})
 
     training.announce(name, model, len(train_images), settings, device)
-    with live.training(name) as log:
-        training.fit(model, task(loss, settings.precision), (train_images,), (val_images,), settings, save, log)
+    inputs = [
+        paths.images(data, "train"),
+        paths.images(data, "val"),
+        *(paths.weights(data, x) for x in (model_name, loss_name)),
+    ]
+    with unfinished.training(name, description, inputs) as state, live.training(name, state) as log:
+        measure = task(loss, settings.precision)
+        training.fit(model, measure, (train_images,), (val_images,), settings, save, log, state)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from colorpipe import photographs
-from colorpipe.errors import UserError
-from colorpipe.photographs import Photograph, is_folder, shown
+from colorpipe.errors import UserError, out_of_memory, shown
+from colorpipe.photographs import Photograph, is_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,10 +49,10 @@ def jobs(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
     found = []
     for given in inputs:
         folder = given if is_folder(given) else given.parent
-        inside = photographs.files(given, leave_out=out) if is_folder(given) else [given]
-        if not inside:
+        sources = photographs.inside(given, leave_out=out) if is_folder(given) else [given]
+        if not sources:
             raise UserError(f"{shown(given)} holds no files")
-        found += [(source, out / source.relative_to(folder)) for source in inside]
+        found += [(source, out / source.relative_to(folder)) for source in sources]
     names = Counter(target.with_suffix(suffix) for _, target in found)
     return [
         Job(source, target.with_name(target.name + suffix) if names[plain := target.with_suffix(suffix)] > 1 else plain)
@@ -139,10 +139,10 @@ def _do(job: Job, photo: Future[Photograph], model: "Colorizer", size: int) -> s
             photographs.write(job.pair, np.concatenate((in_gray(photograph.rgb), picture), axis=1), None)
     except UserError as error:
         return error
-    except MemoryError:
-        return UserError(f"{source} does not fit into memory")
-    except OSError as error:
-        return UserError(f"{source}: {shown(job.target)} cannot be written: {error.strerror or error}")
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        return UserError(f"{source} does not fit into memory: --size makes what the network sees smaller")
     return f"{source}: {'; '.join(notes)}" if notes else ""
 
 

@@ -1,25 +1,26 @@
 """Fetching: an archive or a file of weights from an https URL, a file URL or a path, checked against its hash."""
 
-import contextlib
 import hashlib
 import http.client
 import importlib
 import re
 import shutil
+import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from tqdm import tqdm
 
-from colorpipe import checkpoints, paths
-from colorpipe.errors import UserError
+from colorpipe import checkpoints, files, paths
+from colorpipe.errors import UserError, one_line
 from colorpipe.params import DataSet, ImageNet, ImageNetWeights, Models
 
 BUNDLED = "bundled"
 TIMEOUT = 60  # seconds without a byte
+WAITS = (1, 3, 9)  # seconds before the next try
+RETRIED = (408, 425, 429)  # answers, beside a server's own errors, that may be others in a moment
 CHUNK = 1 << 20
 
 
@@ -34,15 +35,16 @@ def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) 
             )
         archive.parent.mkdir(parents=True, exist_ok=True)
         module.bundle(archive)
-        check(archive, "md5", settings.md5, "the photographs of the installed scikit-image")
+        check_own(archive, settings.md5, "the photographs of the installed scikit-image")
     elif Path(settings.source).is_dir() and hasattr(module, "pack"):
         archive.parent.mkdir(parents=True, exist_ok=True)
         module.pack(Path(settings.source), archive)
-        check(archive, "md5", settings.md5, settings.source)
+        check_own(archive, settings.md5, settings.source)
     else:
-        fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5)
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(paths.ARCHIVES / module.ARCHIVE, archive)
+        instead = "take the bundled default (dataset=photos, large_dataset=photos96)"
+        fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)
+        with files.replaced(archive) as temporary:
+            shutil.copyfile(paths.ARCHIVES / module.ARCHIVE, temporary)
 
     encoder = "imagenet" if settings.pretrained else "random"
     vgg = settings.lpips_weights
@@ -51,6 +53,15 @@ def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) 
     put_weights(data, "lpips", vgg, imagenet.vgg16, seed=lpips_seed)
     for name in ("mse", "xavier"):  # nothing to start from, whatever the settings
         put_weights(data, name, "random", None)
+
+
+def check_own(archive: Path, md5: str, what: str) -> None:
+    """Compare the md5 of an archive that was packed here. Raises UserError, and removes it, where it is another."""
+    try:
+        check(archive, "md5", md5, what)
+    except SourceError as wrong:
+        archive.unlink()
+        raise UserError(f"{what} {wrong}") from None
 
 
 def put_weights(data: str, name: str, kind: str, source: ImageNetWeights | None, **drawn: int) -> None:
@@ -64,7 +75,8 @@ def put_weights(data: str, name: str, kind: str, source: ImageNetWeights | None,
         checkpoints.save(target, {}, {"weights": "random", **drawn})
         return
     torchvision_file = paths.ARCHIVES / f"imagenet-{name}.pth"
-    fetch(source.source, torchvision_file, "sha256", source.sha256)
+    switch = "lpips_weights=random" if name == "lpips" else "pretrained=false"
+    fetch(source.source, torchvision_file, "sha256", source.sha256, f"do without (datasets.{data}.{switch})")
     description = {"weights": "imagenet", "source": source.source, "sha256": source.sha256}
     checkpoints.save(target, read_torchvision(torchvision_file), description)
 
@@ -81,7 +93,13 @@ def read_torchvision(path: Path) -> dict:
         state = torch.load(path, map_location="cpu", weights_only=True)
         tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
     except Exception as error:  # torch.load raises many kinds for a damaged file
-        raise UserError(f"{path} is no file of torchvision weights: {str(error).splitlines()[0]}") from error
+        raise UserError(
+            f"{path} is no whole file of torchvision weights, tensors alone ({one_line(error)}): remove it, `dvc repro` "
+            "fetches it again"
+        ) from error
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{path}: {name} holds values that are not finite; expected torchvision's trained weights")
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
     return {
         old.sub(r"\1\2.", name).removeprefix("features."): tensor
@@ -90,34 +108,62 @@ def read_torchvision(path: Path) -> dict:
     }
 
 
-def fetch(source: str, target: Path, algorithm: str, digest: str) -> None:
+def fetch(source: str, target: Path, algorithm: str, digest: str, instead: str) -> None:
     """Put the file at `source` (an https or file URL, or a path) in place at `target`, whole and checked, or not at all.
 
-    `digest` holds the hash's first hexadecimal digits (all, or at least 8); empty: not checked, which is said. A file
-    already in place with the right hash is not fetched again. Raises UserError, one line with the source and the cause.
+    Checked are its size, where the server tells it, and its hash, of which `digest` is the beginning; empty: not checked,
+    which is said. A file already in place with the right hash is not fetched again. A URL is tried several times, each try
+    going on where the last one broke off, also that of a process that was killed. Raises UserError, one line with the
+    source, what is wrong with it, and the ways on: `instead` is the last of them.
     """
-    temporary = target.with_name(target.name + ".part")
-    temporary.unlink(missing_ok=True)  # of a fetch that was killed
-    if digest and target.is_file() and file_hash(target, algorithm).startswith(digest):
-        print(f"{target} is in place, its {algorithm} is right")
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
+    if digest and target.is_file():
+        if (found := file_hash(target, algorithm)).startswith(digest):
+            print(f"{target} is in place, its {algorithm} is right")
+            return
+        print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetched anew from {source}")
+    part = target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
     try:
-        with _open(source) as (stream, size), temporary.open("wb") as file:
-            _copy(stream, file, size, source)
-        check(temporary, algorithm, digest, source)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not digest:
+            part.unlink(missing_ok=True)  # nothing would tell if it were of another file
+        resumed = part.exists()
+        _receive(source, part)
+        try:
+            check(part, algorithm, digest, source)
+        except SourceError:
+            if not resumed:
+                raise
+            part.unlink()  # it began with another file's bytes
+            _receive(source, part)
+            check(part, algorithm, digest, source)
+        part.replace(target)
+    except SourceError as wrong:
+        if not wrong.goes_on:
+            part.unlink(missing_ok=True)
+        ways = f"run the same again, put the file in place as {target}, or {instead}"
+        raise UserError(f"{source} {wrong}. Ways on: {ways}") from wrong
+    except OSError as error:
+        raise UserError(
+            f"{source}: {target} cannot be written: {error.strerror or error}; make room there, or give leave, and run the "
+            f"same again, put the file in place by hand, or {instead}"
+        ) from error
+
+
+class SourceError(Exception):
+    """What is wrong with a source; whether to try again at once, and whether the next try may go on with what came."""
+
+    def __init__(self, message: str, *, again: bool = False, goes_on: bool = False) -> None:
+        super().__init__(message)
+        self.again, self.goes_on = again, goes_on
 
 
 def check(path: Path, algorithm: str, digest: str, source: str) -> None:
-    """Compare a file's hash with the one expected; say so where none is. Raises UserError, naming the source."""
+    """Compare a file's hash with the one expected; say so where none is. Raises SourceError where it is another."""
     found = file_hash(path, algorithm)
     if not digest:
         print(f"{source}: {algorithm} not checked, as params.yaml gives none (it is {found})")
     elif not found.startswith(digest):
-        raise UserError(f"{source} has {algorithm} {found}, expected {digest}: it is damaged, or another file")
+        raise SourceError(f"has {algorithm} {found}, expected {digest}: it is damaged, or another file")
 
 
 def file_hash(path: Path, algorithm: str) -> str:
@@ -126,40 +172,74 @@ def file_hash(path: Path, algorithm: str) -> str:
         return hashlib.file_digest(file, algorithm).hexdigest()
 
 
-@contextlib.contextmanager
-def _open(source: str) -> Iterator[tuple[BinaryIO, int | None]]:
-    """The source as a stream, with its size in bytes where that is known."""
-    if source.startswith(("http://", "https://", "file:")):
-        try:
-            request = urllib.request.Request(source, headers={"User-Agent": "colorpipe"})
-            response = urllib.request.urlopen(request, timeout=TIMEOUT)
-        except (OSError, http.client.HTTPException, ValueError) as error:
-            if isinstance(error, urllib.error.HTTPError):
-                error.close()
-            reason = getattr(error, "reason", None) or error
-            raise UserError(f"{source} cannot be fetched: {reason}") from error
-        with response:
-            size = response.headers.get("Content-Length")
-            yield response, int(size) if size else None
-    elif Path(source).is_file():
+def _receive(source: str, part: Path) -> None:
+    """Copy all of the source to `part`, going on with what is there."""
+    if not source.startswith(("http://", "https://", "file:")):
+        if not Path(source).is_file():
+            raise SourceError("is no file here; give an https URL, a file URL or the path of a file")
         with Path(source).open("rb") as stream:
-            yield stream, Path(source).stat().st_size
-    else:
-        raise UserError(f"{source} is no file here; give an https URL, a file URL or the path of a file")
+            _copy(stream, part, Path(source).stat().st_size, 0, Path(source).name)
+        return
+    for wait in (*WAITS, None):
+        try:
+            _try(source, part)
+            return
+        except SourceError as wrong:
+            if wait is None or not wrong.again:
+                raise
+            print(f"{source} {wrong}: again in {wait} s", flush=True)
+            time.sleep(wait)
 
 
-def _copy(stream: BinaryIO, file: BinaryIO, size: int | None, source: str) -> None:
-    done = 0
-    with tqdm(total=size, unit="B", unit_scale=True, desc=Path(source).name, disable=None, leave=False) as bar:
-        while True:
-            try:
-                chunk = stream.read(CHUNK)
-            except (OSError, http.client.HTTPException) as error:
-                raise UserError(f"{source} broke off after {done} bytes: {error}; try again") from error
-            if not chunk:
-                break
+def _try(source: str, part: Path) -> None:
+    """One request for what is not there yet."""
+    begun = part.stat().st_size if part.exists() and source.startswith("http") else 0
+    headers = {"User-Agent": "colorpipe", "Accept-Encoding": "identity"}
+    if begun:
+        headers["Range"] = f"bytes={begun}-"
+    try:
+        with urllib.request.urlopen(urllib.request.Request(source, headers=headers), timeout=TIMEOUT) as response:
+            if begun and response.status != http.client.PARTIAL_CONTENT:
+                begun = 0  # the server gives no parts
+            length = response.headers.get("Content-Length") or ""
+            _copy(response, part, begun + int(length) if length.isdecimal() else None, begun, Path(source).name)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and begun:
+            return  # nothing is missing: the hash will tell
+        again = error.code in RETRIED or error.code >= 500
+        raise SourceError(f"answered {error.code} {error.reason}", again=again, goes_on=begun > 0) from error
+    except TimeoutError as error:
+        raise SourceError(f"sent nothing for {TIMEOUT} s", again=True, goes_on=True) from error
+    except urllib.error.URLError as error:
+        reason = error.reason if isinstance(error.reason, BaseException) else error
+        if isinstance(reason, TimeoutError):
+            raise SourceError(f"sent nothing for {TIMEOUT} s", again=True, goes_on=True) from error
+        network = not source.startswith("file:")
+        raise SourceError(f"cannot be reached: {one_line(reason)}", again=network, goes_on=network) from error
+    except (http.client.InvalidURL, ValueError) as error:
+        raise SourceError(f"is no address: {one_line(error)}") from error
+    except (http.client.HTTPException, ConnectionError) as error:
+        raise SourceError(f"broke off: {one_line(error)}", again=True, goes_on=True) from error
+
+
+def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str) -> None:
+    """Append the stream to the first `begun` bytes of `part`, under a bar."""
+    free = shutil.disk_usage(part.parent).free
+    if size is not None and size - begun > free:
+        raise SourceError(f"is {size / 1e6:,.0f} MB, with room for {free / 1e6:,.0f} MB in {part.parent}", goes_on=True)
+    done = begun
+    with (
+        part.open("r+b" if begun else "wb") as file,
+        tqdm(total=size, initial=begun, unit="B", unit_scale=True, desc=title, disable=None, leave=False) as bar,
+    ):
+        file.truncate(begun)
+        file.seek(begun)
+        while chunk := stream.read(CHUNK):
+            if not done and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
+                raise SourceError("sent a page of HTML, not the file: the address has changed, or a network asks to log in")
             file.write(chunk)
             done += len(chunk)
             bar.update(len(chunk))
     if size is not None and done != size:
-        raise UserError(f"{source} broke off after {done} of {size} bytes; try again")
+        raise SourceError(f"broke off after {done} of {size} bytes", again=True, goes_on=done < size)

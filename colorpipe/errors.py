@@ -1,7 +1,11 @@
 """What the user did that cannot work: one clear line and a non-zero exit, never a traceback."""
 
+import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
+
+INTERRUPTED = 130  # exit status of what Ctrl-C ended, as shells have it
 
 
 class UserError(Exception):
@@ -9,12 +13,35 @@ class UserError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call `main`; a UserError, a full or read-only disk and Ctrl-C end the process with one line."""
+    """Call `main`; a UserError, a full or read-only disk, no memory and Ctrl-C end the process with one line."""
     try:
         main()
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
         sys.exit(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted: run the same command again to start this stage over")
+    except KeyboardInterrupt as interrupt:
+        print(f"interrupted: {interrupt or 'run the same command again'}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        sys.exit(f"error: out of memory ({one_line(error)}): use smaller data or images, or a machine with more")
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out: Python's error, CUDA's, or torch's on a CPU, which has no class of its own."""
+    kind = type(error).__name__
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error)
+
+
+def one_line(error: BaseException, length: int = 160) -> str:
+    """An error's text, or its kind, in one line of at most `length` characters."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) <= length else f"{text[: length - 3]}..."
+
+
+def shown(path: Path) -> str:
+    """A path in one line of text, whatever bytes it has."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,11 +1,9 @@
 """A trained colorizer on the test set: the report's protocol, the field's usual numbers, and no colour beside both."""
 
-import json
-
 import torch
 from torch import Tensor, nn
 
-from colorpipe import arrays, color, colorization, gallery, grids, metrics, paths, training
+from colorpipe import arrays, color, colorization, files, gallery, grids, metrics, paths, training
 from colorpipe.models import colorizer
 
 PROTOCOL_BATCH = 64  # images: SSIM and PSNR of the report's protocol read their data range off each batch
@@ -66,9 +64,7 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
         "no_colour": {key: trivial[key] for key in ("loss", "ssim", "psnr", "mse", "rgb_ssim", "rgb_psnr")},
         "original": {"colourfulness": ours["original"]},
     }
-    path = paths.metrics(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    files.write_json(paths.metrics(name), result)
     print(f"{name}: test loss {ours['loss']:.4g}, {trivial['loss']:.4g} with no colour")
 
     spread = torch.linspace(0, len(images) - 1, min(GRID_IMAGES, len(images))).long()

@@ -5,7 +5,7 @@ import logging
 import warnings
 from pathlib import Path
 
-from colorpipe import checkpoints
+from colorpipe import checkpoints, files
 from colorpipe.errors import UserError
 
 TOLERANCE = 1e-3  # Lab units, between onnxruntime and PyTorch
@@ -43,9 +43,7 @@ def export(weights: Path, target: Path) -> float:
             verbose=False,
         )
     program.model.metadata_props[checkpoints.KEY] = json.dumps(description, sort_keys=True)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(target.name + ".part")
-    try:
+    with files.replaced(target) as temporary:
         program.save(temporary)
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         difference = 0.0
@@ -57,7 +55,4 @@ def export(weights: Path, target: Path) -> float:
                 difference = max(difference, (torch.from_numpy(found) - model(L)).abs().max().item())
         if not difference <= TOLERANCE:
             raise UserError(f"{weights}: onnxruntime is {difference:.2g} Lab units away from PyTorch: not written")
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
     return difference

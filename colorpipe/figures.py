@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
 
+from colorpipe import files
+
 STYLE = {"train": {"linestyle": ":", "linewidth": 1.4}, "val": {"linestyle": "-", "linewidth": 1.8}}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")  # Okabe and Ito: told apart by everyone
 
@@ -65,5 +67,6 @@ def _finish(figure: plt.Figure, panels: list[Axes], path: Path, curves: Mapping[
         for part, name in (("train", "train"), ("val", "validation"))
     ]
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with files.replaced(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
     plt.close(figure)

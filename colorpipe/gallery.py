@@ -2,14 +2,13 @@
 
 import base64
 import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from colorpipe import grids
+from colorpipe import files, grids
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,8 +47,7 @@ def write(
         }
         for row, number in enumerate(numbers)
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"kinds": kinds, "images": images}) + "\n")
+    files.write_json(path, {"kinds": kinds, "images": images}, indent=None)
 
 
 def _png(pixels: object) -> str:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from colorpipe import files
+
 if TYPE_CHECKING:  # the report draws grids too, and does without torch
     from torch import Tensor
 
@@ -30,8 +32,7 @@ def write(path: Path, rows: Mapping[str, "Tensor"]) -> None:
         for column, image in enumerate(images):
             enlarged = Image.fromarray(image).resize((cell_width, cell_height), Image.Resampling.NEAREST)
             canvas.paste(enlarged, (LABEL + GAP + column * (cell_width + GAP), top))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path, optimize=True)
+    _save(path, canvas)
 
 
 def as_bytes(images: "Tensor") -> np.ndarray:
@@ -52,4 +53,9 @@ def compare(path: Path, grids: Mapping[str, Path]) -> None:
         images = image.crop((LABEL, row * strip, image.width, (row + 1) * strip))
         canvas.paste(images, (canvas.width - images.width, number * strip))
         draw.text((canvas.width - images.width - 8, number * strip + strip // 2), name, fill="black", font=font, anchor="rm")
-    canvas.save(path, optimize=True)
+    _save(path, canvas)
+
+
+def _save(path: Path, canvas: Image.Image) -> None:
+    with files.replaced(path) as temporary:
+        canvas.save(temporary, "PNG", optimize=True)

@@ -5,21 +5,20 @@ curves of what was trained last. Neither is a result: those are the curves, whic
 """
 
 import contextlib
-import json
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from colorpipe import environment, paths
-from colorpipe.training import Row, write_curves
+from colorpipe import environment, files, paths
+from colorpipe.training import write_curves
+from colorpipe.unfinished import Row, State
 
 
 @contextlib.contextmanager
-def training(name: str) -> Iterator[Callable[[list[Row]], None]]:
+def training(name: str, state: State) -> Iterator[Callable[[list[Row]], None]]:
     """What to call with the curves after each epoch of the training `name`. At the end, when and where it ran is kept."""
     from dvclive import Live  # half a second, which the evaluation does without
 
-    begun = time.perf_counter()
     live = Live(str(paths.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
 
     def log(curves: list[Row]) -> None:
@@ -33,8 +32,8 @@ def training(name: str) -> Iterator[Callable[[list[Row]], None]]:
         yield log
     finally:
         live.end()
-        (paths.LIVE / "metrics.json").write_text("{}\n")
-    record(paths.curves(name), time.perf_counter() - begun)
+        files.write_json(paths.LIVE / "metrics.json", {})
+    record(paths.curves(name), state.elapsed())
 
 
 def record(result: Path, seconds: float) -> None:
@@ -43,6 +42,4 @@ def record(result: Path, seconds: float) -> None:
     DVC does not track it: the same result may be had again, elsewhere, in another time.
     """
     about = {"seconds": seconds, "finished": time.strftime("%Y-%m-%d %H:%M:%S%z"), **environment.describe()}
-    path = paths.record(result)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({**about, "commit": environment.commit()}, indent=2) + "\n")
+    files.write_json(paths.record(result), {**about, "commit": environment.commit()})

@@ -13,7 +13,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from colorpipe import environment, paths
+from colorpipe import environment, files, paths
 
 ASSETS = Path(__file__).parent / "assets"
 # What is better in the columns in which rows compare: those of the same data, in test loss also of the same loss.
@@ -98,7 +98,7 @@ def write(
     data = {
         "training": {"curves": _columns(curves), "kinds": kinds, "measures": measures},
         "pretext": {"curves": _columns(pretext_curves), "measures": PRETEXT_MEASURES} if pretext_curves else None,
-        "galleries": {name: json.loads(paths.gallery(name).read_text()) for name in results},
+        "galleries": {name: files.read_json(paths.gallery(name)) for name in results},
     }
     params = Path("params.yaml").read_text(encoding="utf-8")
     sets = list(dict.fromkeys(found["data"] for found in results.values()))
@@ -123,7 +123,7 @@ def write(
         script=_assets("uPlot.iife.min.js", "page.js"),
         data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
     )
-    (paths.REPORT / "index.html").write_text(text.strip() + "\n", encoding="utf-8")
+    files.write_text(paths.REPORT / "index.html", text.strip() + "\n")
 
 
 def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list]]:

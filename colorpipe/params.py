@@ -11,10 +11,11 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from colorpipe.errors import UserError
+from colorpipe.errors import UserError, one_line
 
 DataSetName = Literal["photos", "photos96", "cifar10", "stl10", "folder"]
 ModelName = Literal["resnet18", "densenet121", "eccv16"]
+SHOWN = 80  # characters of a value that is wrong
 Text = Annotated[str, Field(min_length=1)]
 
 
@@ -113,14 +114,16 @@ def load(path: Path = Path("params.yaml")) -> Params:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
     except FileNotFoundError:
         raise UserError(f"{path} is missing here: run from the project's root") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML for parameters: it is nested without end") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no text, a date or a number that is none
+        raise UserError(f"{path} is not valid YAML: {one_line(error, 300)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: " + "; ".join(map(_explain, error.errors()))) from None
+        raise UserError(f"{path}: {'; '.join(map(_explain, error.errors()))}") from None
 
 
 def _by_name(group: Strict, key: str, name: str) -> Strict:
@@ -132,19 +135,21 @@ def _by_name(group: Strict, key: str, name: str) -> Strict:
 def _explain(error: dict) -> str:
     """One of pydantic's errors as `key: what is wrong`."""
     *parents, last = error["loc"]
-    key = ".".join(map(str, error["loc"]))
+    key = ".".join(map(str, error["loc"])).encode("unicode_escape").decode()
+    found = repr(error["input"])
+    found = found if len(found) <= SHOWN else f"{found[:SHOWN]}..."
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_fields(parents))}"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "model_type":
-        return f"{key}: should be a section with the keys {', '.join(_fields(error['loc']))}, not {error['input']!r}"
+        return f"{key}: should be a section with the keys {', '.join(_fields(error['loc']))}, not {found}"
     message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
     if error["type"] == "string_pattern_mismatch":
         message = "should be an md5 of 32 lowercase hexadecimal digits, or '' for no check"
         if last == "sha256":
             message = "should be a sha256, or its first 8 or more lowercase hexadecimal digits, or '' for no check"
-    return f"{key}: {message}, not {error['input']!r}"
+    return f"{key}: {message}, not {found}"
 
 
 def _fields(parents: Iterable[str]) -> list[str]:

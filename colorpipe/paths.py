@@ -13,6 +13,7 @@ REPORT = Path("report")
 GALLERIES = Path("galleries")
 LIVE = Path("live")  # the progress of a training
 RUNS = Path("runs")  # when and where results were made: not tracked, as it is not the same twice
+UNFINISHED = RUNS / "unfinished"  # what is needed to go on with a training that was killed
 
 
 def raw(data: str) -> Path:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageCms, ImageOps
 
-from colorpipe.errors import UserError
+from colorpipe import files
+from colorpipe.errors import UserError, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,12 +38,6 @@ class Photograph:
     notes: tuple[str, ...]
 
 
-def shown(path: Path) -> str:
-    """A path in one line of text, whatever bytes it has."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
-    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
-
-
 def is_folder(path: Path) -> bool:
     """Whether there is a folder to be seen; not for a path that may not be looked at."""
     try:
@@ -51,7 +46,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def files(folder: Path, leave_out: Path | None = None) -> list[Path]:
+def inside(folder: Path, leave_out: Path | None = None) -> list[Path]:
     """The files in and below a folder, links to nothing among them, without hidden ones.
 
     A folder that cannot be read stands for what is in it. What is in `leave_out` is left out, where that is below.
@@ -152,15 +147,9 @@ def write(path: Path, rgb: "np.ndarray", alpha: "np.ndarray | None") -> tuple[st
         notes = ("its transparency is dropped, as JPEG has none",)
     elif alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            try:
-                image.save(file, name, **options)
-            except ValueError as error:  # of a size that the format does not have
-                raise UserError(f"{shown(path)} cannot be written: {error}") from error
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replaced(path) as temporary, temporary.open("wb") as file:
+        try:
+            image.save(file, name, **options)
+        except ValueError as error:  # of a size that the format does not have
+            raise UserError(f"{shown(path)} cannot be written: {error}") from error
     return notes

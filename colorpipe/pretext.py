@@ -1,13 +1,12 @@
 """Colorization as a pretext task: one classifier, started from a colorizer's encoder or from Xavier."""
 
-import json
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorpipe import arrays, checkpoints, color, live, paths, training
+from colorpipe import arrays, checkpoints, color, files, live, paths, training, unfinished
 from colorpipe.errors import UserError
 from colorpipe.models import colorizer
 from colorpipe.models.classifier import Classifier, xavier
@@ -54,7 +53,7 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
     Where the data set has no classes to tell apart, they are files that say so.
     """
     name = f"pretext/{name}"
-    classes = json.loads(paths.classes(data).read_text())
+    classes = files.read_json(paths.classes(data))
     if len(classes) < 2:
         leave_out(name, data, len(classes))
         return
@@ -77,16 +76,24 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         for part in ("train", "val", "test")
     )
     training.announce(name, model, len(train[0]), settings, device)
-    with live.training(name) as log:
-        curves = training.fit(model, task(settings.precision), train, val, settings, save, log)
+    inputs = [start, *(path(data, part) for path in (paths.images, paths.labels) for part in ("train", "val"))]
+    with unfinished.training(name, description, inputs) as state:
+        with live.training(name, state) as log:
+            curves = training.fit(model, task(settings.precision), train, val, settings, save, log, state)
+        score(name, data, model, test, curves, settings)
 
+
+def score(
+    name: str, data: str, model: Classifier, test: training.Batch, curves: list[training.Row], settings: training.Settings
+) -> None:
+    """Test the weights of the best epoch: metrics/<name>.json."""
     tensors, best = checkpoints.load(paths.checkpoint(name, "best"))
     model.load_state_dict(tensors)
     found = training.evaluate(model, task("float32"), test, settings.batch_size).means()
     result = {
         "data": data,
         "n": len(test[0]),
-        "seed": params.seed,
+        "seed": settings.seed,
         "best_epoch": best["row"]["epoch"],
         "train": {
             "first_accuracy": curves[0]["train_accuracy"],
@@ -95,7 +102,7 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
         },
         "test": {"loss": found["loss"], "accuracy": found["accuracy"]},
     }
-    _write_metrics(name, result)
+    files.write_json(paths.metrics(name), result)
     print(f"{name}: test accuracy {found['accuracy']:.4g}, test loss {found['loss']:.4g}")
 
 
@@ -105,11 +112,5 @@ def leave_out(name: str, data: str, classes: int) -> None:
     for which in ("best", "last"):
         checkpoints.save(paths.checkpoint(name, which), {}, {"left_out": why})
     training.write_curves(paths.curves(name), [])
-    _write_metrics(name, {"data": data, "left_out": why})
+    files.write_json(paths.metrics(name), {"data": data, "left_out": why})
     print(f"{name}: left out, as {why}")
-
-
-def _write_metrics(name: str, result: dict) -> None:
-    path = paths.metrics(name)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")

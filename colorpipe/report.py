@@ -1,13 +1,12 @@
 """The report: one table of all colorizers with the trivial baseline, the pretext comparison, figures, and a page."""
 
 import itertools
-import json
 from pathlib import Path
 
 import pandas as pd
 
-from colorpipe import figures, grids, page, paths
-from colorpipe.errors import UserError
+from colorpipe import figures, files, grids, page, paths
+from colorpipe.errors import UserError, one_line
 
 # Table 1 of the 2023 report: CIFAR-10 test set, 50 epochs. Shown beside results on CIFAR-10 with the same loss alone.
 PUBLISHED = {
@@ -54,7 +53,6 @@ def write() -> None:
     table, pretext = results_table(results), pretext_table(starts)
     pretext_caption = f"Left out, as {', '.join(left_out)}." if left_out else PRETEXT_CAPTION
 
-    paths.REPORT.mkdir(parents=True, exist_ok=True)
     first = next(iter(results.values()))["data"]
     compared = {name: paths.grid(name) for name in results if results[name]["data"] == first}
     grids.compare(paths.REPORT / "overview.png", compared)
@@ -62,10 +60,10 @@ def write() -> None:
     figures.training_curves(paths.REPORT / "curves.png", curves, losses)
     figures.pretext_curves(paths.REPORT / "pretext.png", pretext_curves)
 
-    table.to_csv(paths.REPORT / "results.csv", index=False)
-    pretext.to_csv(paths.REPORT / "pretext.csv", index=False)
+    files.write_text(paths.REPORT / "results.csv", table.to_csv(index=False))
+    files.write_text(paths.REPORT / "pretext.csv", pretext.to_csv(index=False))
     sections = [to_markdown(table), CAPTION, *([to_markdown(pretext)] if starts else []), pretext_caption]
-    (paths.REPORT / "results.md").write_text("\n\n".join(sections) + "\n")
+    files.write_text(paths.REPORT / "results.md", "\n\n".join(sections) + "\n")
     tables = (page.Table(table, formatted(table), CAPTION), page.Table(pretext, formatted(pretext), pretext_caption))
     page.write(results, tables, curves, pretext_curves)
     print(to_markdown(table))
@@ -74,7 +72,7 @@ def write() -> None:
 
 def load_metrics(folder: Path) -> dict[str, dict]:
     """The metrics in a folder by name: the data set that most have first, then by loss and name."""
-    found = {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    found = {path.stem: files.read_json(path) for path in sorted(folder.glob("*.json"))}
     if not found:
         raise UserError(f"{folder} holds no metrics: `dvc repro` makes them")
     data_sets = [metrics["data"] for metrics in found.values()]
@@ -88,7 +86,14 @@ def load_metrics(folder: Path) -> dict[str, dict]:
 
 def load_curves(folder: Path, names: dict[str, dict]) -> dict[str, pd.DataFrame]:
     """The curves (one row an epoch) of each name."""
-    return {name: pd.read_csv(folder / f"{name}.csv") for name in names}
+    return {name: _curves(folder / f"{name}.csv") for name in names}
+
+
+def _curves(path: Path) -> pd.DataFrame:
+    try:
+        return pd.read_csv(path)
+    except ValueError as error:  # pandas' errors are
+        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from error
 
 
 def results_table(results: dict[str, dict]) -> pd.DataFrame:

@@ -1,12 +1,11 @@
 """A data set as it comes to prepared arrays: train, validation and test, drawn once with the seed, memory-mappable."""
 
 import importlib
-import json
 from pathlib import Path
 
 import numpy as np
 
-from colorpipe import paths
+from colorpipe import files, paths
 from colorpipe.datasets.common import DataSet, Images
 from colorpipe.errors import UserError
 
@@ -29,11 +28,14 @@ def split(data: str, size: int, val_size: int, seed: int) -> None:
     if not len(test.images):
         raise UserError(f"{data}: the archive has no test images")
     val, train = _held_out(train, val_size, seed, data)
+    lacking = [name for label, name in enumerate(content.classes) if not (train.labels == label).any()]
+    if lacking:
+        print(f"{data}: no training images of {', '.join(lacking)}")
     for name, part in (("train", train), ("val", val), ("test", test)):
         _write(paths.images(data, name), np.ascontiguousarray(part.images))
         _write(paths.labels(data, name), part.labels)
         print(f"{data} {name}: {len(part.images)} images")
-    paths.classes(data).write_text(json.dumps(content.classes) + "\n")
+    files.write_json(paths.classes(data), content.classes, indent=None)
 
 
 def _held_out(images: Images, count: int, seed: int, data: str) -> tuple[Images, Images]:
@@ -66,11 +68,5 @@ def draw(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
 
 
 def _write(path: Path, array: np.ndarray) -> None:
-    """Save an array whole or not at all."""
-    temporary = path.with_name(path.name + ".part")
-    try:
-        with temporary.open("wb") as file:
-            np.save(file, array, allow_pickle=False)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replaced(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)

@@ -17,14 +17,14 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from colorpipe import environment
-from colorpipe.errors import UserError
+from colorpipe import environment, files
+from colorpipe.errors import UserError, one_line, out_of_memory
 from colorpipe.params import Params
+from colorpipe.unfinished import Progress, Row, State
 
 Batch = tuple[Tensor, ...]
 # What a task makes of a batch: means over its images as scalars, "loss" first and with its gradient.
 Measure = Callable[[nn.Module, Batch], dict[str, Tensor]]
-Row = dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -85,40 +85,98 @@ def fit(
     settings: Settings,
     save: Callable[[str, Row], None],
     log: Callable[[list[Row]], None] = lambda rows: None,
+    state: State | None = None,
 ) -> list[Row]:
     """Train `model` in place; the curves, one row an epoch: epoch, train_<name>..., val_<name>... for each measure.
 
     `train` and `val` are whole sets, (N, ...) tensors in step. `save("best", row)` is called whenever the validation loss
     is lower than ever before, `save("last", row)` at the end, `log(rows)` after each epoch. Training measures are taken as
-    the weights change, validation measures at the end of the epoch. Raises UserError where the loss is not finite.
+    the weights change, validation measures at the end of the epoch. With a `state` it goes on from the last epoch that is
+    kept there, as if it had never stopped. Raises UserError where the loss is not finite or memory runs out.
     """
+    if len(train[0]) < 2:
+        raise UserError("one image alone cannot be trained on: BatchNorm needs two; lower val_size, or add images")
     if settings.compile:
         measure = compiled(measure, train[0].device)
     optimizer = torch.optim.Adam(model.parameters(), lr=settings.lr, fused=True)
-    generator = torch.Generator(train[0].device).manual_seed(settings.seed)
-    curves: list[Row] = []
-    best = math.inf
-    for epoch in range(1, settings.epochs + 1):
-        model.train()
-        order = torch.randperm(len(train[0]), generator=generator, device=train[0].device)
-        totals = Totals()
-        for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
-            optimizer.zero_grad(set_to_none=True)
-            found = measure(model, batch)
-            found["loss"].backward()
-            optimizer.step()
-            totals.add(found, len(batch[0]))
-        row = {"epoch": epoch, **totals.means("train_"), **evaluate(model, measure, val, settings.batch_size).means("val_")}
-        if not math.isfinite(row["train_loss"]) or not math.isfinite(row["val_loss"]):
-            raise UserError(f"the loss is not finite in epoch {epoch}: lower train.lr, or set train.precision=float32")
-        curves.append(row)
-        print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
-        log(curves)
-        if row["val_loss"] < best:
-            best = row["val_loss"]
-            save("best", row)
+    progress = Progress(model, optimizer, torch.Generator(train[0].device).manual_seed(settings.seed))
+    curves = progress.curves
+    if state and state.restore(progress):
+        for epoch in range(1, len(curves) + 1):
+            log(curves[:epoch])
+        save_best(progress, save)
+    with explained(settings):
+        for epoch in range(len(curves) + 1, settings.epochs + 1):
+            row = {
+                "epoch": epoch,
+                **train_epoch(progress, measure, train, settings).means("train_"),
+                **evaluate(model, measure, val, settings.batch_size).means("val_"),
+            }
+            if not math.isfinite(row["val_loss"]):
+                raise not_finite(f"the validation loss is {row['val_loss']} in epoch {epoch}", settings)
+            curves.append(row)
+            print("  ".join(f"{name} {value:.4g}" for name, value in row.items()), flush=True)
+            log(curves)
+            if row["val_loss"] < (curves[progress.best_epoch - 1]["val_loss"] if progress.best_epoch else math.inf):
+                save("best", row)
+                progress.mark_best()
+            if state:
+                state.save(progress)
     save("last", curves[-1])
     return curves
+
+
+def train_epoch(progress: Progress, measure: Measure, train: Batch, settings: Settings) -> "Totals":
+    """One pass over the train set. Raises UserError as soon as the loss is not finite.
+
+    The sum of the losses is read one step late, so that an accelerator always has a step to do meanwhile.
+    """
+    progress.model.train()
+    epoch = len(progress.curves) + 1
+    order = torch.randperm(len(train[0]), generator=progress.generator, device=train[0].device)
+    totals, before = Totals(), None
+    for step, batch in enumerate(batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"), 1):
+        progress.optimizer.zero_grad(set_to_none=True)
+        found = measure(progress.model, batch)
+        found["loss"].backward()
+        progress.optimizer.step()
+        totals.add(found, len(batch[0]))
+        if before is not None and not math.isfinite(before.item()):
+            raise not_finite(f"the loss is {before.item()} in epoch {epoch}, step {step - 1}", settings)
+        before = totals.sums["loss"]
+    if not math.isfinite(before.item()):
+        raise not_finite(f"the loss is {before.item()} in epoch {epoch}, step {step}", settings)
+    return totals
+
+
+def save_best(progress: Progress, save: Callable[[str, Row], None]) -> None:
+    """Save the best weights of a training that goes on: DVC removes what a stage had written before it runs it again."""
+    current = {name: tensor.clone() for name, tensor in progress.model.state_dict().items()}
+    progress.model.load_state_dict(progress.best)
+    save("best", progress.curves[progress.best_epoch - 1])
+    progress.model.load_state_dict(current)
+
+
+def not_finite(what: str, settings: Settings) -> UserError:
+    """What to say of a loss that is NaN or infinite."""
+    coarse = ", or bfloat16 too coarse: set train.precision=float32" if settings.precision == "bfloat16" else ""
+    return UserError(
+        f"{what}: stopped; train.lr={settings.lr} is likely too high: lower it{coarse}; or the weights it started "
+        "from are damaged. The state of the last good epoch is kept"
+    )
+
+
+@contextlib.contextmanager
+def explained(settings: Settings) -> Iterator[None]:
+    """Turn an error of memory that ran out into one line with the parameter to lower."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory at a batch of {settings.batch_size} images ({one_line(error)}): lower train.batch_size"
+        ) from error
 
 
 def compiled(measure: Measure, device: torch.device) -> Measure:
@@ -184,9 +242,6 @@ def batches(arrays: Batch, size: int, order: Tensor | None = None, title: str | 
 
 def write_curves(path: Path, curves: list[Row]) -> None:
     """Write the curves as CSV, one row an epoch, whole at any time."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     header = curves[0] if curves else {"epoch": 0}
     lines = [",".join(header), *(",".join(map(str, row.values())) for row in curves)]
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text("\n".join(lines) + "\n")
-    temporary.replace(path)
+    files.write_text(path, "\n".join(lines) + "\n")

@@ -60,7 +60,7 @@ def put_in_place(archive: str) -> list[str]:
     md5 = download.file_hash(Path(archive), "md5")
     if ARCHIVE.is_file() and download.file_hash(ARCHIVE, "md5") != md5:
         raise UserError(f"{ARCHIVE} is another archive than {archive}: remove one of them")
-    download.fetch(archive, ARCHIVE, "md5", md5)
+    download.fetch(archive, ARCHIVE, "md5", md5, "give another ARCHIVE")
     return [f"datasets.cifar10.md5={md5}"]
 
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from colorpipe import params
+from colorpipe import files, params
 from colorpipe.errors import UserError, run
 
 # Each colorizer's model, as in dvc.yaml's table: DVC lets no stage depend on dvc.yaml, so a test compares instead.
@@ -23,7 +23,7 @@ def main() -> None:
         raise UserError(f"params.yaml: pretext.colorizer: should be one of {', '.join(MODELS)}, not {name!r}")
     if MODELS[name] != p.pretext.model:
         raise UserError(f"params.yaml: pretext.model: should be {MODELS[name]}, {name}'s, not {p.pretext.model}")
-    Path("data/params.checked").write_text("params.yaml passed\n")
+    files.write_text(Path("data/params.checked"), "params.yaml passed\n")
 
 
 if __name__ == "__main__":

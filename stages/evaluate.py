@@ -2,7 +2,6 @@
 
 import argparse
 
-from colorpipe import evaluation, params
 from colorpipe.errors import run
 
 
@@ -13,6 +12,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="the data set to test on")
     parser.add_argument("--loss", required=True, help="the loss to report as test.loss")
     args = parser.parse_args()
+    from colorpipe import evaluation, params  # seconds: Ctrl-C in them is one line too
+
     evaluation.evaluate(args.name, args.data, args.loss, params.load().threads)
 
 

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from colorpipe import params, pretext
 from colorpipe.errors import run
 
 
@@ -14,6 +13,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="a data set of params.yaml")
     parser.add_argument("--start", required=True, type=Path, help="a colorizer's weights; or a file without any: Xavier")
     args = parser.parse_args()
+    from colorpipe import params, pretext  # seconds: Ctrl-C in them is one line too
+
     pretext.run(args.name, args.data, args.start, params.load())
 
 

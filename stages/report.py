@@ -1,11 +1,12 @@
 """Put the metrics, the curves and the grids together: a table, figures and a page."""
 
-from colorpipe import report
 from colorpipe.errors import run
 
 
 def main() -> None:
     """Write report/: results.md, results.csv, the figures and index.html."""
+    from colorpipe import report  # seconds: Ctrl-C in them is one line too
+
     report.write()
 
 

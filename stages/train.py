@@ -2,7 +2,6 @@
 
 import argparse
 
-from colorpipe import colorization, params
 from colorpipe.errors import run
 
 
@@ -14,6 +13,8 @@ def main() -> None:
     parser.add_argument("--data", required=True, help="a data set of params.yaml")
     parser.add_argument("--loss", required=True, help="a file of colorpipe/losses")
     args = parser.parse_args()
+    from colorpipe import colorization, params  # seconds: Ctrl-C in them is one line too
+
     colorization.train(args.name, args.model, args.data, args.loss, params.load())
 
 

@@ -246,7 +246,7 @@ def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments
 def test_weights_that_are_none(tmp_path, capsys):
     (tmp_path / "best.safetensors").write_bytes(b"nothing")
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
-    assert "best.safetensors is no file of weights of colorpipe" in capsys.readouterr().err
+    assert "best.safetensors is no whole file of weights of colorpipe" in capsys.readouterr().err
 
 
 def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):

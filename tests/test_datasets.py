@@ -1,3 +1,4 @@
+import gzip
 import json
 import os
 import pickle
@@ -101,6 +102,59 @@ def test_any_damage_is_named_in_one_line(tmp_path):
         assert "\n" not in str(raised.value)
 
 
+def crafted(**changes: object) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(str(changes.pop("name", "harmless")))
+    for key, value in changes.items():
+        setattr(member, key, value)
+    return member
+
+
+CRAFTED = {
+    "above": (crafted(name="../evil"), "leads out of the archive"),
+    "deep above": (crafted(name="cifar-10-batches-py/../../evil"), "leads out of the archive"),
+    "absolute": (crafted(name="/tmp/evil"), "leads out of the archive"),
+    "of Windows": (crafted(name="C:\\evil"), "leads out of the archive"),
+    "symbolic link": (crafted(type=tarfile.SYMTYPE, linkname="/etc/passwd"), "is a link, a device or the like"),
+    "hard link": (crafted(type=tarfile.LNKTYPE, linkname="/etc/passwd"), "is a link, a device or the like"),
+    "pipe": (crafted(type=tarfile.FIFOTYPE), "is a link, a device or the like"),
+    "character device": (crafted(type=tarfile.CHRTYPE, devmajor=1, devminor=8), "is a link, a device or the like"),
+    "block device": (crafted(type=tarfile.BLKTYPE), "is a link, a device or the like"),
+    "absurd size": (crafted(size=2**60), "claims 1152921504606846976 bytes"),
+    "negative size": (crafted(size=-512), "claims -512 bytes"),
+    "long name of gigabytes": (crafted(type=tarfile.GNUTYPE_LONGNAME, size=2**31), "claims 2147483648 bytes"),
+    "header of gigabytes": (crafted(type=tarfile.XHDTYPE, size=2**31), "claims 2147483648 bytes"),
+}
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("member", "message"), CRAFTED.values(), ids=list(CRAFTED))
+def test_a_crafted_archive_is_refused_and_writes_nothing(tmp_path, monkeypatch, member, message, first):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    good, *_ = archives.cifar10(tmp_path / "good.tar.gz", 1)
+    content = gzip.decompress(good.read_bytes())
+    end = len(content.rstrip(b"\0")) // 512 * 512 + 512
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    parts = (header, content) if first else (content[:end], header, bytes(1024))
+    (tmp_path / "c.tar").write_bytes(b"".join(parts))
+    with pytest.raises(UserError, match=message) as raised:
+        cifar10.read(tmp_path / "c.tar")
+    assert "\n" not in str(raised.value)
+    assert list((tmp_path / "here").iterdir()) == []
+    assert {path.name for path in tmp_path.iterdir()} == {"here", "good.tar.gz", "c.tar"}
+
+
+def test_too_many_members_and_too_much_for_memory(tmp_path, monkeypatch):
+    archive, *_ = archives.cifar10(tmp_path / "c.tar.gz", 1)
+    monkeypatch.setattr(common, "READ_BYTES", 1000)
+    with pytest.raises(UserError, match=r"data_batch_1' claims \d+ bytes, more than 1000: refused"):
+        cifar10.read(archive)
+    monkeypatch.setattr(common, "MEMBERS", 3)
+    monkeypatch.setattr(common, "READ_BYTES", 2**20)
+    with pytest.raises(UserError, match="claims more than 3 members"):
+        cifar10.read(archive)
+
+
 def test_an_archive_packed_again_is_read(tmp_path):
     _, images, _ = archives.cifar10(tmp_path / "c.tar.gz", 2)
     with tarfile.open(tmp_path / "c.tar.gz") as tar:
@@ -172,6 +226,16 @@ def test_validation_takes_whole_areas():
     in_val = splitting.draw(areas, 30, 0, "photos")
     assert in_val.sum() == 27
     assert not set(areas[in_val]) & set(areas[~in_val])
+
+
+def test_a_class_without_images_is_said(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    paths.raw("cifar10").mkdir(parents=True)
+    archives.cifar10(paths.raw("cifar10") / cifar10.ARCHIVE, 1)  # five images to train on
+    splitting.split("cifar10", 32, 4, seed=0)  # a validation set larger than the train set
+    assert "cifar10: no training images of " in capsys.readouterr().out
+    assert len(np.load(paths.images("cifar10", "val"))) == 4
+    assert len(np.load(paths.images("cifar10", "train"))) == 1
 
 
 @pytest.mark.parametrize("val_size", [100, 1000])

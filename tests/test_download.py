@@ -1,6 +1,7 @@
 import hashlib
 import http.server
 import re
+import shutil
 import threading
 
 import numpy as np
@@ -21,10 +22,27 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/missing":
             self.send_error(404)
             return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(CONTENT) + (500 if self.path == "/short" else 0)))
+        if self.path == "/error" or (self.path == "/error-once" and self.server.hits == 1):
+            self.send_error(503)
+            return
+        if self.path == "/moved":
+            self.send_response(302)
+            self.send_header("Location", "/page")
+            self.end_headers()
+            return
+        content = b"\n<!DOCTYPE html><title>Log in</title>" if self.path == "/page" else CONTENT
+        begun = int(self.headers.get("Range", "bytes=0-")[6:-1]) if self.path != "/no-parts" else 0
+        self.server.asked.append(begun)
+        self.send_response(206 if begun else 200)
+        self.send_header("Content-Length", str(len(content) - begun + (500 if self.path == "/short" else 0)))
         self.end_headers()
-        self.wfile.write(CONTENT)
+        if self.path in ("/cut", "/no-parts") and self.server.hits < 3:
+            self.wfile.write(content[begun : begun + 3000])
+            return  # and the connection is closed
+        if self.path == "/silent":
+            self.server.stop.wait(5)
+            return
+        self.wfile.write(content[begun:])
 
     def log_message(self, *args):
         pass
@@ -33,11 +51,18 @@ class Handler(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.hits = 0
+        server.hits, server.asked, server.stop = 0, [], threading.Event()
         server.url = f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server
+        server.stop.set()
         server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch):
+    monkeypatch.setattr(download, "WAITS", (0.01, 0.01))
+    monkeypatch.setattr(download, "TIMEOUT", 0.3)
 
 
 def files(folder):
@@ -47,11 +72,11 @@ def files(folder):
 def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
     target = tmp_path / "raw" / "archive.tar.gz"
     for _ in range(2):
-        download.fetch(f"{server.url}/archive", target, "md5", MD5)
+        download.fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
     assert target.read_bytes() == CONTENT
     assert server.hits == 1
     target.write_bytes(b"damaged since")
-    download.fetch(f"{server.url}/archive", target, "md5", MD5)
+    download.fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
     assert target.read_bytes() == CONTENT
     assert files(target.parent) == ["archive.tar.gz"]
 
@@ -60,32 +85,67 @@ def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
     ("path", "digest", "message"),
     [
         ("/archive", "0" * 32, f"has md5 {MD5}, expected 0000"),
-        ("/missing", MD5, "cannot be fetched: .*Not Found"),
+        ("/missing", MD5, "answered 404 Not Found"),
         ("/short", MD5, "broke off after 10000 of 10500 bytes"),
+        ("/error", MD5, "answered 503 Service Unavailable"),
+        ("/moved", MD5, "sent a page of HTML, not the file"),
+        ("/silent", MD5, "sent nothing for 0.3 s"),
     ],
 )
 def test_what_is_wrong_is_named_and_leaves_nothing(server, tmp_path, path, digest, message):
     with pytest.raises(UserError, match=message) as raised:
-        download.fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest)
+        download.fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest, "do without")
     assert server.url + path in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert files(tmp_path / "raw") == []
+    assert "run the same again, put the file in place as " in str(raised.value)
+    assert "or do without" in str(raised.value)
+    assert not (tmp_path / "raw" / "a").exists()
+
+
+def test_a_try_goes_on_where_the_last_one_broke_off(server, tmp_path, capsys):
+    download.fetch(f"{server.url}/cut", tmp_path / "a", "md5", MD5, "do without")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert server.asked == [0, 3000, 6000]
+    assert capsys.readouterr().out.count("broke off") == 2
+    assert files(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("path", ["/no-parts", "/error-once"])
+def test_a_server_without_parts_or_with_a_fault_that_passes(server, tmp_path, path):
+    download.fetch(server.url + path, tmp_path / "a", "md5", MD5, "do without")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+
+
+def test_what_a_killed_process_had_is_not_fetched_again(server, tmp_path):
+    (tmp_path / f".a.{MD5}.part").write_bytes(CONTENT[:7000])
+    download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", MD5, "do without")
+    assert server.asked == [7000]
+    (tmp_path / f".b.{MD5}.part").write_bytes(b"something else")
+    download.fetch(f"{server.url}/archive", tmp_path / "b", "md5", MD5, "do without")
+    assert server.asked[1:] == [14, 0]
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
+
+
+def test_no_room_for_it(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5000}))
+    with pytest.raises(UserError, match=r"/archive is 0 MB, with room for 0 MB in .*put the file in place"):
+        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", MD5, "do without")
 
 
 def test_a_failed_fetch_keeps_what_was_there(server, tmp_path):
     (tmp_path / "a").write_bytes(b"older")
     with pytest.raises(UserError):
-        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", "0" * 32)
+        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", "0" * 32, "do without")
     assert (tmp_path / "a").read_bytes() == b"older"
 
 
 def test_a_path_and_a_file_url(tmp_path, capsys):
     (tmp_path / "source").write_bytes(CONTENT)
-    download.fetch(str(tmp_path / "source"), tmp_path / "a", "md5", MD5)
-    download.fetch((tmp_path / "source").as_uri(), tmp_path / "b", "md5", MD5)
+    download.fetch(str(tmp_path / "source"), tmp_path / "a", "md5", MD5, "do without")
+    download.fetch((tmp_path / "source").as_uri(), tmp_path / "b", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
     assert capsys.readouterr().out == ""
-    download.fetch(str(tmp_path / "source"), tmp_path / "c", "md5", "")
+    download.fetch(str(tmp_path / "source"), tmp_path / "c", "md5", "", "do without")
     assert capsys.readouterr().out.count("\n") == 1
 
 
@@ -94,7 +154,7 @@ def test_a_path_and_a_file_url(tmp_path, capsys):
 )
 def test_a_source_that_is_not_there_is_named(source, tmp_path):
     with pytest.raises(UserError, match=re.escape(source)):
-        download.fetch(source, tmp_path / "a", "md5", MD5)
+        download.fetch(source, tmp_path / "a", "md5", MD5, "do without")
 
 
 def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
@@ -167,8 +227,8 @@ def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
 
 def test_weights_of_another_kind_are_named(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
-    with pytest.raises(UserError, match=r"w\.pth is no file of torchvision weights"):
+    with pytest.raises(UserError, match=r"w\.pth is no whole file of torchvision weights"):
         download.read_torchvision(tmp_path / "w.pth")
     np.save(tmp_path / "w.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"w\.npy is no file"):
+    with pytest.raises(UserError, match=r"w\.npy is no whole file"):
         download.read_torchvision(tmp_path / "w.npy")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import stat
 import tarfile
 import zipfile
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image
 from project import Project
 
 from colorpipe import download, params, paths, splitting
-from colorpipe.datasets import folder
+from colorpipe.datasets import common, folder
 from colorpipe.errors import UserError
 
 RNG = np.random.default_rng(2)
@@ -114,6 +115,29 @@ def test_archives_that_are_none(tmp_path):
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match="holds no colour photographs"):
         folder.read(packed(tmp_path / "none", archive), 32)
+
+
+def test_a_crafted_zip_is_refused(tmp_path, monkeypatch):
+    photo(tmp_path / "a.png")
+    link = zipfile.ZipInfo("link.jpg")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    for entry, message in (("../evil.jpg", "leads out"), ("/evil.jpg", "leads out"), (link, "is a link, a device")):
+        with zipfile.ZipFile(tmp_path / "x.zip", "w") as file:
+            file.write(tmp_path / "a.png", "a.png")
+            file.writestr(entry, "../../etc/passwd")
+        with pytest.raises(UserError, match=message):
+            folder.read(tmp_path / "x.zip", 32)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("bomb.png", bytes(10**7))
+    monkeypatch.setattr(common, "READ_BYTES", 10**6)
+    with pytest.raises(UserError, match=r"'bomb\.png' claims 10000000 bytes: refused"):
+        folder.read(tmp_path / "x.zip", 32)
+    with tarfile.open(tmp_path / "x.tar", "w") as file:
+        member = tarfile.TarInfo("link.jpg")
+        member.type, member.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        file.addfile(member)
+    with pytest.raises(UserError, match="is a link, a device"):
+        folder.read(tmp_path / "x.tar", 32)
 
 
 def test_the_same_folder_gives_the_same_archive(tmp_path):

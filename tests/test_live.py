@@ -5,6 +5,7 @@ import json
 import pytest
 
 from colorpipe import live, paths
+from colorpipe.unfinished import State
 
 
 def row(epoch: int) -> dict[str, float]:
@@ -17,7 +18,7 @@ def newest() -> dict:
 
 def test_progress_is_there_while_it_trains_and_gone_afterwards(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with live.training("resnet") as log:
+    with live.training("resnet", State("resnet", "0" * 16)) as log:
         log([row(1)])
         assert newest() == {"training": "resnet", "epoch": 1, "train": {"loss": 10.0}, "val": {"batch_ssim": 0.5}, "step": 0}
         log([row(1), row(2)])
@@ -35,7 +36,7 @@ def test_what_failed_leaves_no_record(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def interrupted() -> None:
-        with live.training("resnet") as log:
+        with live.training("resnet", State("resnet", "0" * 16)) as log:
             log([row(1)])
             raise KeyboardInterrupt
 

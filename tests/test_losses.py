@@ -70,7 +70,7 @@ def test_imagenet_vgg_is_loaded(ours):
     loaded = lpips.build(weights, {"weights": "imagenet"})
     assert (loaded.features[0].weight == 0.01).all()
     assert loaded.identity == {"lpips_weights": "imagenet"}
-    with pytest.raises(UserError, match=r"VGG-16's 0\.weight"):
+    with pytest.raises(UserError, match=r"imagenet\.vgg16\.source: 0\.weight"):
         lpips.build({"1.weight": torch.zeros(1)}, {"weights": "imagenet"})
 
 

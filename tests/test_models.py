@@ -99,7 +99,7 @@ def test_imagenet_weights_see_gray_as_the_original_does(name, cut):
     source = getattr(torchvision.models, name)().eval()
     model = build(name, {"cut": cut})
     weights = {key.removeprefix("features."): value for key, value in source.state_dict().items()}
-    load_imagenet(model.encoder.eval(), weights)
+    load_imagenet(model.encoder.eval(), weights, name)
     gray = torch.rand(2, 1, 32, 32)
     rgb = gray.expand(-1, 3, -1, -1)
     with torch.no_grad():
@@ -117,12 +117,12 @@ def test_imagenet_weights_see_gray_as_the_original_does(name, cut):
 
 def test_imagenet_weights_of_another_model_are_named():
     model = build("resnet18", {"cut": "layer1"})
-    with pytest.raises(UserError, match=r"conv1\.weight is missing"):
-        load_imagenet(model.encoder, {"other": torch.zeros(1)})
+    with pytest.raises(UserError, match=r"imagenet\.resnet18\.source: conv1\.weight is missing"):
+        load_imagenet(model.encoder, {"other": torch.zeros(1)}, "resnet18")
     weights = torchvision.models.resnet18().state_dict()
     weights["bn1.weight"] = torch.zeros(3)
     with pytest.raises(UserError, match=r"bn1\.weight has shape \(3,\), expected \(64,\)"):
-        load_imagenet(model.encoder, weights)
+        load_imagenet(model.encoder, weights, "resnet18")
 
 
 @pytest.mark.parametrize(("name", "settings"), EVERY)

@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from colorpipe import params
+from colorpipe import errors, params
 from colorpipe.errors import UserError
+from stages import check
 
 ROOT = Path(__file__).parents[1]
 
@@ -32,6 +33,31 @@ WRONG = [
     (("imagenet", "vgg16", "sha256"), "39", "imagenet.vgg16.sha256: should be a sha256"),
     (("pretext", "model"), "renset", "pretext.model: should be"),
     (("train",), None, "train: should be a section with the keys lr, batch_size, precision, compile"),
+    (("seed",), 2**32, "seed: should be less than 4294967296"),
+    (("seed",), float("inf"), "seed: should be a whole number, not inf"),
+    (("threads",), 0, "threads: should be greater than or equal to 1"),
+    (("threads",), 10**300, "threads: should be less than or equal to 1024"),
+    (("loss",), ["mse"], "loss: should be 'mse' or 'lpips'"),
+    (("dataset",), "Photos", "dataset: should be"),
+    (("models", "resnet18"), "layer2", "models.resnet18: should be a section with the keys cut"),
+    (("models", "resnet50"), {"cut": "layer2"}, "models.resnet50: unknown key; allowed here: resnet18, densenet121, eccv16"),
+    (("models", "eccv16", "colours"), 1, "models.eccv16.colours: should be greater than or equal to 2"),
+    (("train", "lr"), 1.5, "train.lr: should be less than or equal to 1"),
+    (("train", "lr"), float("-inf"), "train.lr: should be"),
+    (("train", "batch_size"), 10**9, "train.batch_size: should be less than or equal to 65536"),
+    (("train", "batch_size"), 64.0, "train.batch_size: should be a whole number"),
+    (("train", "compile"), "yes", "train.compile: should be a valid boolean"),
+    (("lpips", "random_seed"), -1, "lpips.random_seed: should be greater"),
+    (("datasets", "photos", "size"), 8, "datasets.photos.size: should be greater than or equal to 16"),
+    (("datasets", "photos", "val_size"), 0, "datasets.photos.val_size: should be greater"),
+    (("datasets", "photos", "epochs"), 10**6, "datasets.photos.epochs: should be less than"),
+    (("datasets", "photos", "source"), "", "datasets.photos.source: String should have at least 1 character"),
+    (("datasets", "photos", "md5"), 5, "datasets.photos.md5: should be a valid string"),
+    (("imagenet", "vgg19"), {}, "imagenet.vgg19: unknown key; allowed here: resnet18, densenet121, vgg16"),
+    (("pretext", "colorizer"), "renset", "pretext.colorizer: should be one of resnet, resnet_lpips"),
+    (("pretext", "colorizer"), "eccv", "pretext.model: should be eccv16, eccv's, not resnet18"),
+    (("seed",), "x" * 10_000, "seed: should be a whole number"),
+    (("a\nb",), 1, r"a\nb: unknown key"),
 ]
 
 
@@ -46,16 +72,25 @@ def content():
     return yaml.safe_load((ROOT / "params.yaml").read_text())
 
 
-@pytest.mark.parametrize(("keys", "value", "message"), WRONG, ids=[".".join(keys) for keys, _, _ in WRONG])
-def test_a_wrong_value_is_named_in_one_line(tmp_path, content, keys, value, message):
+def check_stage(folder, monkeypatch) -> str:
+    """What the stage that comes first says of the params.yaml in a folder; it ends with an error."""
+    monkeypatch.chdir(folder)
+    with pytest.raises(SystemExit) as raised:
+        errors.run(check.main)
+    assert not (folder / "data").exists()
+    assert len(raised.value.code) < 4000
+    assert "\n" not in raised.value.code
+    return raised.value.code
+
+
+@pytest.mark.parametrize(("keys", "value", "message"), WRONG, ids=[repr(".".join(keys)) for keys, _, _ in WRONG])
+def test_a_wrong_value_is_named_in_one_line(tmp_path, monkeypatch, content, keys, value, message):
     inner = content
     for key in keys[:-1]:
         inner = inner[key]
     inner[keys[-1]] = value
-    with pytest.raises(UserError) as raised:
-        params.load(write(tmp_path, content))
-    assert message in str(raised.value)
-    assert "\n" not in str(raised.value)
+    write(tmp_path, content)
+    assert check_stage(tmp_path, monkeypatch).startswith(f"error: params.yaml: {message}")
 
 
 def test_a_missing_key_is_named(tmp_path, content):
@@ -73,12 +108,36 @@ def test_a_missing_key_is_named(tmp_path, content):
         ("seed: [", "is not valid YAML"),
         ("seed:\t0\n\tloss: mse", "is not valid YAML"),
         ("1: 2", "key 1 is no name"),
+        ("train: {lr: 1, lr: 2}", "key 'lr' stands twice"),
+        ("seed: " + "9" * 5000, "is not valid YAML: Exceeds the limit"),
+        ("seed: 2026-13-45", "is not valid YAML: month must be in 1..12"),
+        ("seed: !!python/object/apply:os.mkdir [harm]", "is not valid YAML: could not determine a constructor"),
+        ("[" * 5000, "is nested without end"),
+        ("seed: \0", "is not valid YAML"),
+        ("seed: &a [*a]", "seed: should be a whole number"),
+        ("? [1, 2]\n: 3", "is no name"),
+        ("seed: 1\n  loss: mse", "is not valid YAML"),
+        ("seed: *missing", "found undefined alias"),
+        ("seed: 0\n---\nseed: 1", "is not valid YAML"),
+        ("just words", "holds no parameters"),
     ],
 )
-def test_what_is_no_yaml_of_parameters_is_said_in_one_line(tmp_path, text, message):
-    with pytest.raises(UserError, match=message) as raised:
-        params.load(write(tmp_path, text))
-    assert "\n" not in str(raised.value)
+def test_what_is_no_yaml_of_parameters_is_said_in_one_line(tmp_path, monkeypatch, text, message):
+    write(tmp_path, text)
+    assert message in check_stage(tmp_path, monkeypatch)
+    assert not (tmp_path / "harm").exists()
+
+
+def test_bytes_that_are_no_text(tmp_path, monkeypatch):
+    (tmp_path / "params.yaml").write_bytes(b"seed: \xff\xfe")
+    assert "is not valid YAML: 'utf-8' codec can't decode" in check_stage(tmp_path, monkeypatch)
+    (tmp_path / "params.yaml").unlink()
+    (tmp_path / "params.yaml").mkdir()
+    assert check_stage(tmp_path, monkeypatch) == "error: Is a directory: params.yaml"
+
+
+def test_the_tables_have_at_least_forty_files():
+    assert len(WRONG) >= 40
 
 
 def test_no_file(tmp_path):

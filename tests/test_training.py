@@ -42,8 +42,14 @@ def test_curves_have_every_measure_for_both_parts():
 
 
 def test_a_loss_that_is_not_finite_stops():
-    with pytest.raises(UserError, match="not finite in epoch 2"):
+    with pytest.raises(UserError, match=r"the validation loss is nan in epoch 2: stopped; train\.lr=0\.01 is likely"):
         fit([3.0, float("nan"), 2.0, 1.0])
+
+
+def test_one_image_is_no_train_set():
+    image = torch.zeros(1, 1)
+    with pytest.raises(UserError, match="one image alone cannot be trained on"):
+        training.fit(nn.Linear(1, 1), lambda model, batch: {}, (image,), (image,), SETTINGS, lambda which, row: None)
 
 
 def test_every_image_once_an_epoch_in_an_order_of_the_seed():
@@ -113,7 +119,7 @@ def test_checkpoints_say_what_they_are(tmp_path):
 def test_a_damaged_checkpoint_is_named(tmp_path, content):
     path = tmp_path / "best.safetensors"
     path.write_bytes(content)
-    with pytest.raises(UserError, match=r"best\.safetensors is no file of weights"):
+    with pytest.raises(UserError, match=r"best\.safetensors is no whole file of weights"):
         checkpoints.load(path)
     with pytest.raises(UserError, match="is missing"):
         checkpoints.load(tmp_path / "none")

@@ -5,16 +5,23 @@ import io
 import lzma
 import tarfile
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
-from colorpipe import photographs
+from colorpipe import files, photographs
 from colorpipe.errors import UserError
+
+READ_BYTES = 2**30  # of a member that is read into memory
+MEMBER_BYTES = 2**33  # of any member; STL-10's unlabelled images have 2.8e9
+ARCHIVE_BYTES = 2**36
+MEMBERS = 10**6
+HEADER_BYTES = 2**20  # of a long name, or the like
+EXTENSIONS = (b"L", b"K", b"x", b"g", b"X")  # members that are such headers (GNU's and pax')
 
 
 class Images(NamedTuple):
@@ -55,19 +62,15 @@ def _resized(images: np.ndarray, size: int) -> np.ndarray:
 def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     """The named regular files of a tar archive, by name, read in one pass; nothing is unpacked to disk.
 
-    Raises UserError where the archive is no tar file, is cut short, or lacks a member.
+    Raises UserError where the archive is no tar file, is cut short, lacks a member, or has one that is refused (see `safe`).
     """
     found: dict[str, bytes] = {}
     try:
-        with tarfile.open(archive) as tar:
-            for member in tar:
+        with tarfile.open(archive, tarinfo=Member) as tar:
+            for member in safe(archive, tar):
                 name = member.name.removeprefix("./")
                 if name in names and member.isfile():
-                    found[name] = tar.extractfile(member).read()
-                    if len(found[name]) != member.size:
-                        raise UserError(f"{archive} is cut short within {name}: fetch it again")
-                    if len(found) == len(names):
-                        break
+                    found[name] = read_member(archive, tar, member)
     except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
         if isinstance(error, FileNotFoundError):
             raise UserError(f"{archive} is missing: `dvc repro` fetches it") from error
@@ -76,6 +79,52 @@ def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     if missing:
         raise UserError(f"{archive} has no {missing[0]}: it is damaged, or not the official archive")
     return found
+
+
+class Member(tarfile.TarInfo):
+    """A member of a tar archive whose size is checked as its header is read, before anything is done with it."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "Member":
+        """The header in 512 bytes. Raises UserError for a size that is absurd."""
+        member = super().frombuf(buf, encoding, errors)
+        limit = HEADER_BYTES if member.type in EXTENSIONS else MEMBER_BYTES
+        if not 0 <= member.size <= limit:
+            raise UserError(f"the archive's member {member.name!r} claims {member.size} bytes: refused")
+        return member
+
+
+def safe(archive: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The members of a tar archive. Raises UserError where one has no place in a data set, though none is ever unpacked.
+
+    Refused are links, devices, sparse files, names that lead out of the archive, and more members or bytes than any has.
+    """
+    total = 0
+    for count, member in enumerate(tar, 1):
+        total += member.size
+        if not (member.isfile() or member.isdir()) or member.issparse():
+            raise UserError(f"{archive}: {member.name!r} is a link, a device or the like: refused")
+        refuse_outside(archive, member.name)
+        if count > MEMBERS or total > ARCHIVE_BYTES:
+            raise UserError(f"{archive} claims more than {MEMBERS} members or {ARCHIVE_BYTES} bytes: refused")
+        yield member
+
+
+def read_member(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The content of a regular file. Raises UserError where it is too large for memory, or cut short."""
+    if member.size > READ_BYTES:
+        raise UserError(f"{archive}: {member.name!r} claims {member.size} bytes, more than {READ_BYTES}: refused")
+    content = tar.extractfile(member).read()
+    if len(content) != member.size:
+        raise UserError(f"{archive} is cut short within {member.name}: fetch it again")
+    return content
+
+
+def refuse_outside(archive: Path, name: str) -> None:
+    """Raise UserError for the name of a member that leads out of the archive."""
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
+        raise UserError(f"{archive}: {name!r} leads out of the archive: refused")
 
 
 # The colour photographs in scikit-image's data folder, and by how much each is first shrunk: to 500 to 750 pixels.
@@ -95,19 +144,14 @@ PHOTOGRAPHS = {
 def bundle_photographs(archive: Path) -> None:
     """Pack the photographs of the installed scikit-image into a tar archive, the same bytes each time."""
     folder = Path(importlib.util.find_spec("skimage").submodule_search_locations[0]) / "data"
-    temporary = archive.with_name(archive.name + ".part")
-    try:
-        with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
-            for name in PHOTOGRAPHS:
-                if not (folder / name).is_file():
-                    raise UserError(f"scikit-image carries no {name}: install the version in requirements.lock")
-                content = (folder / name).read_bytes()
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                tar.addfile(member, io.BytesIO(content))
-        temporary.replace(archive)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replaced(archive) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for name in PHOTOGRAPHS:
+            if not (folder / name).is_file():
+                raise UserError(f"scikit-image carries no {name}: install the version in requirements.lock")
+            content = (folder / name).read_bytes()
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
 
 
 def read_photographs(archive: Path, *, size: int, area: int, scales: dict[int, int]) -> DataSet:

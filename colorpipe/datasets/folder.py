@@ -6,6 +6,7 @@ Each is cropped to its central square and resized once. There is no test set: `s
 import hashlib
 import io
 import lzma
+import stat
 import tarfile
 import zipfile
 import zlib
@@ -16,9 +17,10 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from colorpipe import photographs
+from colorpipe import files, photographs
+from colorpipe.datasets import common
 from colorpipe.datasets.common import DataSet, Images
-from colorpipe.errors import UserError
+from colorpipe.errors import UserError, shown
 
 ARCHIVE = "my-photos.archive"
 DAMAGED = (  # what reading an archive that is none, or damaged, or encrypted, can raise
@@ -30,22 +32,17 @@ NAMED = 3  # files that are named where more are damaged
 
 def pack(folder: Path, archive: Path) -> None:
     """Put the photographs of a folder into a tar archive: the same bytes for the same photographs."""
-    found = photographs.files(folder)
+    found = photographs.inside(folder)
     for path in found:
         if path.is_dir():
-            raise UserError(f"{photographs.shown(path)} cannot be read: permission denied")
+            raise UserError(f"{shown(path)} cannot be read: permission denied")
     found = [path for path in found if _is_photograph(path.relative_to(folder))]
-    temporary = archive.with_name(archive.name + ".part")
-    try:
-        with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-            for path in found:
-                member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-                member.size = path.stat().st_size
-                with path.open("rb") as file:
-                    tar.addfile(member, file)
-        temporary.replace(archive)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with files.replaced(archive) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
+        for path in found:
+            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
+            member.size = path.stat().st_size
+            with path.open("rb") as file:
+                tar.addfile(member, file)
 
 
 def _is_photograph(path: PurePosixPath | Path) -> bool:
@@ -83,7 +80,7 @@ def read(archive: Path, size: int) -> DataSet:
     if not images:
         raise UserError(f"{archive} holds no colour photographs (JPEG, PNG, WebP, TIFF)")
     if gray:
-        named = ", ".join(photographs.shown(Path(name)) for name in gray[:NAMED])
+        named = ", ".join(shown(Path(name)) for name in gray[:NAMED])
         print(f"folder: {len(gray)} without colour are left out: {named}{', ...' if gray[NAMED:] else ''}")
     if len(seen) < len(images):
         print(f"folder: {len(images) - len(seen)} are copies of others; copies stay on one side of the split")
@@ -108,16 +105,30 @@ def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as opened:
-                for name in sorted(opened.namelist()):
-                    if _is_photograph(PurePosixPath(name)):
-                        yield name, opened.read(name)
+                for entry in sorted(_safe(archive, opened), key=lambda entry: entry.filename):
+                    if _is_photograph(PurePosixPath(entry.filename)):
+                        yield entry.filename, opened.read(entry)
         else:
-            with tarfile.open(archive) as opened:
-                members = sorted((member for member in opened if member.isfile()), key=lambda member: member.name)
-                for member in members:
-                    if _is_photograph(PurePosixPath(member.name.removeprefix("./"))):
-                        yield member.name.removeprefix("./"), opened.extractfile(member).read()
+            with tarfile.open(archive, tarinfo=common.Member) as opened:
+                for member in sorted(common.safe(archive, opened), key=lambda member: member.name):
+                    name = member.name.removeprefix("./")
+                    if member.isfile() and _is_photograph(PurePosixPath(name)):
+                        yield name, common.read_member(archive, opened, member)
     except FileNotFoundError:
         raise UserError(f"{archive} is missing: `dvc repro` fetches it") from None
     except DAMAGED as error:
         raise UserError(f"{archive} is no readable zip or tar archive ({' '.join(str(error).split())})") from error
+
+
+def _safe(archive: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
+    """The members of a zip archive. Raises UserError for what `common.safe` refuses."""
+    entries = opened.infolist()
+    if len(entries) > common.MEMBERS or sum(entry.file_size for entry in entries) > common.ARCHIVE_BYTES:
+        raise UserError(f"{archive} claims more than {common.MEMBERS} members or {common.ARCHIVE_BYTES} bytes: refused")
+    for entry in entries:
+        common.refuse_outside(archive, entry.filename)
+        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise UserError(f"{archive}: {entry.filename!r} is a link, a device or the like: refused")
+        if entry.file_size > common.READ_BYTES:
+            raise UserError(f"{archive}: {entry.filename!r} claims {entry.file_size} bytes: refused")
+    return entries

@@ -127,7 +127,10 @@ def _load_imagenet(features: nn.Sequential, weights: Mapping[str, Tensor]) -> No
     wanted = {name: tensor.shape for name, tensor in features.state_dict().items()}
     for name, shape in wanted.items():
         if name not in weights or weights[name].shape != shape:
-            raise UserError(f"LPIPS: VGG-16's {name} {tuple(shape)} is not in the weights; are they another model's?")
+            raise UserError(
+                f"imagenet.vgg16.source: {name} is missing or of another shape, expected {tuple(shape)}: they are "
+                "the weights of another model"
+            )
     features.load_state_dict({name: weights[name] for name in wanted})
 
 

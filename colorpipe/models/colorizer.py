@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorpipe import checkpoints, color
-from colorpipe.errors import UserError
+from colorpipe.errors import UserError, one_line
 
 
 class Colorizer(nn.Module):
@@ -45,7 +45,7 @@ def build(model: str, settings: Mapping[str, object], start: Mapping[str, Tensor
     """
     colorizer = importlib.import_module(f"colorpipe.models.{model}").build(**settings)
     if start:
-        load_imagenet(colorizer.encoder, start)
+        load_imagenet(colorizer.encoder, start, model)
     return colorizer
 
 
@@ -53,16 +53,23 @@ def load(path: Path, device: torch.device) -> tuple[Colorizer, dict]:
     """A trained colorizer from its file of weights, ready for use, and its description. Raises UserError for others."""
     tensors, description = checkpoints.load(path)
     try:
-        model = build(description["model"], description["settings"])
-        model.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError, ModuleNotFoundError) as error:
-        raise UserError(
-            f"{path} holds no colorizer ({str(error).splitlines()[0]}): remove it and run `dvc repro`"
-        ) from error
+        with torch.device("meta"):  # without memory: a file may claim any size
+            model = build(description["model"], description["settings"])
+    except (KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
+        raise UserError(f"{path} holds no colorizer ({one_line(error)}): {checkpoints.mend(path)}") from error
+    expected = model.state_dict()
+    for name in sorted({*expected, *tensors}):
+        found, wanted = (str(tuple(state[name].shape)) if name in state else "nothing" for state in (tensors, expected))
+        if found != wanted:
+            raise UserError(
+                f"{path} is not the {description['model']} {description['settings']} that it says: {name} is {found}, "
+                f"expected {wanted}: {checkpoints.mend(path)}"
+            )
+    model.load_state_dict(tensors, assign=True)
     return model.to(device, memory_format=torch.channels_last).eval(), description
 
 
-def load_imagenet(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def load_imagenet(encoder: nn.Module, weights: Mapping[str, Tensor], model: str) -> None:
     """Load torchvision's ImageNet weights into an encoder whose first convolution takes one channel.
 
     That convolution gets the sum over RGB: the answer to a gray image is then that of the original to R = G = B. Weights
@@ -77,7 +84,9 @@ def load_imagenet(encoder: nn.Module, weights: Mapping[str, Tensor]) -> None:
             weight = weight.sum(dim=1, keepdim=True)
         if weight is None or weight.shape != tensor.shape:
             found = "is missing" if weight is None else f"has shape {tuple(weight.shape)}"
-            raise UserError(f"ImageNet weights: {name} {found}, expected {tuple(tensor.shape)}; are they another model's?")
+            raise UserError(
+                f"imagenet.{model}.source: {name} {found}, expected {tuple(tensor.shape)}: it holds another model"
+            )
         state[name] = weight
     encoder.load_state_dict(state)
 

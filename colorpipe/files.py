@@ -1,0 +1,55 @@
+"""Writing files whole or not at all, and reading back what a stage wrote."""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from colorpipe.errors import UserError, shown
+
+
+@contextlib.contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """A temporary path beside `path` to write to: it takes the place of `path` when all went well, and is gone if not.
+
+    Its content is on the disk before it is called `path`, so that not even a power cut leaves half a file under that name.
+    Raises UserError, naming `path`, where it cannot be written: no space, no permission, a read-only disk.
+    """
+    temporary = path.with_name(f".{os.getpid()}.part")  # two processes never write to one, and no name is too long
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, path, *path.parents):
+            raise  # of another file, read meanwhile
+        raise UserError(
+            f"{shown(path)} cannot be written: {error.strerror or error}; mend that and run the same again"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text, in UTF-8, whole or not at all."""
+    with replaced(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: object, indent: int | None = 2) -> None:
+    """Write `content` as JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=indent) + "\n")
+
+
+def read_json(path: Path) -> object:
+    """The content of a JSON file that a stage wrote. Raises UserError where it is missing or damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: `dvc repro` makes it") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): remove it and run `dvc repro`") from None

@@ -1,0 +1,136 @@
+"""Files that people have, or that somebody made to do harm: what colorize and the folder data set may meet."""
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
+COLOURS = Image.fromarray(PIXELS)
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+def with_chunk(kind: bytes, content: bytes) -> bytes:
+    """A good PNG with one more chunk after its header."""
+    whole = encoded(COLOURS, "PNG")
+    return whole[:33] + chunk(kind, content) + whole[33:]
+
+
+def damaged(content: bytes, seed: int) -> bytes:
+    """Twenty bytes of it changed, after the header."""
+    rng = np.random.default_rng(seed)
+    changed = bytearray(content)
+    for position in rng.integers(30, len(content), 20):
+        changed[position] = rng.integers(0, 256)
+    return bytes(changed)
+
+
+JPEG, PNG, WEBP, TIFF = (encoded(COLOURS, kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
+FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (30, 24))]}
+DEEP = (np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2")).tobytes()  # a byte more a row: its filter
+EXIF = b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 40
+LOOP = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0"  # a directory that is its own
+
+READ = {  # names of files that are read, with their bytes
+    "plain.jpg": JPEG,
+    "plain.webp": WEBP,
+    "plain.tif": TIFF,
+    "a PNG called.jpg": PNG,
+    "a JPEG called.png": JPEG,
+    "LOUD.JPEG": JPEG,
+    "two words.png": PNG,
+    "quote'and\"quote.png": PNG,
+    "new\nline.png": PNG,
+    "tab\tand\x1bescape.png": PNG,
+    "-o.png": PNG,
+    "--help.jpg": JPEG,
+    "$(touch harm).png": PNG,
+    "Farbe äöü 色.png": PNG,
+    os.fsdecode(b"no\xffutf8\xfe.png"): PNG,
+    "%s{0}.png": PNG,
+    "gray.jpg": encoded(COLOURS.convert("L"), "JPEG"),
+    "one bit.png": encoded(COLOURS.convert("1"), "PNG"),
+    "palette.png": encoded(COLOURS.quantize(16), "PNG"),
+    "transparent palette.png": encoded(COLOURS.quantize(16), "PNG", transparency=3),
+    "alpha.png": encoded(COLOURS.convert("RGBA"), "PNG"),
+    "cmyk.jpg": encoded(COLOURS.convert("CMYK"), "JPEG"),
+    "cmyk.tif": encoded(COLOURS.convert("CMYK"), "TIFF"),
+    "lab.tif": encoded(COLOURS.convert("LAB"), "TIFF"),
+    "gray16.png": png(30, 24, 16, 0, b"".join(b"\0" + DEEP[row * 60 : row * 60 + 60] for row in range(24))),
+    "gray16.tif": encoded(Image.fromarray(np.full((9, 9), 40_000, np.uint16)), "TIFF"),
+    "progressive.jpg": encoded(COLOURS, "JPEG", progressive=True),
+    "interlaced.tif": encoded(COLOURS, "TIFF", compression="tiff_lzw"),
+    "animated.webp": encoded(COLOURS, "WEBP", **FRAMES),
+    "animated.png": encoded(COLOURS, "PNG", **FRAMES),
+    "pages.tif": encoded(COLOURS, "TIFF", **FRAMES),
+    "1x1.png": encoded(COLOURS.resize((1, 1)), "PNG"),
+    "1x1.jpg": encoded(COLOURS.resize((1, 1)), "JPEG"),
+    "wide.png": encoded(COLOURS.resize((20_000, 1)), "PNG"),
+    "tall.jpg": encoded(COLOURS.resize((1, 20_000)), "JPEG"),
+    "exif of garbage.jpg": encoded(COLOURS, "JPEG", exif=EXIF),
+    "exif of garbage.png": encoded(COLOURS, "PNG", exif=EXIF),
+    "exif that loops.jpg": encoded(COLOURS, "JPEG", exif=LOOP),
+    "exif of no kind.webp": encoded(COLOURS, "WEBP", exif=b"\0\1\2"),
+    "icc of garbage.jpg": encoded(COLOURS, "JPEG", icc_profile=b"garbage" * 99),
+    "icc of garbage.png": encoded(COLOURS, "PNG", icc_profile=b"\0" * 128),
+    "icc of garbage.webp": encoded(COLOURS, "WEBP", icc_profile=b"x"),
+    "bytes after the end.jpg": JPEG + b"more" * 1000,
+    "bytes after the end.png": PNG + b"more" * 1000,
+}
+REFUSED = {  # names of files that are named and left, with their bytes
+    "zero bytes.jpg": b"",
+    "zero bytes.png": b"",
+    "one byte.webp": b"R",
+    "zeros.tif": bytes(5000),
+    "text.jpg": b"hello",
+    "page.png": b"<!DOCTYPE html><title>404</title>",
+    "script.png": b"#!/bin/sh\ntouch harm\n",
+    "pickle.jpg": b"cos\nsystem\n(S'touch harm'\ntR.",
+    "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(harm) (w) file\n",
+    "vector.png": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
+    "gif called.jpg": encoded(COLOURS, "GIF"),
+    "bmp called.png": encoded(COLOURS, "BMP"),
+    "cut in half.jpg": encoded(COLOURS.resize((300, 300)), "JPEG")[:3000],
+    "cut in half.png": PNG[: len(PNG) // 2],
+    "cut in half.webp": WEBP[: len(WEBP) // 2],
+    "cut in half.tif": TIFF[: len(TIFF) // 2],
+    "header alone.png": PNG[:33],
+    "start alone.jpg": b"\xff\xd8\xff\xe0",
+    "pixels cut.png": png(30, 24, 8, 2, bytes(500)),
+    "bomb.png": png(60_000, 60_000, 8, 2, b""),
+    "bomb.tif": TIFF.replace(struct.pack("<HHII", 256, 4, 1, 30), struct.pack("<HHII", 256, 4, 1, 2**31 - 1)),
+    "text bomb.png": with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))),
+    "floats.tif": encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
+    "32 bits.tif": encoded(Image.fromarray(np.zeros((4, 4), np.int32)), "TIFF"),
+    "no width.png": png(0, 5, 8, 2, b""),
+    "no such depth.png": png(5, 5, 7, 2, bytes(200)),
+}
+DAMAGED = {  # names of files that may be read or refused
+    f"damaged {seed}{suffix}": damaged(content, seed)
+    for seed in range(5)
+    for suffix, content in ((".jpg", JPEG), (".png", PNG), (".webp", WEBP), (".tif", TIFF))
+}
+
+
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)

@@ -1,0 +1,66 @@
+"""Two runs in two folders, each a process of its own, give the same bytes: each model under each loss, real but tiny."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+from project import ROOT
+
+MODELS = ("resnet18", "densenet121", "eccv16")
+LOSSES = ("mse", "lpips")
+SCRIPT = """
+import sys
+import numpy as np
+from pathlib import Path
+from stages import check, download, evaluate, pretext, split, train
+
+def run(module, *arguments):
+    sys.argv = [module.__name__, *arguments]
+    module.main()
+
+run(check)
+run(download, "photos")
+run(split, "photos")
+for part, count in (("train", 12), ("val", 6), ("test", 6)):  # few images
+    for path in (Path(f"data/photos/{part}.npy"), Path(f"data/photos/{part}_labels.npy")):
+        np.save(path, np.load(path)[:count])
+for model in %r:
+    for loss in %r:
+        name = f"{model}_{loss}"
+        run(train, name, "--model", model, "--data", "photos", "--loss", loss)
+        run(evaluate, name, "--data", "photos", "--loss", loss)
+run(pretext, "pretrained", "--data", "photos", "--start", "models/resnet18_mse/best.safetensors")
+run(pretext, "xavier", "--data", "photos", "--start", "data/photos/weights/xavier.safetensors")
+""" % (MODELS, LOSSES)  # noqa: UP031  # it is full of braces
+
+
+def start(folder: Path, hash_seed: str) -> subprocess.Popen:
+    folder.mkdir()
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["datasets"]["photos"]["epochs"] = 1
+    content["threads"] = 1
+    content["train"]["batch_size"] = 8
+    (folder / "params.yaml").write_text(yaml.safe_dump(content))
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+
+
+def results(folder: Path) -> dict[str, bytes]:
+    found = [
+        path
+        for kind in ("data", "models", "curves", "metrics", "grids", "galleries")
+        for path in folder.glob(f"{kind}/**/*")
+    ]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
+
+
+def test_two_runs_give_the_same_bytes(tmp_path):
+    runs = {name: start(tmp_path / name, name) for name in ("1", "2")}
+    assert [process.wait(timeout=200) for process in runs.values()] == [0, 0]
+    first, second = (results(tmp_path / name) for name in runs)
+    assert sum(name.endswith("best.safetensors") for name in first) == len(MODELS) * len(LOSSES) + 2
+    assert sum(name.startswith("metrics/") for name in first) == len(MODELS) * len(LOSSES) + 2
+    assert first.keys() == second.keys()
+    assert [name for name in first if first[name] != second[name]] == []
