@@ -13,15 +13,12 @@ from colorpipe.errors import UserError, shown
 def replaced(path: Path) -> Iterator[Path]:
     """A temporary path beside `path` to write to: it takes the place of `path` when all went well, and is gone if not.
 
-    Its content is on the disk before it is called `path`, so that not even a power cut leaves half a file under that name.
     Raises UserError, naming `path`, where it cannot be written: no space, no permission, a read-only disk.
     """
     temporary = path.with_name(f".{os.getpid()}.part")  # two processes never write to one, and no name is too long
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
         temporary.replace(path)
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, path, *path.parents):

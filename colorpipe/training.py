@@ -120,7 +120,7 @@ def fit(
             if row["val_loss"] < (curves[progress.best_epoch - 1]["val_loss"] if progress.best_epoch else math.inf):
                 save("best", row)
                 progress.mark_best()
-            if state:
+            if state and epoch < settings.epochs:  # after the last one nothing is left to go on with
                 state.save(progress)
     save("last", curves[-1])
     return curves

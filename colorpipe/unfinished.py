@@ -175,9 +175,8 @@ def _checksum(tensors: Mapping[str, Tensor], about: Mapping) -> str:
     """A checksum of a state's content; a hash of so much would take time from the training."""
     found = zlib.crc32(json.dumps(about, sort_keys=True).encode())
     for name, tensor in sorted(tensors.items()):
-        found = zlib.crc32(
-            tensor.numpy().tobytes() if tensor.ndim == 0 else tensor.numpy(), zlib.crc32(name.encode(), found)
-        )
+        found = zlib.crc32(name.encode(), found)
+        found = zlib.crc32(tensor.reshape(-1).numpy(), found)
     return f"{found:08x}"
 
 
