@@ -55,15 +55,19 @@ def _repro(clone: Path, stages: list[str]) -> None:
         raise UserError(f"dvc repro {' '.join(stages)} failed: {done.stderr.splitlines()[-1]}")
 
 
-def _results(clone: Path, name: str) -> dict[str, bytes]:
+def _files(clone: Path, name: str) -> list[Path]:
     found = [paths.curves(name), paths.metrics(name), paths.checkpoint(name, "best"), paths.checkpoint(name, "last")]
-    return {str(path): (clone / path).read_bytes() for path in found}
+    return [clone / path for path in found]
+
+
+def _results(clone: Path, name: str) -> list[bytes]:
+    return [path.read_bytes() for path in _files(clone, name)]
 
 
 def _forget(clone: Path, name: str) -> None:
     """Have DVC run the training again: neither what it wrote nor DVC's memory of it is left."""
-    for path in _results(clone, name):
-        (clone / path).unlink()
+    for path in _files(clone, name):
+        path.unlink(missing_ok=True)
     shutil.rmtree(clone / ".dvc/cache/runs", ignore_errors=True)
 
 
