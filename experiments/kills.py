@@ -41,9 +41,7 @@ def main() -> None:
             moment = moments.uniform(0, seconds)
             _forget(clone, options.colorizer)
             killed = _killed_after(clone, stages[0], moment)
-            output = _repro(
-                clone, ["--force", "--single-item", stages[0]]
-            )  # DVC's cache has the result: it is not to be taken
+            output = _repro(clone, ["--force", "--single-item", stages[0]])  # not from DVC's cache
             _repro(clone, stages)
             went_on = [line.split(",")[0] for line in output.splitlines() if "goes on after epoch" in line]
             killed += f"; {went_on[0] if went_on else 'from the start'}"
