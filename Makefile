@@ -55,7 +55,8 @@ audit: $(READY) ## no secrets in git; the lock file is what is installed; no kno
 	$(PYTHON) -m venv .cache/audit
 	.cache/audit/bin/pip install --quiet detect-secrets==1.5.0 pip-audit==2.10.1
 	git ls-files -z | xargs -0 .cache/audit/bin/detect-secrets-hook --exclude-lines '(md5|sha256): '
-	@! $(BIN)/pip install --quiet --quiet --dry-run --report - --requirement requirements.lock | grep '"requested"'
+	$(BIN)/pip install --quiet --dry-run --report .cache/audit/install.json --requirement requirements.lock
+	@! grep '"requested"' .cache/audit/install.json
 	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip --requirement requirements.lock
 
 kills: $(READY) ## kill a real training at ten random moments: does it end with the same bytes? [ARGS='--colorizer eccv --kills 3']

@@ -83,6 +83,16 @@ def contents(root: Path) -> dict[str, bytes]:
     return {name: path.read_bytes() for name, path in found.items() if name.split("/")[0] not in ("live", "runs")}
 
 
+def run_and_fail(stage: str, named: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Run a stage that ends with one line which names something; the files before and after."""
+    before = contents(Path())
+    said = run(stage)
+    assert said.startswith("error: ")
+    assert named in said
+    assert "\n" not in said
+    return before, contents(Path())
+
+
 @contextlib.contextmanager
 def no_file_larger_than(size: int) -> Iterator[None]:
     """What the system does on a full disk, without one: a write fails in the middle of a file."""
@@ -111,12 +121,7 @@ def test_a_folder_that_cannot_be_written(project, stage, folder):
     shutil.rmtree(folder)
     Path(folder).parent.mkdir(exist_ok=True, parents=True)
     Path(folder).write_text("a file")
-    before = contents(project)
-    said = run(stage)
-    assert said.startswith("error: ")
-    assert folder in said
-    assert "\n" not in said
-    after = contents(project)
+    before, after = run_and_fail(stage, folder)
     assert {name: after[name] for name in before if name in after and name.startswith(folder)} == {folder: b"a file"}
     assert not [name for name in after if name.endswith(".part")]
 
@@ -138,12 +143,7 @@ def test_a_file_that_is_gone_or_damaged_is_named(project, stage, file, damage):
         Path(file).unlink()
     else:
         Path(file).write_bytes(b"" if damage == "empty" else b"\x93garbage\0\xff" * 20)
-    before = contents(project)
-    said = run(stage)
-    assert said.startswith("error: ")
-    assert file in said
-    assert "\n" not in said
-    after = contents(project)
+    before, after = run_and_fail(stage, file)
     assert {name for name in after if after[name] != before.get(name)} <= {"report/overview.png"}
 
 
