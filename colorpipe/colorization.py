@@ -74,11 +74,8 @@ def train(name: str, model_name: str, data: str, loss_name: str, params: Params)
         checkpoints.save(paths.checkpoint(name, which), model.state_dict(), {**description, "row": row})
 
     training.announce(name, model, len(train_images), settings, device)
-    inputs = [
-        paths.images(data, "train"),
-        paths.images(data, "val"),
-        *(paths.weights(data, x) for x in (model_name, loss_name)),
-    ]
+    inputs = [paths.images(data, "train"), paths.images(data, "val")]
+    inputs += [paths.weights(data, model_name), paths.weights(data, loss_name)]
     with unfinished.training(name, description, inputs) as state, live.training(name, state) as log:
         measure = task(loss, settings.precision)
         training.fit(model, measure, (train_images,), (val_images,), settings, save, log, state)

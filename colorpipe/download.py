@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import importlib
+import os
 import re
 import shutil
 import time
@@ -177,6 +178,8 @@ def _receive(source: str, part: Path) -> None:
     if not source.startswith(("http://", "https://", "file:")):
         if not Path(source).is_file():
             raise SourceError("is no file here; give an https URL, a file URL or the path of a file")
+        if not os.access(source, os.R_OK):
+            raise SourceError("may not be read: give yourself leave")
         with Path(source).open("rb") as stream:
             _copy(stream, part, Path(source).stat().st_size, 0, Path(source).name)
         return
@@ -235,7 +238,7 @@ def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str
     ):
         file.truncate(begun)
         file.seek(begun)
-        while chunk := stream.read(CHUNK):
+        while chunk := _read(stream):
             if not done and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
                 raise SourceError("sent a page of HTML, not the file: the address has changed, or a network asks to log in")
             file.write(chunk)
@@ -243,3 +246,13 @@ def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str
             bar.update(len(chunk))
     if size is not None and done != size:
         raise SourceError(f"broke off after {done} of {size} bytes", again=True, goes_on=done < size)
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """The next bytes, or none at the end. Raises SourceError where the source, a disk or TLS, gives way."""
+    try:
+        return stream.read(CHUNK)
+    except (TimeoutError, ConnectionError):
+        raise
+    except OSError as error:
+        raise SourceError(f"cannot be read: {one_line(error)}", again=True, goes_on=True) from error

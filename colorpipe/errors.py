@@ -1,6 +1,8 @@
 """What the user did that cannot work: one clear line and a non-zero exit, never a traceback."""
 
+import ctypes
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +16,7 @@ class UserError(Exception):
 
 def run(main: Callable[[], None]) -> None:
     """Call `main`; a UserError, a full or read-only disk, no memory and Ctrl-C end the process with one line."""
+    _end_with_dvc()
     try:
         main()
     except UserError as error:
@@ -27,6 +30,12 @@ def run(main: Callable[[], None]) -> None:
         if not out_of_memory(error):
             raise
         sys.exit(f"error: out of memory ({one_line(error)}): use smaller data or images, or a machine with more")
+
+
+def _end_with_dvc() -> None:
+    """Have the system end a stage when the DVC that runs it is killed: the next one would write the same files."""
+    if "DVC_STAGE" in os.environ and sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
 
 
 def out_of_memory(error: BaseException) -> bool:

@@ -1,6 +1,7 @@
 """Where everything is, from the project's root. dvc.yaml declares the same paths."""
 
 import hashlib
+import os
 from pathlib import Path
 
 DATA = Path("data")
@@ -13,7 +14,8 @@ REPORT = Path("report")
 GALLERIES = Path("galleries")
 LIVE = Path("live")  # the progress of a training
 RUNS = Path("runs")  # when and where results were made: not tracked, as it is not the same twice
-UNFINISHED = RUNS / "unfinished"  # what is needed to go on with a training that was killed
+# What is needed to go on with a training that was killed; in the repository itself where DVC runs an experiment in a copy.
+UNFINISHED = Path(os.path.relpath(os.environ.get("DVC_ROOT", "."))) / RUNS / "unfinished"
 
 
 def raw(data: str) -> Path:

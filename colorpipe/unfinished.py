@@ -94,7 +94,10 @@ class State:
             set(paths.UNFINISHED.glob(f"{_stem(self.name)}-{'?' * len(self.key)}-*.safetensors")) - {*self.files()}
         )
         if others:
-            print(f"{self.name}: {others[0]} is of other code, params, data or hardware: not used, and yours to remove")
+            print(
+                f"{self.name}: {others[0]} is of other code, params, data or hardware: not used, and yours to remove "
+                "where no other training is at work on it"
+            )
         for path in reversed(self.files()):
             try:
                 tensors, about = checkpoints.load(path)
@@ -102,7 +105,7 @@ class State:
                 tensors, about = {}, {}
             if _checksum(tensors, about) != path.stem.split("-")[-1]:
                 print(f"{self.name}: {path} is damaged: not used, and removed")
-                path.unlink()
+                path.unlink(missing_ok=True)
                 continue
             self._put(progress, tensors, about)
             print(f"{self.name}: goes on after epoch {len(progress.curves)}, from {path}")

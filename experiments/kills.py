@@ -1,7 +1,8 @@
 """Kill a real training at random moments, with DVC and all, and compare what comes out: `make kills`.
 
 In a clone of this repository: the stage runs once undisturbed, then from its beginning again, killed with SIGKILL at each
-moment and started anew with `dvc repro`, until it ends. Weights, curves and metrics have to be the same bytes.
+moment (DVC and all its processes, and DVC alone, in turn) and started anew with `dvc repro`, until it ends. Weights, curves
+and metrics have to be the same bytes.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def main() -> None:
         for number in range(1, options.kills + 1):
             moment = moments.uniform(0, seconds)
             _forget(clone, options.colorizer)
-            killed = _killed_after(clone, stages[0], moment)
+            killed = _killed_after(clone, stages[0], moment, alone=number % 2 == 0)
             output = _repro(clone, ["--force", "--single-item", stages[0]])  # not from DVC's cache
             _repro(clone, stages)
             went_on = [line.split(",")[0] for line in output.splitlines() if "goes on after epoch" in line]
@@ -83,16 +84,17 @@ def _seconds(clone: Path, stage: str) -> float:
     return time.monotonic() - begun
 
 
-def _killed_after(clone: Path, stage: str, seconds: float) -> str:
-    """Start the training and kill DVC and all its processes after so many seconds; how far it had come."""
+def _killed_after(clone: Path, stage: str, seconds: float, *, alone: bool) -> str:
+    """Start the training and kill DVC, alone or with all its processes, after so many seconds; how far it had come."""
     command = ["dvc", "repro", "--force", "--single-item", stage]
     process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)
-    os.killpg(process.pid, signal.SIGKILL)
+    (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     output, _ = process.communicate()
     states = list((clone / paths.UNFINISHED).glob("*.safetensors"))
     epochs = sum(line.startswith("epoch ") for line in output.splitlines())
-    return f"after {seconds:.2f} s, {epochs} epochs, {'a state' if states else 'no state'}"
+    which = "DVC alone" if alone else "DVC and all"
+    return f"{which} after {seconds:.2f} s, {epochs} epochs, {'a state' if states else 'no state'}"
 
 
 if __name__ == "__main__":

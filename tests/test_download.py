@@ -1,8 +1,8 @@
 import hashlib
 import http.server
 import re
-import shutil
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,7 +34,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         begun = int(self.headers.get("Range", "bytes=0-")[6:-1]) if self.path != "/no-parts" else 0
         self.server.asked.append(begun)
         self.send_response(206 if begun else 200)
-        self.send_header("Content-Length", str(len(content) - begun + (500 if self.path == "/short" else 0)))
+        missing = {"/short": 500, "/huge": 10**18 - len(content)}.get(self.path, 0)
+        self.send_header("Content-Length", str(len(content) - begun + missing))
         self.end_headers()
         if self.path in ("/cut", "/no-parts") and self.server.hits < 3:
             self.wfile.write(content[begun : begun + 3000])
@@ -126,10 +127,19 @@ def test_what_a_killed_process_had_is_not_fetched_again(server, tmp_path):
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
 
 
-def test_no_room_for_it(server, tmp_path, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 5000}))
-    with pytest.raises(UserError, match=r"/archive is 0 MB, with room for 0 MB in .*put the file in place"):
-        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", MD5, "do without")
+def test_no_room_for_it(server, tmp_path):
+    with pytest.raises(
+        UserError, match=r"/huge is 1,000,000,000,000 MB, with room for [\d,]+ MB in .*put the file in place"
+    ):
+        download.fetch(f"{server.url}/huge", tmp_path / "a", "md5", MD5, "do without")
+    assert files(tmp_path) == []
+
+
+@pytest.mark.parametrize("source", ["/proc/self/mem", "file:///proc/self/mem"])
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that may be opened and not read")
+def test_a_source_that_cannot_be_read_is_named(tmp_path, source):
+    with pytest.raises(UserError, match=f"^{source} cannot be read: .*(Input/output error).*put the file in place"):
+        download.fetch(source, tmp_path / "a", "md5", MD5, "do without")
 
 
 def test_a_failed_fetch_keeps_what_was_there(server, tmp_path):

@@ -42,11 +42,11 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def start(folder: Path, stage: tuple[str, ...], **options: object) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+def start(folder: Path, stage: tuple[str, ...], **environment: str) -> subprocess.Popen:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes, **options)
+    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:
@@ -54,18 +54,21 @@ def results(folder: Path, name: str) -> dict[str, bytes]:
     return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
 
 
-def wait_for_a_state(folder: Path, after: set[Path] = frozenset()) -> None:
+def wait_for_a_state(repository: Path, after: set[Path]) -> None:
     until = time.monotonic() + 60
-    while not {*(folder / paths.UNFINISHED).glob("*.safetensors")} - after:
+    while not {*(repository / paths.UNFINISHED).glob("*.safetensors")} - after:
         assert time.monotonic() < until
         time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
-    ("stage", "name", "signals"),
-    [(TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL)), (PRETEXT, "pretext/xavier", (signal.SIGKILL,))],
+    ("stage", "name", "signals", "copied"),
+    [(TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL), False), (PRETEXT, "pretext/xavier", (signal.SIGKILL,), True)],
 )
-def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, stage, name, signals):
+def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, stage, name, signals, copied):
+    """In the repository's folder, and in a copy of it, where DVC runs an experiment and names the repository."""
+    repository = tmp_path if copied else folder
+    environment = {"DVC_ROOT": str(repository)} if copied else {}
     whole = start(folder, stage)
     output = whole.communicate(timeout=120)[0]
     assert whole.returncode == 0, output
@@ -76,8 +79,8 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, stage, name, 
 
     moments = random.Random(0)
     for sent in signals:
-        process = start(folder, stage)
-        wait_for_a_state(folder, {*(folder / paths.UNFINISHED).glob("*.safetensors")})
+        process = start(folder, stage, **environment)
+        wait_for_a_state(repository, {*(repository / paths.UNFINISHED).glob("*.safetensors")})
         time.sleep(moments.uniform(0, 0.3))
         process.send_signal(sent)
         output = process.communicate(timeout=60)[0]
@@ -92,11 +95,22 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, stage, name, 
             )
         for path in expected:  # as DVC does before it runs a stage again
             (folder / path).unlink(missing_ok=True)
-    last = start(folder, stage)
+    last = start(folder, stage, **environment)
     output = last.communicate(timeout=120)[0]
     assert f"{name}: goes on after epoch " in output
     assert results(folder, name) == expected
-    assert not (folder / paths.UNFINISHED).exists()
+    assert not (repository / paths.UNFINISHED).exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="no other system can tell a process that its parent was killed")
+def test_a_stage_ends_with_the_dvc_that_runs_it():
+    code = "import time; from colorpipe import errors; errors.run(lambda: (print('up', flush=True), time.sleep(100)))"
+    command = ["sh", "-c", '"$0" -c "$1" & wait', sys.executable, code]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "train@resnet"}
+    parent = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout.readline() == "up\n"
+    parent.kill()
+    assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
 
 
 @pytest.fixture
