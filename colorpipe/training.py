@@ -1,7 +1,7 @@
 """One training loop, for colorizers and classifiers: it knows batches, losses and epochs, not what is learnt.
 
 The whole set stays where it is as uint8, a batch is an index into it, drawn on the device, and a step works on whole
-batches. Nothing in a step reads a number back, so an accelerator is never waited for; sums are read once an epoch.
+batches. Nothing waits for the step in progress, so an accelerator always has work; sums are read once an epoch.
 """
 
 import contextlib
@@ -127,26 +127,45 @@ def fit(
 
 
 def train_epoch(progress: Progress, measure: Measure, train: Batch, settings: Settings) -> "Totals":
-    """One pass over the train set. Raises UserError as soon as the loss is not finite.
-
-    The sum of the losses is read one step late, so that an accelerator always has a step to do meanwhile.
-    """
+    """One pass over the train set. Raises UserError as soon as the loss is not finite."""
     progress.model.train()
     epoch = len(progress.curves) + 1
     order = torch.randperm(len(train[0]), generator=progress.generator, device=train[0].device)
-    totals, before = Totals(), None
-    for step, batch in enumerate(batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"), 1):
+    totals, watch = Totals(), Watch(epoch, settings)
+    for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
         progress.optimizer.zero_grad(set_to_none=True)
         found = measure(progress.model, batch)
         found["loss"].backward()
         progress.optimizer.step()
         totals.add(found, len(batch[0]))
-        if before is not None and not math.isfinite(before.item()):
-            raise not_finite(f"the loss is {before.item()} in epoch {epoch}, step {step - 1}", settings)
-        before = totals.sums["loss"]
-    if not math.isfinite(before.item()):
-        raise not_finite(f"the loss is {before.item()} in epoch {epoch}, step {step}", settings)
+        watch.take(found["loss"].detach())
+    watch.check()
     return totals
+
+
+class Watch:
+    """Sees to it that each step's loss is finite: read when the next step is queued, so that nobody waits for it."""
+
+    def __init__(self, epoch: int, settings: Settings) -> None:
+        self.epoch, self.settings, self.step = epoch, settings, 0
+
+    def take(self, loss: Tensor) -> None:
+        """Check the loss of the step before, and have this one, just queued, brought to the CPU."""
+        self.check()
+        self.step += 1
+        self.loss = loss.to("cpu", non_blocking=True)
+        self.brought = torch.cuda.Event() if loss.is_cuda else None
+        if self.brought:
+            self.brought.record()
+
+    def check(self) -> None:
+        """Raises UserError where the loss taken last is not finite."""
+        if not self.step:
+            return
+        if self.brought:
+            self.brought.synchronize()  # of that step alone: a CUDA tensor's `item` waits for all that is queued
+        if not math.isfinite(loss := self.loss.item()):
+            raise not_finite(f"the loss is {loss} in epoch {self.epoch}, step {self.step}", self.settings)
 
 
 def save_best(progress: Progress, save: Callable[[str, Row], None]) -> None:
