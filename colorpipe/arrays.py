@@ -16,6 +16,8 @@ def load(path: Path, device: torch.device) -> Tensor:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: `dvc repro` makes it") from None
+    except PermissionError:
+        raise UserError(f"{path} may not be read: permission denied; give yourself leave") from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is no prepared array ({one_line(error)}): remove it and run `dvc repro`") from error
     if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1)):

@@ -19,6 +19,7 @@ from colorpipe.errors import UserError, one_line
 if TYPE_CHECKING:
     from torch import Tensor
 
+KINDS = ("float32", "int64", "uint8")  # of weights, of BatchNorm's count of batches, of a random generator's state
 KEY = "colorpipe"  # one key: safetensors writes several in no fixed order
 
 
@@ -46,8 +47,13 @@ def load(path: Path) -> tuple[dict[str, "Tensor"], dict]:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         description = _description(file)
     for name, tensor in tensors.items():
+        kind = str(tensor.dtype).removeprefix("torch.")
+        if kind not in KINDS:
+            raise UserError(f"{path}: {one_line(name)} holds {kind}, expected float32: {mend(path)}")
         if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} holds values that are not finite; expected trained weights: {mend(path)}")
+            raise UserError(
+                f"{path}: {one_line(name)} holds values that are not finite; expected trained weights: {mend(path)}"
+            )
     return tensors, description
 
 
@@ -75,10 +81,12 @@ def _opened(path: Path, framework: str) -> Iterator[safe_open]:
     """The file, open; what is wrong with it becomes a UserError."""
     if not path.is_file():
         raise UserError(f"{path} is missing: `dvc repro` makes it")
+    if not os.access(path, os.R_OK):
+        raise UserError(f"{path} may not be read: permission denied; give yourself leave")
     try:
         with safe_open(path, framework=framework) as file:
             yield file
-    except (SafetensorError, KeyError, ValueError) as error:
+    except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise UserError(
             f"{path} is no whole file of weights of colorpipe, safetensors ({one_line(error)}): {mend(path)}"
         ) from error

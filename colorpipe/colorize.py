@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from colorpipe.models.colorizer import Colorizer
 
+LARGEST = 4096  # pixels a side that a colorizer may say it was trained on
 STRIP = 2**18  # pixels that are converted at a time
 
 
@@ -164,9 +165,10 @@ def load(path: Path, device_name: str) -> tuple["Colorizer", int]:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {device_name} cannot be used here: {str(error).splitlines()[0]}") from None
     model, description = colorizer.load(path, device)
-    if "size" not in description:
+    size = description.get("size")
+    if not (isinstance(size, list) and size and all(type(side) is int and 0 < side <= LARGEST for side in size)):
         raise UserError(f"{path} does not say on what size it was trained: train it anew with `dvc repro`")
-    return model, max(description["size"])
+    return model, max(size)
 
 
 def colorize(model: "Colorizer", rgb: "np.ndarray", size: int) -> "np.ndarray":
@@ -192,6 +194,10 @@ def colorize(model: "Colorizer", rgb: "np.ndarray", size: int) -> "np.ndarray":
             L[:, :, strip] = color.lightness(color.from_bytes(pixels))
         small = F.interpolate(L, small_size(height, width, size), mode="bilinear", antialias=True)
         ab = model(small.to(device))  # (1, 2, h, w)
+        if not ab.isfinite().all():
+            raise UserError(
+                "what the colorizer gives is not finite: its weights are damaged; train it anew with `dvc repro`"
+            )
         result = np.empty_like(rgb)
         for strip, part in zip(strips, _enlarged(ab, height, width, strips), strict=True):
             picture = color.faithful_picture(L[:, :, strip].to(device), part)

@@ -1,5 +1,6 @@
 """Fetching: an archive or a file of weights from an https URL, a file URL or a path, checked against its hash."""
 
+import contextlib
 import hashlib
 import http.client
 import importlib
@@ -19,10 +20,12 @@ from colorpipe.errors import UserError, one_line
 from colorpipe.params import DataSet, ImageNet, ImageNetWeights, Models
 
 BUNDLED = "bundled"
-TIMEOUT = 60  # seconds without a byte
+TIMEOUT = 60  # seconds without a byte, or with fewer than LEAST a second
+LEAST = 1000
 WAITS = (1, 3, 9)  # seconds before the next try
 RETRIED = (408, 425, 429)  # answers, beside a server's own errors, that may be others in a moment
 CHUNK = 1 << 20
+HTML = "sent a page of HTML, not the file: the address has changed, or a network asks to log in"
 
 
 def download(data: str, settings: DataSet, imagenet: ImageNet, lpips_seed: int) -> None:
@@ -92,18 +95,26 @@ def read_torchvision(path: Path) -> dict:
 
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-        tensors = {name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+        tensors = {
+            name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor) and isinstance(name, str)
+        }
     except Exception as error:  # torch.load raises many kinds for a damaged file
         raise UserError(
             f"{path} is no whole file of torchvision weights, tensors alone ({one_line(error)}): remove it, `dvc repro` "
             "fetches it again"
         ) from error
+    expected = "expected torchvision's trained weights"
     for name, tensor in tensors.items():
+        plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
+        if not plain or str(tensor.dtype).removeprefix("torch.") not in checkpoints.KINDS:
+            raise UserError(f"{path}: {one_line(name)} holds other numbers than float32; {expected}")
         if not tensor.isfinite().all():
-            raise UserError(f"{path}: {name} holds values that are not finite; expected torchvision's trained weights")
+            raise UserError(f"{path}: {one_line(name)} holds values that are not finite; {expected}")
+    if not tensors:
+        raise UserError(f"{path} holds no weights by name, as torchvision's files do: give another file")
     old = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
     return {
-        old.sub(r"\1\2.", name).removeprefix("features."): tensor
+        old.sub(r"\1\2.", name).removeprefix("features."): tensor.clone()  # two names may share their memory
         for name, tensor in tensors.items()
         if not name.startswith(("fc.", "classifier."))
     }
@@ -144,6 +155,8 @@ def fetch(source: str, target: Path, algorithm: str, digest: str, instead: str) 
         ways = f"run the same again, put the file in place as {target}, or {instead}"
         raise UserError(f"{source} {wrong}. Ways on: {ways}") from wrong
     except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)  # it would keep a full disk full
         raise UserError(
             f"{source}: {target} cannot be written: {error.strerror or error}; make room there, or give leave, and run the "
             f"same again, put the file in place by hand, or {instead}"
@@ -175,7 +188,7 @@ def file_hash(path: Path, algorithm: str) -> str:
 
 def _receive(source: str, part: Path) -> None:
     """Copy all of the source to `part`, going on with what is there."""
-    if not source.startswith(("http://", "https://", "file:")):
+    if not source.lower().startswith(("http://", "https://", "file:")):
         if not Path(source).is_file():
             raise SourceError("is no file here; give an https URL, a file URL or the path of a file")
         if not os.access(source, os.R_OK):
@@ -196,22 +209,31 @@ def _receive(source: str, part: Path) -> None:
 
 def _try(source: str, part: Path) -> None:
     """One request for what is not there yet."""
-    begun = part.stat().st_size if part.exists() and source.startswith("http") else 0
+    begun = part.stat().st_size if part.exists() and not source.lower().startswith("file:") else 0
     headers = {"User-Agent": "colorpipe", "Accept-Encoding": "identity"}
     if begun:
         headers["Range"] = f"bytes={begun}-"
     try:
         with urllib.request.urlopen(urllib.request.Request(source, headers=headers), timeout=TIMEOUT) as response:
-            if begun and response.status != http.client.PARTIAL_CONTENT:
+            headers = response.headers
+            if response.status != http.client.PARTIAL_CONTENT:
                 begun = 0  # the server gives no parts
-            length = response.headers.get("Content-Length") or ""
-            _copy(response, part, begun + int(length) if length.isdecimal() else None, begun, Path(source).name)
+            elif not headers.get("Content-Range", f"bytes {begun}-").startswith(f"bytes {begun}-"):
+                part.unlink(missing_ok=True)
+                raise SourceError("sent another part than the one asked for", again=True)
+            if headers.get("Content-Encoding", "identity") != "identity":
+                raise SourceError(f"sent it packed once more ({one_line(headers['Content-Encoding'])})")
+            if source.lower().startswith("http") and headers.get_content_type() == "text/html":
+                raise SourceError(HTML)
+            length = headers.get("Content-Length") or ""
+            known = length.isdecimal() and len(length) < 20
+            _copy(response, part, begun + int(length) if known else None, begun, Path(source).name)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and begun:
             return  # nothing is missing: the hash will tell
         again = error.code in RETRIED or error.code >= 500
-        raise SourceError(f"answered {error.code} {error.reason}", again=again, goes_on=begun > 0) from error
+        raise SourceError(f"answered {error.code} {one_line(error.reason)}", again=again, goes_on=begun > 0) from error
     except TimeoutError as error:
         raise SourceError(f"sent nothing for {TIMEOUT} s", again=True, goes_on=True) from error
     except urllib.error.URLError as error:
@@ -221,7 +243,7 @@ def _try(source: str, part: Path) -> None:
         network = not source.startswith("file:")
         raise SourceError(f"cannot be reached: {one_line(reason)}", again=network, goes_on=network) from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise SourceError(f"is no address: {one_line(error)}") from error
+        raise SourceError(f"is no address, or leads to none: {one_line(error)}") from error
     except (http.client.HTTPException, ConnectionError) as error:
         raise SourceError(f"broke off: {one_line(error)}", again=True, goes_on=True) from error
 
@@ -231,7 +253,7 @@ def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str
     free = shutil.disk_usage(part.parent).free
     if size is not None and size - begun > free:
         raise SourceError(f"is {size / 1e6:,.0f} MB, with room for {free / 1e6:,.0f} MB in {part.parent}", goes_on=True)
-    done = begun
+    done, since, came = begun, time.monotonic(), 0
     with (
         part.open("r+b" if begun else "wb") as file,
         tqdm(total=size, initial=begun, unit="B", unit_scale=True, desc=title, disable=None, leave=False) as bar,
@@ -239,19 +261,25 @@ def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str
         file.truncate(begun)
         file.seek(begun)
         while chunk := _read(stream):
-            if not done and chunk.lstrip()[:9].lower().startswith((b"<!doctype", b"<html")):
-                raise SourceError("sent a page of HTML, not the file: the address has changed, or a network asks to log in")
+            if not done and chunk.lstrip()[:5].lower().startswith((b"<!", b"<?", b"<html")):
+                raise SourceError(HTML)
             file.write(chunk)
-            done += len(chunk)
+            done, came = done + len(chunk), came + len(chunk)
             bar.update(len(chunk))
+            if time.monotonic() - since > TIMEOUT:
+                if came < LEAST * TIMEOUT:
+                    raise SourceError(f"sent {came} bytes in {TIMEOUT} s", again=True, goes_on=True)
+                since, came = time.monotonic(), 0
     if size is not None and done != size:
         raise SourceError(f"broke off after {done} of {size} bytes", again=True, goes_on=done < size)
+    if not done:
+        raise SourceError("is empty")
 
 
 def _read(stream: BinaryIO) -> bytes:
-    """The next bytes, or none at the end. Raises SourceError where the source, a disk or TLS, gives way."""
+    """The next bytes as they come, or none at the end. Raises SourceError where the source, a disk or TLS, gives way."""
     try:
-        return stream.read(CHUNK)
+        return stream.read1(CHUNK)
     except (TimeoutError, ConnectionError):
         raise
     except OSError as error:

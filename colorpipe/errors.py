@@ -22,7 +22,8 @@ def run(main: Callable[[], None]) -> None:
     except UserError as error:
         sys.exit(f"error: {error}")
     except OSError as error:
-        sys.exit(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        named = f": {shown(Path(os.fsdecode(error.filename)))}" if isinstance(error.filename, str | bytes) else ""
+        sys.exit(f"error: {error.strerror or one_line(error)}{named}; mend that and run the same again")
     except KeyboardInterrupt as interrupt:
         print(f"interrupted: {interrupt or 'run the same command again'}", file=sys.stderr)
         sys.exit(INTERRUPTED)
@@ -44,13 +45,16 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error)
 
 
-def one_line(error: BaseException, length: int = 160) -> str:
-    """An error's text, or its kind, in one line of at most `length` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) <= length else f"{text[: length - 3]}..."
+def one_line(error: object, length: int = 160) -> str:
+    """An error's text, or its kind, in one line of at most `length` characters, each of which can be shown."""
+    text = " ".join(str(error)[: 2 * length].split()) or type(error).__name__
+    return _printable(text if len(text) <= length else f"{text[: length - 3]}...")
 
 
 def shown(path: Path) -> str:
     """A path in one line of text, whatever bytes it has."""
-    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return _printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def _printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)

@@ -1,9 +1,12 @@
 """A trained colorizer on the test set: the report's protocol, the field's usual numbers, and no colour beside both."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
 from colorpipe import arrays, color, colorization, files, gallery, grids, metrics, paths, training
+from colorpipe.errors import UserError
 from colorpipe.models import colorizer
 
 PROTOCOL_BATCH = 64  # images: SSIM and PSNR of the report's protocol read their data range off each batch
@@ -50,6 +53,11 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     images = arrays.load(paths.images(data, "test"), device)
     errors: list[Tensor] = []
     ours = training.evaluate(model, task(loss, errors), (images,), PROTOCOL_BATCH).means()
+    if not math.isfinite(ours["loss"]):
+        raise UserError(
+            f"{paths.checkpoint(name, 'best')}: the test loss is {ours['loss']}: its weights are damaged; remove it and run "
+            "`dvc repro`"
+        )
     trivial = training.evaluate(NoColour(), task(loss, []), (images,), PROTOCOL_BATCH).means()
     result = {
         "data": data,

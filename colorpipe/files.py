@@ -23,12 +23,23 @@ def replaced(path: Path) -> Iterator[Path]:
     except OSError as error:
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in (temporary, path, *path.parents):
             raise  # of another file, read meanwhile
-        raise UserError(
-            f"{shown(path)} cannot be written: {error.strerror or error}; mend that and run the same again"
-        ) from error
+        raise _not_written(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named(path: Path) -> Iterator[None]:
+    """Raises UserError, naming `path`, where what a library writes there cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: OSError) -> UserError:
+    return UserError(f"{shown(path)} cannot be written: {error.strerror or error}; mend that and run the same again")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -19,19 +19,22 @@ def training(name: str, state: State) -> Iterator[Callable[[list[Row]], None]]:
     """What to call with the curves after each epoch of the training `name`. At the end, when and where it ran is kept."""
     from dvclive import Live  # half a second, which the evaluation does without
 
-    live = Live(str(paths.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
+    with files.named(paths.LIVE):
+        live = Live(str(paths.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
 
     def log(curves: list[Row]) -> None:
         write_curves(paths.curves(name), curves)
-        live.log_metric("training", name, plot=False)
-        for key, value in curves[-1].items():
-            live.log_metric(key.replace("_", "/", 1), value, plot=key != "epoch")
-        live.next_step()
+        with files.named(paths.LIVE):
+            live.log_metric("training", name, plot=False)
+            for key, value in curves[-1].items():
+                live.log_metric(key.replace("_", "/", 1), value, plot=key != "epoch")
+            live.next_step()
 
     try:
         yield log
     finally:
-        live.end()
+        with files.named(paths.LIVE):
+            live.end()
         files.write_json(paths.LIVE / "metrics.json", {})
     record(paths.curves(name), state.elapsed())
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import jinja2
 import pandas as pd
-import yaml
 from markupsafe import Markup
+from ruamel.yaml import YAML
 
 from colorpipe import environment, files, paths
 
@@ -135,7 +135,7 @@ def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list]]:
 
 
 def _data_sets(names: list[str], params: str) -> dict[str, str]:
-    sets = yaml.safe_load(params)["datasets"]
+    sets = YAML(typ="safe").load(params)["datasets"]
     return {f"Data set {name}": f"{sets[name]['source']}, md5 {sets[name]['md5'] or 'not checked'}" for name in names}
 
 

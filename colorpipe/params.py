@@ -3,13 +3,14 @@
 The meaning and unit of each parameter stand in params.yaml; here is what is allowed.
 """
 
-import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 
 from colorpipe.errors import UserError, one_line
 
@@ -69,7 +70,7 @@ class Models(Strict):
 
 class Train(Strict):
     lr: Annotated[float, Field(gt=0, le=1)]
-    batch_size: Annotated[int, Field(ge=1, le=65_536)]
+    batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two, where a network ends at 1x1 pixel
     precision: Literal["bfloat16", "float32"]
     compile: bool
 
@@ -111,19 +112,32 @@ class Params(Strict):
 def load(path: Path = Path("params.yaml")) -> Params:
     """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=Loader)
+        content = parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} is missing here: run from the project's root") from None
+    except OSError:
+        raise
     except RecursionError:
         raise UserError(f"{path} is not valid YAML for parameters: it is nested without end") from None
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: bytes that are no text, a date or a number that is none
-        raise UserError(f"{path} is not valid YAML: {one_line(error, 300)}") from None
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path} is not valid YAML{line}: {one_line(error.problem)}") from None
+    except Exception as error:  # bytes that are no text, tags with values that they do not have
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from None
     if not isinstance(content, dict):
         raise UserError(f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}")
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        raise UserError(f"{path}: {'; '.join(map(_explain, error.errors()))}") from None
+        wrong = sorted(
+            error.errors(), key=lambda one: one["type"] == "missing"
+        )  # a misspelt key before the one it stands for
+        raise UserError(f"{path}: {'; '.join(map(_explain, wrong))}") from None
+
+
+def parse(text: str) -> object:
+    """YAML, read as DVC reads it: 010 is ten, 1e-05 is a number, "no" is a word, no key stands twice."""
+    return YAML(typ="safe").load(text)
 
 
 def _by_name(group: Strict, key: str, name: str) -> Strict:
@@ -134,12 +148,13 @@ def _by_name(group: Strict, key: str, name: str) -> Strict:
 
 def _explain(error: dict) -> str:
     """One of pydantic's errors as `key: what is wrong`."""
-    *parents, last = error["loc"]
-    key = ".".join(map(str, error["loc"])).encode("unicode_escape").decode()
-    found = repr(error["input"])
-    found = found if len(found) <= SHOWN else f"{found[:SHOWN]}..."
+    *parents, last = error["loc"] or ("?",)
+    key = ".".join(map(str, [*parents, last])).encode("unicode_escape").decode()
+    found = _shown(error["input"])
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_fields(parents))}"
+    if error["type"] in ("invalid_key", "string_unicode"):
+        return f"{key}: is no name of a parameter"
     if error["type"] == "missing":
         return f"{key}: missing"
     if error["type"] == "model_type":
@@ -152,29 +167,16 @@ def _explain(error: dict) -> str:
     return f"{key}: {message}, not {found}"
 
 
+def _shown(value: object) -> str:
+    """A value in at most about `SHOWN` characters; never written out in full, as a short file can hold an endless one."""
+    if isinstance(value, str):
+        value = value[: SHOWN + 1]
+    text = reprlib.repr(value) if isinstance(value, dict | list | set | tuple) else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
 def _fields(parents: Iterable[str]) -> list[str]:
     model: type[BaseModel] = Params
     for name in parents:
         model = model.model_fields[name].annotation
     return list(model.model_fields)
-
-
-class Loader(yaml.SafeLoader):
-    """YAML without duplicate keys, and with numbers as YAML 1.2 and DVC write them (1e-05 is a number)."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        """A mapping, its keys checked."""
-        seen = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, str):
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is no name", key_node.start_mark)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} stands twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep)
-
-
-Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)

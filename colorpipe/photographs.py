@@ -94,8 +94,8 @@ def _decode(image: Image.Image) -> Photograph:
     import numpy as np
 
     notes = []
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
-        notes.append(f"the first of its {image.n_frames} pictures alone")
+    if _has_more(image):
+        notes.append("the first of its pictures alone")
     if image.mode.startswith("I;16") or any(";16" in str(tile) for tile in image.tile):
         notes.append("16 bits reduced to 8")
     white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
@@ -125,6 +125,13 @@ def _decode(image: Image.Image) -> Photograph:
         image, note = _to_srgb(image, profile)
         notes += note
     return Photograph(np.array(image.convert("RGB")), alpha, tuple(notes))
+
+
+def _has_more(image: Image.Image) -> bool:
+    """Whether there are pictures after the first; MPO has the same one in other sizes."""
+    if image.format == "TIFF":
+        return image.tag_v2.next != 0  # to count them, each would be looked at: minutes, where a file claims many
+    return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]]:

@@ -51,6 +51,8 @@ def draw(areas: np.ndarray, val_size: int, seed: int, data: str) -> np.ndarray:
     Images of one area go together, so that no pixel of an image held out is in another; where areas hold
     several images, as many whole areas as fit are drawn. Raises UserError where that leaves either side empty.
     """
+    if len(areas) < 2:
+        raise UserError(f"{data}: {len(areas)} training images are none to train on and to validate on: two at least")
     order = np.random.default_rng(seed).permutation(np.unique(areas))
     sizes = np.bincount(areas)[order]
     chosen, count = [], 0

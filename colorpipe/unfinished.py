@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from colorpipe import checkpoints, environment, paths
+from colorpipe import checkpoints, environment, files, paths
 from colorpipe.errors import UserError
 
 Row = dict[str, float]
@@ -54,7 +54,7 @@ class State:
     def files(self) -> list[Path]:
         """This training's states, the newest last."""
         found = paths.UNFINISHED.glob(f"{_stem(self.name)}-{self.key}-*.safetensors")
-        return sorted(found, key=lambda path: path.name.split("-")[-2].zfill(6))
+        return sorted(filter(Path.is_file, found), key=lambda path: path.name.split("-")[-2].zfill(6))
 
     def elapsed(self) -> float:
         """Seconds that the training took, in all processes that had a part in it."""
@@ -143,6 +143,8 @@ def training(name: str, made_of: Mapping[str, object], inputs: Iterable[Path]) -
     Ctrl-C is passed on with a word on how to go on.
     """
     state = State(name, _key(made_of, inputs))
+    with files.named(paths.UNFINISHED):
+        paths.UNFINISHED.mkdir(parents=True, exist_ok=True)
     try:
         yield state
     except KeyboardInterrupt:

@@ -11,12 +11,9 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import yaml
-
-from colorpipe import download, environment, paths
+from colorpipe import download, environment, params, paths
 from colorpipe.datasets import cifar10
 from colorpipe.errors import UserError, run
-from colorpipe.params import Loader
 from experiments import summary, tables
 
 RUNS = {  # what can be asked for: the names of its results
@@ -64,30 +61,25 @@ def put_in_place(archive: str) -> list[str]:
     return [f"datasets.cifar10.md5={md5}"]
 
 
-def yaml_load(text: str) -> object:
-    """YAML as colorpipe and DVC read it."""
-    return yaml.load(text, Loader=Loader)
-
-
 def with_settings(settings: list[str]) -> dict:
     """params.yaml with the settings. Raises UserError for one that is no KEY=VALUE, or whose key is not there."""
-    params = yaml_load(Path("params.yaml").read_text())
+    content = params.parse(Path("params.yaml").read_text())
     for setting in settings:
         key, _, value = setting.partition("=")
         *parents, last = key.split(".")
-        section = params
+        section = content
         for parent in parents:
             section = section.get(parent) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise UserError(f"{setting}: params.yaml has no key {key}")
-        section[last] = yaml_load(value)
-    return params
+        section[last] = params.parse(value)
+    return content
 
 
-def refuse_other_params(folder: Path, params: dict) -> None:
+def refuse_other_params(folder: Path, wanted: dict) -> None:
     """Raise UserError where `folder` holds seeds that were run with other params: a mean over both says nothing."""
     for found in sorted(folder.glob("*/params.yaml")):
-        different = summary.differences(yaml_load(found.read_text()), params)
+        different = summary.differences(params.parse(found.read_text()), wanted)
         if different:
             raise UserError(
                 f"{found.parent} was run with another {different[0]}: give another OUT, or remove what {folder} holds"

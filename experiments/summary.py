@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-import yaml
 
 from colorpipe import figures, grids, report
 from colorpipe.errors import UserError
+from colorpipe.params import parse
 
 PRETEXT = ("pretext/pretrained", "pretext/xavier")
 
@@ -35,7 +35,7 @@ def load(folder: Path) -> dict[str, list[Run]]:
     paths = [path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()]  # others were cut short
     for path in sorted(paths, key=lambda path: (str(path.parents[1]), int(path.parent.name))):
         about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
-        params = yaml.safe_load((path.parent / "params.yaml").read_text())
+        params = parse((path.parent / "params.yaml").read_text())
         runs = found.setdefault(path.parents[1].relative_to(folder).as_posix(), [])
         runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))
         identity = (params["dataset"], params["seed"], path.parent.name)

@@ -249,6 +249,26 @@ def test_weights_that_are_none(tmp_path, capsys):
     assert "best.safetensors is no whole file of weights of colorpipe" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("size", [None, "abc", [], 5, ["x"], [float("nan")], [1e300], [0], [-5], [10**6], [True]])
+def test_weights_that_do_not_say_a_size(weights, tmp_path, capsys, size):
+    tensors, description = checkpoints.load(weights)
+    checkpoints.save(tmp_path / "best.safetensors", tensors, {**description, "size": size})
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "best.safetensors does not say on what size it was trained" in capsys.readouterr().err
+
+
+def test_weights_that_give_no_colours(weights, tmp_path, capsys):
+    tensors, description = checkpoints.load(weights)
+    absurd = {
+        name: torch.full_like(tensor, 1e38) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+    }
+    checkpoints.save(tmp_path / "best.safetensors", absurd, description)
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "what the colorizer gives is not finite: its weights are damaged" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     run("models", code=1)
@@ -261,6 +281,10 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     heads, row = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
     assert row.split() == ["small", "resnet18", "photos", "32x32", "mse", "0", "3", "151.2", "0.250", "21.50", "193.6"]
+    for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
+        Path("metrics/small.json").write_text(damaged)
+        run("models", code=1)
+        assert "metrics/small.json is damaged" in capsys.readouterr().err
 
 
 def test_the_command_starts_without_torch():

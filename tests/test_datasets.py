@@ -1,4 +1,5 @@
 import gzip
+import io
 import json
 import os
 import pickle
@@ -45,12 +46,70 @@ def test_a_crafted_pickle_runs_nothing(tmp_path, monkeypatch):
     assert not (tmp_path / "harm").exists()
 
 
+class Pickled:
+    """Pickled as the call of a function, and the state that its result is to take."""
+
+    def __init__(self, *parts: object) -> None:
+        self.parts = parts
+
+    def __reduce__(self) -> tuple:
+        return self.parts
+
+
+POINTERS = Pickled(  # a dtype of objects that says it is none: numpy would follow bytes as addresses
+    np.dtype, ("V8", False, True), (3, "|", None, ("a", "b"), {name: (np.dtype("O"), 0) for name in "ab"}, 8, 1, 0)
+)
+ADDRESS = b"A" * 8
+NESTED = [1, 1]
+for _ in range(40):
+    NESTED = [NESTED, NESTED]
+HOSTILE = {
+    "a scalar of pointers": pickle.dumps(Pickled(np._core.multiarray.scalar, (POINTERS, ADDRESS)), 2),
+    "an array of pointers": pickle.dumps(
+        {"data": Pickled(np._core.multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (), POINTERS, False, ADDRESS))}, 2
+    ),
+    "an array of objects": pickle.dumps({"data": np.array([[None] * 3072]), "labels": [1]}, 2),
+    "an array of no bytes": pickle.dumps(
+        {"data": Pickled(np.ndarray, ((10**6, 3072), "u1", b"x", 0, (0, 0))), "labels": [1] * 10**6}, 2
+    ),
+    "a list of lists": pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": NESTED}, 2),
+    "a place in memory": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "nothing": b"",
+    "a name in two lines": b"\x80\x04\x8c\x05a\nb\x1b[\x8c\x03c\nd\x93.",
+    "state for a name": b"\x80\x02cnumpy\ndtype\n}(X\x01\x00\x00\x00aK\x01ub.",
+}
+
+
+@pytest.mark.parametrize("content", HOSTILE.values(), ids=list(HOSTILE))
+def test_a_hostile_pickle_is_refused_in_one_line(tmp_path, content):
+    """Written by hand or with numpy's own means; what they would do cannot be caught: a crash, or gigabytes."""
+    members = dict.fromkeys([*cifar10.TRAIN, *cifar10.TEST], content)
+    with pytest.raises(UserError, match="data_batch_1 is no batch of CIFAR-10") as raised:
+        cifar10.read(archives.write_tar(tmp_path / "c.tar.gz", members))
+    assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_are_read_as_each_protocol_writes_them(tmp_path, protocol, order):
+    data = np.asarray(np.random.default_rng(0).integers(0, 256, (4, 3072), dtype=np.uint8), order=order)
+    batch = {"data": data, "labels": np.array([1, 2, 3, 4], ">i4")}
+    members = dict.fromkeys([*cifar10.TRAIN, *cifar10.TEST], pickle.dumps(batch, protocol))
+    found = cifar10.read(archives.write_tar(tmp_path / "c.tar.gz", members)).test
+    assert np.array_equal(found.images.reshape(4, 3072), data)
+    assert found.labels.tolist() == [1, 2, 3, 4]
+
+
 @pytest.mark.parametrize(
     ("batch", "message"),
     [
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [1]}, "N labels"),
         ({"data": np.zeros((2, 3000), np.uint8), "labels": [1, 2]}, "expected data"),
-        ({"data": np.zeros((2, 3072)), "labels": [1, 2]}, "uint8"),
+        ({"data": np.zeros((2, 3072)), "labels": [1, 2]}, "something else than whole numbers"),
+        ({"data": np.zeros((2, 3072), np.int16), "labels": [1, 2]}, "uint8"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [1.0, 2.0]}, "labels that are no whole numbers"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [[1], [2]]}, "labels that are no whole numbers"),
+        ({"data": np.zeros((2, 3072), np.uint8), "labels": [2**70, 1]}, "is no batch"),
         ({"data": np.zeros((2, 3072), np.uint8), "labels": [1, 10]}, "outside 0..9"),
         ({"labels": []}, "is no batch"),
     ],
@@ -68,7 +127,7 @@ def test_archives_cut_short_or_of_another_kind_are_named(tmp_path):
     with pytest.raises(UserError, match=r"c\.tar\.gz"):
         cifar10.read(archive)
     archive.write_bytes(b"<html>404</html>")
-    with pytest.raises(UserError, match="no readable archive"):
+    with pytest.raises(UserError, match="no readable tar archive"):
         cifar10.read(archive)
     with pytest.raises(UserError, match="has no stl10_binary/"):
         stl10.read(archives.cifar10(tmp_path / "c.tar.gz", 1)[0])
@@ -124,6 +183,13 @@ CRAFTED = {
     "long name of gigabytes": (crafted(type=tarfile.GNUTYPE_LONGNAME, size=2**31), "claims 2147483648 bytes"),
     "header of gigabytes": (crafted(type=tarfile.XHDTYPE, size=2**31), "claims 2147483648 bytes"),
 }
+PAX = {
+    "a size of a pax header": ({"size": "-512"}, "claims -512 bytes"),
+    "a huge size of a pax header": ({"size": str(2**60)}, f"claims {2**60} bytes"),
+    "a sparse file": ({"GNU.sparse.map": "a,b"}, "no readable tar archive"),
+    "a sparse file's size": ({"GNU.sparse.size": "q", "GNU.sparse.map": "0,1"}, "no readable tar archive"),
+    "a sparse file's form": ({"GNU.sparse.major": "1", "GNU.sparse.minor": "0"}, "no readable tar archive|link, a device"),
+}
 
 
 @pytest.mark.parametrize("first", [True, False])
@@ -142,6 +208,26 @@ def test_a_crafted_archive_is_refused_and_writes_nothing(tmp_path, monkeypatch, 
     assert "\n" not in str(raised.value)
     assert list((tmp_path / "here").iterdir()) == []
     assert {path.name for path in tmp_path.iterdir()} == {"here", "good.tar.gz", "c.tar"}
+
+
+@pytest.mark.parametrize(("headers", "message"), PAX.values(), ids=list(PAX))
+def test_a_crafted_pax_header_is_refused(tmp_path, headers, message):
+    with tarfile.open(tmp_path / "c.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("a")
+        member.pax_headers = headers
+        member.size = 512
+        tar.addfile(member, io.BytesIO(b"no map" * 100))
+    with pytest.raises(UserError, match=message) as raised:
+        cifar10.read(tmp_path / "c.tar")
+    assert str(raised.value).isprintable()
+
+
+def test_headers_without_end_are_refused(tmp_path):
+    header = tarfile.TarInfo("a")
+    header.type, header.size = tarfile.GNUTYPE_LONGNAME, 512
+    (tmp_path / "c.tar").write_bytes((header.tobuf(tarfile.GNU_FORMAT) + bytes(512)) * 3000)
+    with pytest.raises(UserError, match="no readable tar archive"):
+        cifar10.read(tmp_path / "c.tar")
 
 
 def test_too_many_members_and_too_much_for_memory(tmp_path, monkeypatch):
@@ -236,6 +322,15 @@ def test_a_class_without_images_is_said(tmp_path, monkeypatch, capsys):
     assert "cifar10: no training images of " in capsys.readouterr().out
     assert len(np.load(paths.images("cifar10", "val"))) == 4
     assert len(np.load(paths.images("cifar10", "train"))) == 1
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_too_few_training_images_are_said(tmp_path, monkeypatch, count):
+    monkeypatch.chdir(tmp_path)
+    paths.raw("stl10").mkdir(parents=True)
+    archives.stl10(paths.raw("stl10") / stl10.ARCHIVE, count, 2)
+    with pytest.raises(UserError, match=f"stl10: {count} training images are none to train on"):
+        splitting.split("stl10", 96, 1, seed=0)
 
 
 @pytest.mark.parametrize("val_size", [100, 1000])

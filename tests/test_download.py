@@ -30,14 +30,43 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", "/page")
             self.end_headers()
             return
+        if self.path == "/loop":
+            self.send_response(302)
+            self.send_header("Location", "/loop")
+            self.end_headers()
+            return
+        if self.path == "/odd":
+            self.send_response(500, "\x1b[31m" + "x" * 5000)
+            self.end_headers()
+            return
+        if self.path == "/chunked":
+            begun = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            self.server.asked.append(begun)
+            end = begun + 4000 if self.server.hits < 3 else len(CONTENT)
+            part = CONTENT[begun:end]
+            head = f"HTTP/1.1 {206 if begun else 200} OK\r\nTransfer-Encoding: chunked\r\n\r\n{len(part):x}\r\n".encode()
+            self.wfile.write(head + part + b"\r\n" + (b"0\r\n\r\n" if end == len(CONTENT) else b""))
+            return
         content = b"\n<!DOCTYPE html><title>Log in</title>" if self.path == "/page" else CONTENT
+        content = b"" if self.path == "/empty" else content
         begun = int(self.headers.get("Range", "bytes=0-")[6:-1]) if self.path != "/no-parts" else 0
         self.server.asked.append(begun)
         self.send_response(206 if begun else 200)
         missing = {"/short": 500, "/huge": 10**18 - len(content)}.get(self.path, 0)
         self.send_header("Content-Length", str(len(content) - begun + missing))
+        if begun and self.path == "/other-part":
+            self.send_header("Content-Range", f"bytes {begun - 1}-{len(content)}/{len(content)}")
+        if self.path == "/packed":
+            self.send_header("Content-Encoding", "gzip")
+        if self.path == "/log-in":
+            self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
-        if self.path in ("/cut", "/no-parts") and self.server.hits < 3:
+        if self.path == "/slow":
+            for byte in content[begun : begun + 100]:
+                self.wfile.write(bytes([byte]))
+                self.server.stop.wait(0.02)
+            return
+        if self.path in ("/cut", "/no-parts", "/other-part") and self.server.hits < 3:
             self.wfile.write(content[begun : begun + 3000])
             return  # and the connection is closed
         if self.path == "/silent":
@@ -91,13 +120,20 @@ def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
         ("/error", MD5, "answered 503 Service Unavailable"),
         ("/moved", MD5, "sent a page of HTML, not the file"),
         ("/silent", MD5, "sent nothing for 0.3 s"),
+        ("/slow", MD5, r"sent \d+ bytes in 0.3 s"),
+        ("/log-in", MD5, "sent a page of HTML, not the file"),
+        ("/packed", MD5, r"sent it packed once more \(gzip\)"),
+        ("/empty", "", "is empty"),
+        ("/loop", MD5, "answered 302 The HTTP server returned a redirect error"),
+        ("/odd", MD5, r"answered 500 .x1b\[31mxxx"),
     ],
 )
 def test_what_is_wrong_is_named_and_leaves_nothing(server, tmp_path, path, digest, message):
     with pytest.raises(UserError, match=message) as raised:
         download.fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest, "do without")
     assert server.url + path in str(raised.value)
-    assert "\n" not in str(raised.value)
+    assert str(raised.value).isprintable()
+    assert len(str(raised.value)) < 600
     assert "run the same again, put the file in place as " in str(raised.value)
     assert "or do without" in str(raised.value)
     assert not (tmp_path / "raw" / "a").exists()
@@ -109,6 +145,18 @@ def test_a_try_goes_on_where_the_last_one_broke_off(server, tmp_path, capsys):
     assert server.asked == [0, 3000, 6000]
     assert capsys.readouterr().out.count("broke off") == 2
     assert files(tmp_path) == ["a"]
+
+
+def test_a_try_goes_on_where_the_last_one_broke_off_in_chunks_too(server, tmp_path):
+    download.fetch(f"{server.url}/chunked", tmp_path / "a", "md5", MD5, "do without")
+    assert (tmp_path / "a").read_bytes() == CONTENT
+    assert server.asked == [0, 4000, 8000]
+
+
+@pytest.mark.parametrize("digest", [MD5, ""])
+def test_another_part_than_the_one_asked_for_is_not_taken(server, tmp_path, digest):
+    download.fetch(f"{server.url}/other-part", tmp_path / "a", "md5", digest, "do without")
+    assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("path", ["/no-parts", "/error-once"])

@@ -126,6 +126,13 @@ def test_a_folder_that_cannot_be_written(project, stage, folder):
     assert not [name for name in after if name.endswith(".part")]
 
 
+def test_progress_that_cannot_be_written_is_named(project):
+    shutil.rmtree("live")
+    Path("live").write_text("a file")
+    before, after = run_and_fail("train", "live cannot be written: ")
+    assert not set(after) - set(before)
+
+
 GONE = {
     "download": [],
     "split": ["data/photos/raw/photos.tar"],
@@ -166,3 +173,11 @@ def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
     assert list(small_disk.iterdir()) == []
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert run("train").startswith("error: models/resnet/best.safetensors cannot be written: Read-only file system")
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    Path("models/resnet").unlink()
+    shutil.rmtree("live")
+    Path("live").symlink_to(small_disk)
+    with contextlib.suppress(OSError), (small_disk / "all").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert run("train").startswith("error: live cannot be written: No space left on device; mend that")

@@ -182,6 +182,29 @@ def test_what_cannot_be_read_is_not_left_out_in_silence(tmp_path, monkeypatch):
         folder.pack(tmp_path, tmp_path / "x.tar")
 
 
+def test_what_is_no_file_is_named_and_not_waited_for(tmp_path):
+    photo(tmp_path / "photos/a.jpg")
+    os.mkfifo(tmp_path / "photos/pipe.jpg")
+    with pytest.raises(UserError, match=r"pipe\.jpg is a pipe, a link to nothing or the like: remove it"):
+        folder.pack(tmp_path / "photos", tmp_path / "x.tar")
+    (tmp_path / "photos/pipe.jpg").unlink()
+    (tmp_path / "photos/link.jpg").symlink_to("nowhere")
+    with pytest.raises(UserError, match=r"link\.jpg is a pipe, a link to nothing"):
+        folder.pack(tmp_path / "photos", tmp_path / "x.tar")
+    assert not (tmp_path / "x.tar").exists()
+
+
+def test_a_zip_within_a_tar_is_not_taken_for_it(tmp_path):
+    for name in ("a.jpg", "b.jpg"):
+        photo(tmp_path / name)
+    with zipfile.ZipFile(tmp_path / "z.zip", "w") as file:
+        file.write(tmp_path / "a.jpg", "a.jpg")
+    with tarfile.open(tmp_path / "x.tar", "w") as file:
+        for name in ("a.jpg", "b.jpg", "z.zip"):
+            file.add(tmp_path / name, name)
+    assert len(folder.read(tmp_path / "x.tar", 16).train.images) == 2
+
+
 def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photo(tmp_path / "photos/a.jpg")

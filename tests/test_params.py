@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.utils.serialize import parse_yaml
 
 from colorpipe import errors, params
 from colorpipe.errors import UserError
@@ -21,7 +22,7 @@ WRONG = [
     (("train", "lr"), 0, "train.lr: should be greater than 0"),
     (("train", "lr"), float("nan"), "train.lr: should be a finite number"),
     (("train", "lr"), "fast", "train.lr: should be a valid number"),
-    (("train", "batch_size"), 0, "train.batch_size: should be greater than or equal to 1"),
+    (("train", "batch_size"), 1, "train.batch_size: should be greater than or equal to 2"),
     (("train", "batchsize"), 64, "train.batchsize: unknown key; allowed here: lr, batch_size, precision, compile"),
     (("train", "precision"), "float16", "train.precision: should be 'bfloat16' or 'float32'"),
     (("models", "resnet18", "cut"), "layer5", "models.resnet18.cut: should be 'layer1'"),
@@ -104,18 +105,23 @@ def test_a_missing_key_is_named(tmp_path, content):
     [
         ("", "holds no parameters"),
         ("- 1", "holds no parameters"),
-        ("seed: 0\nseed: 1", "key 'seed' stands twice"),
+        ("seed: 0\nseed: 1", 'line 2: found duplicate key "seed"'),
         ("seed: [", "is not valid YAML"),
         ("seed:\t0\n\tloss: mse", "is not valid YAML"),
-        ("1: 2", "key 1 is no name"),
-        ("train: {lr: 1, lr: 2}", "key 'lr' stands twice"),
+        ("1: 2", "params.yaml: 1: is no name of a parameter"),
+        ("train: {lr: 1, lr: 2}", 'line 1: found duplicate key "lr"'),
         ("seed: " + "9" * 5000, "is not valid YAML: Exceeds the limit"),
         ("seed: 2026-13-45", "is not valid YAML: month must be in 1..12"),
-        ("seed: !!python/object/apply:os.mkdir [harm]", "is not valid YAML: could not determine a constructor"),
+        ("seed: !!python/object/apply:os.mkdir [harm]", "line 1: could not determine a constructor"),
         ("[" * 5000, "is nested without end"),
         ("seed: \0", "is not valid YAML"),
         ("seed: &a [*a]", "seed: should be a whole number"),
-        ("? [1, 2]\n: 3", "is no name"),
+        ("? [1, 2]\n: 3", "is no name of a parameter"),
+        ('"\\ud800": 1', "is no name of a parameter"),
+        ("seed: !!timestamp x", "is not valid YAML"),
+        ("train: {compile: !!bool x}", "is not valid YAML"),
+        ("seed: !!int ''", "is not valid YAML"),
+        ("".join(f"x{n}: &x{n} [{f'*x{n - 1},' * 9 if n else 1}]\n" for n in range(10)), "x9: unknown key"),
         ("seed: 1\n  loss: mse", "is not valid YAML"),
         ("seed: *missing", "found undefined alias"),
         ("seed: 0\n---\nseed: 1", "is not valid YAML"),
@@ -133,7 +139,7 @@ def test_bytes_that_are_no_text(tmp_path, monkeypatch):
     assert "is not valid YAML: 'utf-8' codec can't decode" in check_stage(tmp_path, monkeypatch)
     (tmp_path / "params.yaml").unlink()
     (tmp_path / "params.yaml").mkdir()
-    assert check_stage(tmp_path, monkeypatch) == "error: Is a directory: params.yaml"
+    assert check_stage(tmp_path, monkeypatch) == "error: Is a directory: params.yaml; mend that and run the same again"
 
 
 def test_the_tables_have_at_least_forty_files():
@@ -145,10 +151,12 @@ def test_no_file(tmp_path):
         params.load(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("number", ["1e-05", "3e-4", "0.0003", "1"])
-def test_numbers_as_dvc_writes_them(tmp_path, number):
-    text = (ROOT / "params.yaml").read_text().replace("lr: 0.001", f"lr: {number}")
-    assert params.load(write(tmp_path, text)).train.lr == float(number)
+@pytest.mark.parametrize("number", ["1e-05", "3e-4", "0.0003", "1", "010", "1:04", "1_000", "0o10", "no", "!!int '5'"])
+def test_a_value_is_read_as_dvc_reads_it(tmp_path, number):
+    text = f"seed: {number}"
+    assert params.parse(text) == parse_yaml(text, "params.yaml")
+    if number.startswith(("1e", "3e")):
+        assert params.parse(text)["seed"] == float(number)
 
 
 def test_every_line_of_params_yaml_says_what_it_means():

@@ -87,7 +87,7 @@ def rows(project: Project) -> dict[str, dict]:
     """
     lines = project.run(sys.executable, "-c", script).splitlines()
     found = json.loads(lines[-1])
-    return {cmd.removeprefix("python -m ").replace(" ", "_").replace("/", "-"): row for cmd, row in found.items()}
+    return {cmd.removeprefix("exec python -m ").replace(" ", "_").replace("/", "-"): row for cmd, row in found.items()}
 
 
 def leaves(prefixes: list[str], content: dict) -> set[str]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -105,12 +106,15 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can tell a process that its parent was killed")
 def test_a_stage_ends_with_the_dvc_that_runs_it():
     code = "import time; from colorpipe import errors; errors.run(lambda: (print('up', flush=True), time.sleep(100)))"
-    command = ["sh", "-c", '"$0" -c "$1" & wait', sys.executable, code]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "train@resnet"}
-    parent = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    runs = f"""import subprocess; subprocess.run(["/bin/sh", "-c", "exec '{sys.executable}' -c \\"$CODE\\""])"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "train@resnet", "CODE": code}
+    parent = subprocess.Popen([sys.executable, "-c", runs], env=environment, stdout=subprocess.PIPE, text=True)
     assert parent.stdout.readline() == "up\n"
     parent.kill()
     assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
+    commands = re.findall(r"cmd: (.*)", (ROOT / "dvc.yaml").read_text())
+    assert len(commands) == 7
+    assert all(command.startswith("exec python -m ") for command in commands)  # no shell stands between
 
 
 @pytest.fixture
@@ -202,6 +206,22 @@ def test_a_damaged_state_is_said_and_not_used(small, capsys, damage):
     assert f"{state} is damaged: not used" in said
     assert "goes on" not in said
     assert results(Path(), "resnet") == expected
+
+
+def test_what_stands_in_a_states_place_is_left_alone(small, capsys):
+    with pytest.raises(SystemExit):
+        small(stop=2)
+    (state,) = states()
+    state.unlink()
+    state.mkdir()
+    small()
+    assert "goes on" not in capsys.readouterr().out
+    assert states() == [state]
+    state.rmdir()
+    paths.UNFINISHED.rmdir()
+    paths.UNFINISHED.write_text("a file")
+    with pytest.raises(UserError, match="runs/unfinished cannot be written: File exists"):
+        small()
 
 
 def test_the_state_is_laid_out_as_the_parameters_are():

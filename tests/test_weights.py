@@ -36,16 +36,16 @@ WRONG = {
     "another architecture": (
         {},
         {"model": "densenet121", "settings": {"cut": "denseblock1"}},
-        r"is not the densenet121 .* that it says: decoder\.0\.weight is \(128, 64, 3, 3\), expected \(128, 256",
+        r"is not the densenet121 .* that it says: decoder\.0\.weight is \(128, 64, 3, 3\) float32, expected \(128, 256",
     ),
     "another cut": (
         {},
         {**RESNET, "settings": {"cut": "layer2"}},
-        r"decoder\.0\.weight is \(128, 64, 3, 3\), expected \(128, 128",
+        r"decoder\.0\.weight is \(128, 64, 3, 3\) float32, expected \(128, 128",
     ),
     "a missing layer": ({"encoder__bn1__bias": None}, RESNET, r"encoder\.bn1\.bias is nothing, expected \(64,\)"),
-    "a layer too many": ({"extra": torch.zeros(3)}, RESNET, r"extra is \(3,\), expected nothing"),
-    "another shape": ({"encoder__bn1__bias": torch.zeros(3)}, RESNET, r"bn1\.bias is \(3,\), expected \(64,\)"),
+    "a layer too many": ({"extra": torch.zeros(3)}, RESNET, r"extra is \(3,\) float32, expected nothing"),
+    "another shape": ({"encoder__bn1__bias": torch.zeros(3)}, RESNET, r"bn1\.bias is \(3,\) float32, expected \(64,\)"),
     "NaN": ({"encoder__bn1__bias": torch.full((64,), float("nan"))}, RESNET, r"bn1\.bias holds values that are not finite"),
     "infinity": (
         {"encoder__bn1__bias": torch.full((64,), float("inf"))},
@@ -59,6 +59,14 @@ WRONG = {
     "settings of another model": ({}, {**RESNET, "settings": {"colours": 3}}, "holds no colorizer"),
     "a size without end": ({}, {"model": "eccv16", "settings": {"colours": 10**9}}, r"is not the eccv16|holds no colorizer"),
     "no description": ({}, {}, "holds no colorizer"),
+    **{
+        f"numbers of {dtype}": (
+            {"encoder__bn1__bias": torch.zeros(64, dtype=getattr(torch, dtype))},
+            RESNET,
+            rf"bn1\.bias (holds {dtype}, expected float32|is \(64,\) {dtype}, expected \(64,\) float32)",
+        )
+        for dtype in ("float16", "float64", "bfloat16", "int32", "int64", "uint8", "bool", "complex64", "float8_e4m3fn")
+    },
 }
 
 
@@ -78,6 +86,12 @@ def test_what_is_cut_short_is_named(tmp_path, tensors, share):
     path.write_bytes(content[: int(len(content) * share)])
     with pytest.raises(UserError, match=r"best\.safetensors is no whole file of weights"):
         colorizer.load(path, CPU)
+
+
+def test_a_description_nested_without_end_is_named(tmp_path, tensors):
+    save_file(tensors, tmp_path / "x.safetensors", {checkpoints.KEY: "[" * 100_000})
+    with pytest.raises(UserError, match=r"x\.safetensors is no whole file of weights"):
+        colorizer.load(tmp_path / "x.safetensors", CPU)
 
 
 def test_a_file_of_somebody_elses(tmp_path, tensors):
@@ -106,7 +120,32 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     assert not Path("harm").exists()
 
 
-def test_torchvision_weights_with_nan_are_named(tmp_path):
-    torch.save({"conv1.weight": torch.full((2, 2), float("nan"))}, tmp_path / "w.pth")
-    with pytest.raises(UserError, match=r"w\.pth: conv1\.weight holds values that are not finite"):
+WEIGHT = torch.ones(2, 2)
+
+
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"conv1.weight": WEIGHT * float("nan")}, r"w\.pth: conv1\.weight holds values that are not finite"),
+        ({"conv1.weight": WEIGHT.to_sparse()}, r"w\.pth: conv1\.weight holds other numbers than float32"),
+        ({"conv1.weight": WEIGHT.half()}, r"w\.pth: conv1\.weight holds other numbers than float32"),
+        ({"conv1.weight": WEIGHT.to("meta")}, r"w\.pth: conv1\.weight holds other numbers than float32"),
+        ({"a\nb\x1b": WEIGHT.bool()}, r"w\.pth: a b.x1b holds other numbers than float32"),
+        ({}, r"w\.pth holds no weights by name"),
+        ({1: WEIGHT, (2,): WEIGHT}, r"w\.pth holds no weights by name"),
+        ({"state_dict": {"conv1.weight": WEIGHT}}, r"w\.pth holds no weights by name"),
+        ([WEIGHT], r"w\.pth is no whole file of torchvision weights"),
+    ],
+)
+def test_torchvision_weights_of_another_kind_are_named(tmp_path, content, message):
+    torch.save(content, tmp_path / "w.pth")
+    with pytest.raises(UserError, match=message) as raised:
         download.read_torchvision(tmp_path / "w.pth")
+    assert str(raised.value).isprintable()
+
+
+def test_weights_that_share_their_memory_can_be_kept(tmp_path):
+    torch.save({"a": WEIGHT, "b": WEIGHT.T, "fc.weight": WEIGHT}, tmp_path / "w.pth")
+    checkpoints.save(tmp_path / "w.safetensors", download.read_torchvision(tmp_path / "w.pth"), {})
+    assert checkpoints.load(tmp_path / "w.safetensors")[0].keys() == {"a", "b"}

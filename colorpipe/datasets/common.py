@@ -1,10 +1,9 @@
 """What the data sets share: the form they give, reading an archive's members, cutting photographs into crops."""
 
+import contextlib
 import importlib.util
 import io
-import lzma
 import tarfile
-import zlib
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -14,9 +13,9 @@ import numpy as np
 from PIL import Image
 
 from colorpipe import files, photographs
-from colorpipe.errors import UserError
+from colorpipe.errors import UserError, one_line
 
-READ_BYTES = 2**30  # of a member that is read into memory
+READ_BYTES = 2**28  # of a member that is read into memory; STL-10's largest has 2.2e8
 MEMBER_BYTES = 2**33  # of any member; STL-10's unlabelled images have 2.8e9
 ARCHIVE_BYTES = 2**36
 MEMBERS = 10**6
@@ -65,24 +64,37 @@ def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
     Raises UserError where the archive is no tar file, is cut short, lacks a member, or has one that is refused (see `safe`).
     """
     found: dict[str, bytes] = {}
-    try:
-        with tarfile.open(archive, tarinfo=Member) as tar:
-            for member in safe(archive, tar):
-                name = member.name.removeprefix("./")
-                if name in names and member.isfile():
-                    found[name] = read_member(archive, tar, member)
-    except (tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise UserError(f"{archive} is missing: `dvc repro` fetches it") from error
-        raise UserError(f"{archive} is no readable archive ({' '.join(str(error).split())}): fetch it again") from error
+    with damage_named(archive, "tar"), tarfile.open(archive, tarinfo=Member) as tar:
+        for member in safe(archive, tar):
+            name = member.name.removeprefix("./")
+            if name in names and member.isfile():
+                found[name] = read_member(archive, tar, member)
     missing = sorted(set(names) - set(found))
     if missing:
         raise UserError(f"{archive} has no {missing[0]}: it is damaged, or not the official archive")
     return found
 
 
+@contextlib.contextmanager
+def damage_named(archive: Path, kind: str) -> Iterator[None]:
+    """Turn whatever reading an archive raises into a UserError that names it."""
+    try:
+        yield
+    except (UserError, MemoryError):
+        raise
+    except FileNotFoundError:
+        raise UserError(f"{archive} is missing: `dvc repro` fetches it") from None
+    except PermissionError:
+        raise UserError(f"{archive} may not be read: permission denied; give yourself leave") from None
+    except Exception as error:  # a damaged archive can raise anything
+        raise UserError(f"{archive} is no readable {kind} archive ({one_line(error)}): fetch it again") from error
+
+
 class Member(tarfile.TarInfo):
-    """A member of a tar archive whose size is checked as its header is read, before anything is done with it."""
+    """A member of a tar archive whose header's size is checked as it is read: a long name's is taken into memory at once.
+
+    A size that a pax header gives is checked by `safe`.
+    """
 
     @classmethod
     def frombuf(cls, buf: bytes, encoding: str, errors: str) -> "Member":
@@ -101,6 +113,8 @@ def safe(archive: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     """
     total = 0
     for count, member in enumerate(tar, 1):
+        if not 0 <= member.size <= MEMBER_BYTES:
+            raise UserError(f"{archive}: {member.name!r} claims {member.size} bytes: refused")
         total += member.size
         if not (member.isfile() or member.isdir()) or member.issparse():
             raise UserError(f"{archive}: {member.name!r} is a link, a device or the like: refused")

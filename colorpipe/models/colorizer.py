@@ -59,14 +59,19 @@ def load(path: Path, device: torch.device) -> tuple[Colorizer, dict]:
         raise UserError(f"{path} holds no colorizer ({one_line(error)}): {checkpoints.mend(path)}") from error
     expected = model.state_dict()
     for name in sorted({*expected, *tensors}):
-        found, wanted = (str(tuple(state[name].shape)) if name in state else "nothing" for state in (tensors, expected))
+        found, wanted = (_form(state.get(name)) for state in (tensors, expected))
         if found != wanted:
+            said = one_line(f"{description['model']} {description['settings']}")
             raise UserError(
-                f"{path} is not the {description['model']} {description['settings']} that it says: {name} is {found}, "
+                f"{path} is not the {said} that it says: {one_line(name)} is {found}, "
                 f"expected {wanted}: {checkpoints.mend(path)}"
             )
     model.load_state_dict(tensors, assign=True)
     return model.to(device, memory_format=torch.channels_last).eval(), description
+
+
+def _form(tensor: Tensor | None) -> str:
+    return "nothing" if tensor is None else f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
 
 
 def load_imagenet(encoder: nn.Module, weights: Mapping[str, Tensor], model: str) -> None:
