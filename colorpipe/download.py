@@ -1,6 +1,7 @@
 """Fetching: an archive or a file of weights from an https URL, a file URL or a path, checked against its hash."""
 
 import contextlib
+import fcntl
 import hashlib
 import http.client
 import importlib
@@ -10,6 +11,9 @@ import shutil
 import time
 import urllib.error
 import urllib.request
+import warnings
+from collections.abc import Iterator
+from email.message import Message
 from pathlib import Path
 from typing import BinaryIO
 
@@ -94,7 +98,8 @@ def read_torchvision(path: Path) -> dict:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of what is refused below
+            state = torch.load(path, map_location="cpu", weights_only=True)
         tensors = {
             name: tensor for name, tensor in state.items() if isinstance(tensor, torch.Tensor) and isinstance(name, str)
         }
@@ -128,39 +133,55 @@ def fetch(source: str, target: Path, algorithm: str, digest: str, instead: str) 
     going on where the last one broke off, also that of a process that was killed. Raises UserError, one line with the
     source, what is wrong with it, and the ways on: `instead` is the last of them.
     """
-    if digest and target.is_file():
-        if (found := file_hash(target, algorithm)).startswith(digest):
-            print(f"{target} is in place, its {algorithm} is right")
-            return
-        print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetched anew from {source}")
-    part = target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
+    name, part = one_line(source), target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not digest:
-            part.unlink(missing_ok=True)  # nothing would tell if it were of another file
-        resumed = part.exists()
-        _receive(source, part)
-        try:
-            check(part, algorithm, digest, source)
-        except SourceError:
-            if not resumed:
-                raise
-            part.unlink()  # it began with another file's bytes
+        with _alone(target.parent):
+            if digest and target.is_file():
+                if (found := file_hash(target, algorithm)).startswith(digest):
+                    print(f"{target} is in place, its {algorithm} is right")
+                    return
+                print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetched anew from {name}")
+            if not digest:
+                part.unlink(missing_ok=True)  # nothing would tell if it were of another file
+            resumed = part.exists()
             _receive(source, part)
-            check(part, algorithm, digest, source)
-        part.replace(target)
+            try:
+                check(part, algorithm, digest, name)
+            except SourceError:
+                if not resumed:
+                    raise
+                part.unlink()  # it began with another file's bytes
+                _receive(source, part)
+                check(part, algorithm, digest, name)
+            part.replace(target)
     except SourceError as wrong:
         if not wrong.goes_on:
             part.unlink(missing_ok=True)
-        ways = f"run the same again, put the file in place as {target}, or {instead}"
-        raise UserError(f"{source} {wrong}. Ways on: {ways}") from wrong
+        place = f"put the file in place as {target}{'' if digest else f', with its {algorithm} in params.yaml'}"
+        raise UserError(f"{name} {wrong}. Ways on: run the same again, {place}, or {instead}") from wrong
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)  # it would keep a full disk full
         raise UserError(
-            f"{source}: {target} cannot be written: {error.strerror or error}; make room there, or give leave, and run the "
+            f"{name}: {target} cannot be written: {error.strerror or error}; make room there, or give leave, and run the "
             f"same again, put the file in place by hand, or {instead}"
         ) from error
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Wait until no other process fetches into `folder`: two stages may want the same file."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"another process fetches into {folder}: waits for it", flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 class SourceError(Exception):
@@ -189,45 +210,41 @@ def file_hash(path: Path, algorithm: str) -> str:
 def _receive(source: str, part: Path) -> None:
     """Copy all of the source to `part`, going on with what is there."""
     if not source.lower().startswith(("http://", "https://", "file:")):
-        if not Path(source).is_file():
+        if not os.path.isfile(source):  # noqa: PTH113 - a Path raises for a name that is too long
             raise SourceError("is no file here; give an https URL, a file URL or the path of a file")
         if not os.access(source, os.R_OK):
             raise SourceError("may not be read: give yourself leave")
         with Path(source).open("rb") as stream:
             _copy(stream, part, Path(source).stat().st_size, 0, Path(source).name)
         return
+    version: dict[str, str] = {}
     for wait in (*WAITS, None):
         try:
-            _try(source, part)
+            _try(source, part, version)
             return
         except SourceError as wrong:
             if wait is None or not wrong.again:
                 raise
-            print(f"{source} {wrong}: again in {wait} s", flush=True)
+            print(f"{one_line(source)} {wrong}: again in {wait} s", flush=True)
             time.sleep(wait)
 
 
-def _try(source: str, part: Path) -> None:
-    """One request for what is not there yet."""
+def _try(source: str, part: Path, version: dict[str, str]) -> None:
+    """One request for what is not there yet; a part only of the same version, which the first answer may tell."""
     begun = part.stat().st_size if part.exists() and not source.lower().startswith("file:") else 0
-    headers = {"User-Agent": "colorpipe", "Accept-Encoding": "identity"}
-    if begun:
-        headers["Range"] = f"bytes={begun}-"
+    asked = {"Range": f"bytes={begun}-", **version} if begun else {}
+    sent = {"User-Agent": "colorpipe", "Accept-Encoding": "identity", **asked}
     try:
-        with urllib.request.urlopen(urllib.request.Request(source, headers=headers), timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(urllib.request.Request(source, headers=sent), timeout=TIMEOUT) as response:
             headers = response.headers
             if response.status != http.client.PARTIAL_CONTENT:
-                begun = 0  # the server gives no parts
-            elif not headers.get("Content-Range", f"bytes {begun}-").startswith(f"bytes {begun}-"):
+                begun = 0  # the server gives no parts, or has another version
+                if tag := headers.get("ETag") or headers.get("Last-Modified"):
+                    version["If-Range"] = tag
+            elif not asked or not headers.get("Content-Range", f"bytes {begun}-").startswith(f"bytes {begun}-"):
                 part.unlink(missing_ok=True)
                 raise SourceError("sent another part than the one asked for", again=True)
-            if headers.get("Content-Encoding", "identity") != "identity":
-                raise SourceError(f"sent it packed once more ({one_line(headers['Content-Encoding'])})")
-            if source.lower().startswith("http") and headers.get_content_type() == "text/html":
-                raise SourceError(HTML)
-            length = headers.get("Content-Length") or ""
-            known = length.isdecimal() and len(length) < 20
-            _copy(response, part, begun + int(length) if known else None, begun, Path(source).name)
+            _copy(response, part, _size(headers, begun), begun, Path(source).name)
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and begun:
@@ -246,6 +263,14 @@ def _try(source: str, part: Path) -> None:
         raise SourceError(f"is no address, or leads to none: {one_line(error)}") from error
     except (http.client.HTTPException, ConnectionError) as error:
         raise SourceError(f"broke off: {one_line(error)}", again=True, goes_on=True) from error
+
+
+def _size(headers: Message, begun: int) -> int | None:
+    """The size of the whole file, where an answer that begins at byte `begun` tells it."""
+    if found := re.fullmatch(r"bytes \d+-\d+/(\d{1,19})", headers.get("Content-Range", "")):
+        return int(found[1])
+    length = headers.get("Content-Length", "")
+    return begun + int(length) if re.fullmatch(r"\d{1,19}", length) else None
 
 
 def _copy(stream: BinaryIO, part: Path, size: int | None, begun: int, title: str) -> None:

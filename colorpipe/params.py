@@ -4,6 +4,7 @@ The meaning and unit of each parameter stand in params.yaml; here is what is all
 """
 
 import reprlib
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal
@@ -137,7 +138,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
 def parse(text: str) -> object:
     """YAML, read as DVC reads it: 010 is ten, 1e-05 is a number, "no" is a word, no key stands twice."""
-    return YAML(typ="safe").load(text)
+    with warnings.catch_warnings(action="ignore"):  # of an anchor that is used again
+        return YAML(typ="safe").load(text)
 
 
 def _by_name(group: Strict, key: str, name: str) -> Strict:
@@ -153,7 +155,7 @@ def _explain(error: dict) -> str:
     found = _shown(error["input"])
     if error["type"] == "extra_forbidden":
         return f"{key}: unknown key; allowed here: {', '.join(_fields(parents))}"
-    if error["type"] in ("invalid_key", "string_unicode"):
+    if error["type"] == "invalid_key" or not error["loc"]:
         return f"{key}: is no name of a parameter"
     if error["type"] == "missing":
         return f"{key}: missing"

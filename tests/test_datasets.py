@@ -3,6 +3,7 @@ import io
 import json
 import os
 import pickle
+import struct
 import tarfile
 
 import archives
@@ -74,6 +75,12 @@ HOSTILE = {
     ),
     "a list of lists": pickle.dumps({"data": np.zeros((1, 3072), np.uint8), "labels": NESTED}, 2),
     "a place in memory": b"\x80\x02}r\xff\xff\xff\x7f.",
+    "a key of tuples": b"\x80\x02})" + b"\x85" * 300_000 + b"K\x01s.",
+    "a key of the same tuples": b"\x80\x02})" + b"\x85q\x00h\x00\x86" * 40 + b"K\x01s.",
+    "a set of tuples": b"\x80\x04()" + b"\x85" * 300_000 + b"\x91.",
+    "bytes that it lacks": b"\x80\x05\x96" + struct.pack("<Q", 6 << 30) + b"x.",
+    "objects without end": b"\x80\x04" + b"]" * 3_000_000 + b".",
+    "places that collide": b"\x80\x02]" + b"".join(b"p%d\n" % (n * (2**61 - 1)) for n in range(60_000)) + b".",
     "nothing": b"",
     "a name in two lines": b"\x80\x04\x8c\x05a\nb\x1b[\x8c\x03c\nd\x93.",
     "state for a name": b"\x80\x02cnumpy\ndtype\n}(X\x01\x00\x00\x00aK\x01ub.",

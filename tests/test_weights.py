@@ -123,7 +123,6 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
 WEIGHT = torch.ones(2, 2)
 
 
-@pytest.mark.filterwarnings("ignore:Validating sparse tensor")
 @pytest.mark.parametrize(
     ("content", "message"),
     [
