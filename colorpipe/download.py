@@ -133,40 +133,48 @@ def fetch(source: str, target: Path, algorithm: str, digest: str, instead: str) 
     going on where the last one broke off, also that of a process that was killed. Raises UserError, one line with the
     source, what is wrong with it, and the ways on: `instead` is the last of them.
     """
-    name, part = one_line(source), target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
+    name = one_line(source, 1000)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with _alone(target.parent):
-            if digest and target.is_file():
-                if (found := file_hash(target, algorithm)).startswith(digest):
-                    print(f"{target} is in place, its {algorithm} is right")
-                    return
-                print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetched anew from {name}")
-            if not digest:
-                part.unlink(missing_ok=True)  # nothing would tell if it were of another file
-            resumed = part.exists()
-            _receive(source, part)
-            try:
-                check(part, algorithm, digest, name)
-            except SourceError:
-                if not resumed:
-                    raise
-                part.unlink()  # it began with another file's bytes
-                _receive(source, part)
-                check(part, algorithm, digest, name)
-            part.replace(target)
+            _put(source, name, target, algorithm, digest)
     except SourceError as wrong:
-        if not wrong.goes_on:
-            part.unlink(missing_ok=True)
         place = f"put the file in place as {target}{'' if digest else f', with its {algorithm} in params.yaml'}"
         raise UserError(f"{name} {wrong}. Ways on: run the same again, {place}, or {instead}") from wrong
     except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink(missing_ok=True)  # it would keep a full disk full
         raise UserError(
             f"{name}: {target} cannot be written: {error.strerror or error}; make room there, or give leave, and run the "
             f"same again, put the file in place by hand, or {instead}"
         ) from error
+
+
+def _put(source: str, name: str, target: Path, algorithm: str, digest: str) -> None:
+    """What `fetch` does, in which no other process has a part. What is of no use to the next try is removed."""
+    if digest and target.is_file():
+        if (found := file_hash(target, algorithm)).startswith(digest):
+            print(f"{target} is in place, its {algorithm} is right")
+            return
+        print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetched anew from {name}")
+    part = target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
+    if not digest:
+        part.unlink(missing_ok=True)  # nothing would tell if it were of another file
+    resumed = part.exists()
+    try:
+        _receive(source, part)
+        try:
+            check(part, algorithm, digest, name)
+        except SourceError:
+            if not resumed:
+                raise
+            part.unlink()  # it began with another file's bytes
+            _receive(source, part)
+            check(part, algorithm, digest, name)
+        part.replace(target)
+    except (SourceError, OSError) as wrong:
+        if not getattr(wrong, "goes_on", False):  # on a full disk, too: it would stay full
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
+        raise
 
 
 @contextlib.contextmanager
@@ -225,7 +233,7 @@ def _receive(source: str, part: Path) -> None:
         except SourceError as wrong:
             if wait is None or not wrong.again:
                 raise
-            print(f"{one_line(source)} {wrong}: again in {wait} s", flush=True)
+            print(f"{one_line(source, 1000)} {wrong}: again in {wait} s", flush=True)
             time.sleep(wait)
 
 

@@ -130,9 +130,8 @@ def load(path: Path = Path("params.yaml")) -> Params:
     try:
         return Params.model_validate(content)
     except ValidationError as error:
-        wrong = sorted(
-            error.errors(), key=lambda one: one["type"] == "missing"
-        )  # a misspelt key before the one it stands for
+        # A misspelt key comes before the one that is missing for it.
+        wrong = sorted(error.errors(), key=lambda one: one["type"] == "missing")
         raise UserError(f"{path}: {'; '.join(map(_explain, wrong))}") from None
 
 
