@@ -62,6 +62,7 @@ def run(name: str, data: str, start: Path, params: Params) -> None:
     model = start_classifier(start, params, len(classes)).to(device, memory_format=torch.channels_last)
     description = {
         "model": params.pretext.model,
+        "settings": params.models.get(params.pretext.model),
         "start": str(start),
         "data": data,
         "classes": classes,

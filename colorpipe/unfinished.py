@@ -1,13 +1,15 @@
 """A training that is not at its end: its whole state after each epoch, so that one that was killed goes on from there.
 
-A state is a file runs/unfinished/<name>-<key>-<epoch>-<checksum>.safetensors, outside of what DVC removes. The key is a hash
-of all that decides the result: code, settings, data, versions and hardware. So a state that belongs to something else is
-never taken, and one whose content has another checksum is said and not taken.
+A state is a file runs/unfinished/<name>-<key>/<epoch>-<checksum>.safetensors, outside of what DVC removes. The key is a hash
+of all that decides the result: code, settings, data, versions, hardware and threads. So a state that belongs to something
+else is never taken, and one whose content has another checksum is said and not taken. The folder is one training's own: what
+a kill in the middle of a write left there goes with it.
 """
 
 import contextlib
 import hashlib
 import json
+import shutil
 import sys
 import time
 import zlib
@@ -45,7 +47,8 @@ class State:
     """The state of one training on disk; written beside the training, which does not wait for the disk."""
 
     def __init__(self, name: str, key: str) -> None:
-        self.name, self.key = name, key
+        self.name = name
+        self.folder = paths.UNFINISHED / f"{name.replace('/', '_')}-{key}"
         self.seconds = 0.0  # that the training took before this process
         self.begun = time.perf_counter()
         self.writer = ThreadPoolExecutor(1)
@@ -53,8 +56,8 @@ class State:
 
     def files(self) -> list[Path]:
         """This training's states, the newest last."""
-        found = paths.UNFINISHED.glob(f"{_stem(self.name)}-{self.key}-*.safetensors")
-        return sorted(filter(Path.is_file, found), key=lambda path: path.name.split("-")[-2].zfill(6))
+        found = self.folder.glob("*-*.safetensors")
+        return sorted(filter(Path.is_file, found), key=lambda path: path.name.split("-")[0].zfill(6))
 
     def elapsed(self) -> float:
         """Seconds that the training took, in all processes that had a part in it."""
@@ -82,7 +85,7 @@ class State:
 
     def _write(self, tensors: dict[str, Tensor], about: dict, epoch: int) -> None:
         before = self.files()
-        path = paths.UNFINISHED / f"{_stem(self.name)}-{self.key}-{epoch}-{_checksum(tensors, about)}.safetensors"
+        path = self.folder / f"{epoch}-{_checksum(tensors, about)}.safetensors"
         checkpoints.save(path, tensors, about)
         for old in before:
             if old != path:
@@ -90,9 +93,8 @@ class State:
 
     def restore(self, progress: Progress) -> bool:
         """Put the training where the newest state has it; False where there is none to go on from, which is said."""
-        others = sorted(
-            set(paths.UNFINISHED.glob(f"{_stem(self.name)}-{'?' * len(self.key)}-*.safetensors")) - {*self.files()}
-        )
+        alike = self.folder.name.rsplit("-", 1)[0] + "-????????????????"
+        others = sorted(set(paths.UNFINISHED.glob(alike)) - {self.folder})
         if others:
             print(
                 f"{self.name}: {others[0]} is of other code, params, data or hardware: not used, and yours to remove "
@@ -144,7 +146,9 @@ def training(name: str, made_of: Mapping[str, object], inputs: Iterable[Path]) -
     """
     state = State(name, _key(made_of, inputs))
     with files.named(paths.UNFINISHED):
-        paths.UNFINISHED.mkdir(parents=True, exist_ok=True)
+        state.folder.mkdir(parents=True, exist_ok=True)
+        for begun in state.folder.glob(".*"):  # by a process that was killed
+            begun.unlink()
     try:
         yield state
     except KeyboardInterrupt:
@@ -152,14 +156,15 @@ def training(name: str, made_of: Mapping[str, object], inputs: Iterable[Path]) -
         raise KeyboardInterrupt(f"{name}: {done}`dvc repro` goes on") from None
     finally:
         state.writer.shutdown()
-    for path in state.files():
-        path.unlink(missing_ok=True)
-    with contextlib.suppress(OSError):  # others are in it, or there never was one
+        with contextlib.suppress(OSError):  # there is a state in it
+            state.folder.rmdir()
+    shutil.rmtree(state.folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # others are in it
         paths.UNFINISHED.rmdir()
 
 
 def _key(made_of: Mapping[str, object], inputs: Iterable[Path]) -> str:
-    """A hash of the code that is loaded, the description, the inputs' content, the machine and the versions."""
+    """A hash of the code that is loaded, the description, the inputs' content, the machine, its threads and the versions."""
     code = {
         name: _hash(Path(module.__file__).read_bytes())
         for name, module in sorted(sys.modules.items())
@@ -173,7 +178,8 @@ def _key(made_of: Mapping[str, object], inputs: Iterable[Path]) -> str:
         except FileNotFoundError:
             raise UserError(f"{path} is missing: `dvc repro` makes it") from None
     machine = {key: value for key, value in environment.describe().items() if key != "dvc"}
-    return _hash(json.dumps([made_of, code, data, machine], sort_keys=True, default=str).encode())
+    decides = [made_of, code, data, machine, torch.get_num_threads()]
+    return _hash(json.dumps(decides, sort_keys=True, default=str).encode())
 
 
 def _checksum(tensors: Mapping[str, Tensor], about: Mapping) -> str:
@@ -187,10 +193,6 @@ def _checksum(tensors: Mapping[str, Tensor], about: Mapping) -> str:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
-
-
-def _stem(name: str) -> str:
-    return name.replace("/", "_")
 
 
 def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

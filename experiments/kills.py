@@ -91,7 +91,7 @@ def _killed_after(clone: Path, stage: str, seconds: float, *, alone: bool) -> st
     time.sleep(seconds)
     (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     output, _ = process.communicate()
-    states = list((clone / paths.UNFINISHED).glob("*.safetensors"))
+    states = list((clone / paths.UNFINISHED).glob("*/*.safetensors"))
     epochs = sum(line.startswith("epoch ") for line in output.splitlines())
     which = "DVC alone" if alone else "DVC and all"
     return f"{which} after {seconds:.2f} s, {epochs} epochs, {'a state' if states else 'no state'}"

@@ -94,6 +94,8 @@ def test_the_test_is_of_the_best_epoch(starts, p, tmp_path, monkeypatch):
     column = rows[0].index("val_loss")
     losses = [float(row[column]) for row in rows[1:]]
     assert found["best_epoch"] == 1 + losses.index(min(losses))
+    described = checkpoints.describe(paths.checkpoint("pretext/some", "best"))
+    assert described["settings"] == CUT  # with which, too, a state is told from others
 
     classifier = xavier(build("resnet18", CUT), 2, p.seed).eval()
     classifier.load_state_dict(checkpoints.load(paths.checkpoint("pretext/some", "best"))[0])
