@@ -36,7 +36,7 @@ format: $(READY) ## mend style and formatting where that can be done
 	$(BIN)/ruff format .
 
 verify: $(READY) ## compare the metrics here with the committed ones: within a stated tolerance?
-	$(BIN)/python tests/compare_metrics.py
+	$(BIN)/python experiments/compare_metrics.py
 
 cifar10: $(READY) ## the report over seeds: ARCHIVE=cifar-10-python.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value'] [OUT=folder]
 	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(RUNS),--runs $(RUNS)) \

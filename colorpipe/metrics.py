@@ -1,7 +1,8 @@
-"""Measures of a predicted image, one pure function each. What is averaged over what is in each docstring.
+"""Image metrics, one pure function each; its docstring says what is averaged over what.
 
-`batch_ssim` and `batch_psnr` are the 2023 report's protocol: torchmetrics' defaults on the ab planes, whose data range is
-read off each batch. The others are the field's usual numbers, per image, on sRGB in 0..1.
+`batch_ssim` and `batch_psnr` are the paper's protocol, for the training curves: torchmetrics' defaults on the ab planes,
+with the data range of each batch. The others are the field's usual metrics, per image, on sRGB in 0..1. The test metrics of the
+protocol are computed by torchmetrics itself (`evaluation.colorizers.protocol`).
 """
 
 import functools
@@ -18,14 +19,14 @@ def batch_ssim(predicted: Tensor, target: Tensor) -> Tensor:
     """SSIM of a batch (B, C, H, W), a scalar: torchmetrics' `structural_similarity_index_measure` with its defaults.
 
     The data range is the larger of max - min of the prediction and of the target, over the whole batch; windows at the
-    border see the image reflected; the mean is over pixels, channels and images.
+    border see the reflected image; the mean is over pixels, channels and images.
     """
     data_range = torch.maximum(predicted.max() - predicted.min(), target.max() - target.min())
     return _ssim_map(predicted, target, data_range, valid=False).mean()
 
 
 def batch_psnr(predicted: Tensor, target: Tensor) -> Tensor:
-    """PSNR of a batch in dB, a scalar: torchmetrics' `peak_signal_noise_ratio`, the data range read off the target.
+    """PSNR of a batch in dB, a scalar: torchmetrics' `peak_signal_noise_ratio`, with the data range of the target.
 
     The range is max - min of the target over the batch (torchmetrics' default in 2023, which it no longer has); the
     squared error is pooled over the batch.
@@ -48,10 +49,10 @@ def psnr(predicted: Tensor, target: Tensor) -> Tensor:
     return -10 * torch.log10(squared_error.clamp(min=1e-10))
 
 
-def colourfulness(rgb: Tensor) -> Tensor:
-    """Colourfulness of each image, sRGB (B, 3, H, W) in 0..1 to (B,): M3 of Hasler and Suesstrunk 2003, on 0..255.
+def colorfulness(rgb: Tensor) -> Tensor:
+    """Colorfulness of each image, sRGB (B, 3, H, W) in 0..1 to (B,): M3 of Hasler and Suesstrunk 2003, on 0..255.
 
-    0 is gray; the authors' viewers called 33 moderately and 59 quite colourful.
+    0 is gray; the authors' viewers called 33 moderately and 59 quite colorful.
     """
     red, green, blue = (255 * rgb).flatten(2).unbind(1)  # (B, H * W) each
     opponents = torch.stack((red - green, (red + green) / 2 - blue))  # (2, B, H * W)

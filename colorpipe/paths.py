@@ -1,21 +1,22 @@
-"""Where everything is, from the project's root. dvc.yaml declares the same paths."""
+"""Every path of the pipeline, relative to the project's root. dvc.yaml declares the same paths."""
 
 import hashlib
 import os
 from pathlib import Path
 
 DATA = Path("data")
-ARCHIVES = DATA / "archives"  # what was fetched, or put there by hand; DVC does not manage it, so it removes nothing there
+ARCHIVES = DATA / "archives"  # downloads, and files put there by hand; not managed by DVC, so DVC removes nothing there
 METRICS = Path("metrics")
+EVALUATIONS = Path("evaluations")
 CURVES = Path("curves")
 GRIDS = Path("grids")
 MODELS = Path("models")
 REPORT = Path("report")
 GALLERIES = Path("galleries")
-LIVE = Path("live")  # the progress of a training
-RUNS = Path("runs")  # when and where results were made: not tracked, as it is not the same twice
-# What is needed to go on with a training that was killed; in the repository itself where DVC runs an experiment in a copy.
-UNFINISHED = Path(os.path.relpath(os.environ.get("DVC_ROOT", "."))) / RUNS / "unfinished"
+LIVE = Path("live")  # live metrics of the running training
+RUNS = Path("runs")  # when and where results were made; not tracked, since that is never the same twice
+# Checkpoints to resume from; in the repository itself where DVC runs an experiment in a copy of it.
+RESUME = Path(os.path.relpath(os.environ.get("DVC_ROOT", "."))) / RUNS / "resume"
 
 
 def raw(data: str) -> Path:
@@ -23,8 +24,8 @@ def raw(data: str) -> Path:
     return DATA / data / "raw"
 
 
-def weights(data: str, name: str) -> Path:
-    """What a model or a loss of this name starts from under the data set's settings: a file with or without tensors."""
+def init_weights(data: str, name: str) -> Path:
+    """What an encoder or a loss is initialized from on this data set: a weight file with or without tensors."""
     return DATA / data / "weights" / f"{name}.safetensors"
 
 
@@ -34,37 +35,42 @@ def images(data: str, split: str) -> Path:
 
 
 def labels(data: str, split: str) -> Path:
-    """Their labels: (N,) int64."""
+    """The labels of a split: (N,) int64."""
     return DATA / data / f"{split}_labels.npy"
 
 
 def classes(data: str) -> Path:
-    """The names of the labels, a JSON list."""
+    """The class names, a JSON list."""
     return DATA / data / "classes.json"
 
 
 def checkpoint(name: str, which: str) -> Path:
-    """The "best" or the "last" weights of a colorizer, or of "pretext/<start>"."""
+    """The "best" or "last" weights of a colorizer, or of "pretext/<init>"."""
     return MODELS / name / f"{which}.safetensors"
 
 
 def curves(name: str) -> Path:
-    """The curves of a colorizer, or of "pretext/<start>": CSV, one row an epoch."""
+    """The history of a colorizer, or of "pretext/<init>": CSV, a row an epoch."""
     return CURVES / f"{name}.csv"
 
 
 def metrics(name: str) -> Path:
-    """The test metrics of a colorizer, or of "pretext/<start>": JSON."""
+    """The test metrics of a colorizer, of "baseline/<name>" or of "pretext/<init>": JSON, numbers only."""
     return METRICS / f"{name}.json"
 
 
-def record(result: Path) -> Path:
-    """What is known of the run that gave a result, a file: JSON, found by the file's content."""
+def evaluation(name: str) -> Path:
+    """What identifies the metrics of the same name (data, n, seed, best epoch, init, loss): JSON."""
+    return EVALUATIONS / f"{name}.json"
+
+
+def run_record(result: Path) -> Path:
+    """The record of the run that gave a result file: JSON, found by the hash of the file's content."""
     return RUNS / f"{hashlib.sha256(result.read_bytes()).hexdigest()[:16]}.json"
 
 
 def gallery(name: str) -> Path:
-    """A colorizer's best, median, worst and random test images: JSON, with the pictures in it."""
+    """A colorizer's best, median, worst and random test images: JSON with embedded PNGs."""
     return GALLERIES / f"{name}.json"
 
 

@@ -1,9 +1,8 @@
-"""Fetch a data set's archive and the weights that its settings ask for: the only stage that touches the network."""
+"""Fetch a data set's archive and the weights that its settings ask for: the only stage that uses the network."""
 
 import argparse
 
-from colorpipe import download, params
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
@@ -11,9 +10,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="a data set of params.yaml")
     args = parser.parse_args()
-    p = params.load()
-    download.download(args.data, p.datasets.get(args.data), p.imagenet, p.lpips.random_seed)
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.data.download import download
+
+    download(args.data, config.load())
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

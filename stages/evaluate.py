@@ -2,20 +2,21 @@
 
 import argparse
 
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Write metrics/<name>.json, grids/<name>.png and galleries/<name>.json."""
+    """Write metrics/, evaluations/ and galleries/<name>.json, and grids/<name>.png."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", help="a colorizer that was trained")
     parser.add_argument("--data", required=True, help="the data set to test on")
     parser.add_argument("--loss", required=True, help="the loss to report as test.loss")
     args = parser.parse_args()
-    from colorpipe import evaluation, params  # seconds: Ctrl-C in them is one line too
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.evaluation import colorizers
 
-    evaluation.evaluate(args.name, args.data, args.loss, params.load().threads)
+    colorizers.evaluate(args.name, args.data, args.loss, config.load().threads)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

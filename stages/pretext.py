@@ -1,22 +1,23 @@
-"""Train and test the pretext task's classifier from one of its two starts."""
+"""Train and test the pretext task's classifier from one initialization."""
 
 import argparse
 from pathlib import Path
 
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Write models/pretext/<name>, curves/pretext/<name>.csv and metrics/pretext/<name>.json."""
+    """Write models/pretext/<name>, curves/pretext/<name>.csv, metrics/ and evaluations/pretext/<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="what the run is called")
+    parser.add_argument("name", help="the run's name")
     parser.add_argument("--data", required=True, help="a data set of params.yaml")
-    parser.add_argument("--start", required=True, type=Path, help="a colorizer's weights; or a file without any: Xavier")
+    parser.add_argument("--init", required=True, type=Path, help="a colorizer's weights; or a file without any: Xavier")
     args = parser.parse_args()
-    from colorpipe import params, pretext  # seconds: Ctrl-C in them is one line too
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.evaluation import pretext
 
-    pretext.run(args.name, args.data, args.start, params.load())
+    pretext.run(args.name, args.data, args.init, config.load())
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

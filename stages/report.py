@@ -1,14 +1,14 @@
 """Put the metrics, the curves and the grids together: a table, figures and a page."""
 
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
     """Write report/: results.md, results.csv, the figures and index.html."""
-    from colorpipe import report  # seconds: Ctrl-C in them is one line too
+    from colorpipe.report import build  # late: Ctrl-C during the imports is one line too
 
-    report.write()
+    build.build()
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

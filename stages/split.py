@@ -2,8 +2,7 @@
 
 import argparse
 
-from colorpipe import params, splitting
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
@@ -11,10 +10,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", help="a data set of params.yaml")
     args = parser.parse_args()
-    p = params.load()
-    settings = p.datasets.get(args.data)
-    splitting.split(args.data, settings.size, settings.val_size, p.seed)
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.data.split import split
+
+    params = config.load()
+    settings = params.data(args.data)
+    split(args.data, settings.size, settings.val_size, params.seed)
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

@@ -1,22 +1,25 @@
 """Train one colorizer."""
 
 import argparse
+from pathlib import Path
 
-from colorpipe.errors import run
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
     """Write models/<name>/{best,last}.safetensors and curves/<name>.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="what the colorizer is called: a row of the table in dvc.yaml")
+    parser.add_argument("name", help="the colorizer's name: a row of the table in dvc.yaml")
     parser.add_argument("--model", required=True, help="its architecture, a file of colorpipe/models")
     parser.add_argument("--data", required=True, help="a data set of params.yaml")
     parser.add_argument("--loss", required=True, help="a file of colorpipe/losses")
+    parser.add_argument("--init", required=True, type=Path, help="ImageNet weights; or a file without any: random")
     args = parser.parse_args()
-    from colorpipe import colorization, params  # seconds: Ctrl-C in them is one line too
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.tasks import colorization
 
-    colorization.train(args.name, args.model, args.data, args.loss, params.load())
+    colorization.train(args.name, args.model, args.data, args.loss, args.init, config.load())
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

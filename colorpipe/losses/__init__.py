@@ -1,1 +1,1 @@
-"""What a colorizer is trained on, one file a loss, named as params.yaml names them."""
+"""What a colorizer is trained on, one file a loss, named as in params.yaml."""

@@ -1,21 +1,27 @@
-"""Mean squared error of ab, in squared Lab units: the report's loss."""
+"""Mean squared error of ab, in squared Lab units: the paper's loss."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
+
+from colorpipe.config import Strict
+from colorpipe.losses.base import Loss
 
 
-class MSE(nn.Module):
+class Config(Strict):
+    """No settings."""
+
+
+class MSE(Loss):
     """The mean over pixels, channels and images, a scalar."""
 
-    identity: Mapping[str, str] = {}  # nothing was loaded: the name says all
-
     def forward(self, predicted_ab: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
-        """Predicted ab (B, 2, H, W) against the true image as Lab (B, 3, H, W); `rgb` is not looked at."""
+        """Predicted ab (B, 2, H, W) against the true image as Lab (B, 3, H, W); `rgb` is ignored."""
         return F.mse_loss(predicted_ab, lab[:, 1:])
 
 
-def build(weights: Mapping[str, Tensor], made_of: Mapping[str, object]) -> MSE:
-    """There is nothing to load: both arguments are empty."""
+def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> MSE:
+    """The loss; it has nothing to load."""
     return MSE()

@@ -1,1 +1,1 @@
-"""The colorizers, one file an architecture, named as params.yaml names them; and the pretext classifier."""
+"""The colorizers, one file an architecture, named as in params.yaml; and the classifier of the pretext task."""

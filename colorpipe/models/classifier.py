@@ -1,14 +1,14 @@
-"""The pretext task's classifier: a colorizer's encoder, a mean over positions, one linear layer."""
+"""The pretext task's classifier: a colorizer's encoder, global average pooling, one linear layer."""
 
 import torch
 from torch import Tensor, nn
 
-from colorpipe import color
-from colorpipe.models.colorizer import Colorizer
+from colorpipe.color import lab
+from colorpipe.models.base import Colorizer
 
 
 class Classifier(nn.Module):
-    """An encoder that sees L, and a linear layer on its mean features."""
+    """An encoder that sees L, and a linear layer on its pooled features."""
 
     def __init__(self, encoder: nn.Module, *, channels: int, classes: int) -> None:
         super().__init__()
@@ -16,16 +16,17 @@ class Classifier(nn.Module):
         self.head = nn.Linear(channels, classes)
 
     def forward(self, L: Tensor) -> Tensor:
-        """L (B, 1, H, W) in 0..100 to logits (B, classes)."""
-        features = self.encoder(color.normalize_L(L))  # (B, channels, H / stride, W / stride)
-        return self.head(features.mean(dim=(2, 3))).float()
+        """Logits (B, classes) from L (B, 1, H, W) in 0..100."""
+        features = self.encoder(lab.normalize_L(L))  # (B, channels, H / stride, W / stride)
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits.float()
 
 
 def xavier(colorizer: Colorizer, classes: int, seed: int) -> Classifier:
-    """A classifier on a colorizer's encoder, every weight drawn anew: Xavier-uniform, biases zero (the report's start).
+    """A classifier on a colorizer's encoder, every weight drawn anew: Xavier-uniform, biases zero (the paper's baseline).
 
-    The scales of BatchNorm are vectors, for which Xavier is not defined: they are 1, their shifts and running means 0,
-    their running variances 1. `seed` alone decides the draw.
+    Xavier is not defined for the vectors of BatchNorm: scales are 1, shifts and running means 0, running variances 1.
+    `seed` alone decides the draw.
     """
     classifier = Classifier(colorizer.encoder, channels=colorizer.channels, classes=classes)
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,1 @@
+"""The command colorpipe: what one does with trained colorizers."""

@@ -1,0 +1,112 @@
+"""The command `colorpipe`: what one does with trained colorizers. DVC trains them."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from colorpipe import paths
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
+
+
+def colorize(options: argparse.Namespace) -> None:
+    """Colorize photographs."""
+    from colorpipe.app import photographs
+
+    clean = photographs.run(
+        photographs.plan(options.inputs, options.out, f".{options.format}"),
+        weights(options.model),
+        options.device,
+        size=options.size,
+        force=options.force,
+        compare=options.compare,
+    )
+    if not clean:
+        sys.exit(1)
+
+
+def models(options: argparse.Namespace) -> None:
+    """List the trained colorizers, and what they are."""
+    from colorpipe.app import model_zoo
+
+    print(model_zoo.table(options.folder))
+
+
+def export(options: argparse.Namespace) -> None:
+    """Export a colorizer as an ONNX file, checked against PyTorch with onnxruntime."""
+    from colorpipe.app import export
+
+    if options.out.exists() and not options.force:
+        raise UserError(f"{options.out} exists: use --force to overwrite it")
+    difference = export.export(weights(options.model), options.out)
+    print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
+
+
+def demo(options: argparse.Namespace) -> None:
+    """Serve a page on this machine to try the trained colorizers."""
+    from colorpipe.app import demo
+
+    demo.serve(options.folder, options.port)
+
+
+def weights(name: str) -> Path:
+    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name."""
+    for path in (Path(name), paths.MODELS / name):
+        if path.is_dir():
+            path = path / "best.safetensors"
+        if path.is_file():
+            return path
+    raise UserError(f"--model {name}: no such weights here: `colorpipe models` lists them, `dvc repro` trains them")
+
+
+def pixels(text: str) -> int:
+    """A whole number from 8 to 4096."""
+    number = int(text)
+    if not 8 <= number <= 4096:
+        raise argparse.ArgumentTypeError(f"use 8 to 4096, not {number}")
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    root = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
+    commands = root.add_subparsers(required=True, metavar="COMMAND")
+
+    command = commands.add_parser("colorize", help="colorize photographs", description=colorize.__doc__)
+    command.add_argument(
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="a photograph (JPEG, PNG, WebP, TIFF) or a folder"
+    )
+    command.add_argument("-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file")
+    _add_model(command)
+    command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), default="png", help="of the output (png)")
+    command.add_argument("--size", type=pixels, help="pixels a side that the network sees (as trained)")
+    command.add_argument("--compare", action="store_true", help="also write gray and color side by side")
+    command.add_argument("--force", action="store_true", help="overwrite existing files")
+    command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
+    command.set_defaults(call=colorize)
+
+    command = commands.add_parser("models", help="list the trained colorizers", description=models.__doc__)
+    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
+    command.set_defaults(call=models)
+
+    command = commands.add_parser("export", help="export a colorizer as an ONNX file", description=export.__doc__)
+    command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
+    _add_model(command)
+    command.add_argument("--force", action="store_true", help="overwrite existing files")
+    command.set_defaults(call=export)
+
+    command = commands.add_parser("demo", help="serve a page to try the colorizers", description=demo.__doc__)
+    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
+    command.add_argument("--port", type=int, default=7860, help="of the page (7860)")
+    command.set_defaults(call=demo)
+    return root
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", default="resnet", help="a name of `colorpipe models`, a folder or a file (resnet)")
+
+
+def main() -> None:
+    """Run the command; an error ends it with one line."""
+    options = parser().parse_args()
+    run_main(lambda: options.call(options))

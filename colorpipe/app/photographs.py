@@ -1,0 +1,140 @@
+"""The command `colorpipe colorize`: which photographs, where to, and what must not be overwritten."""
+
+import dataclasses
+import os
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from colorpipe.app import colorize
+from colorpipe.data import images
+from colorpipe.data.images import Photograph, is_folder
+from colorpipe.models.base import Colorizer
+from colorpipe.runtime.errors import UserError, is_out_of_memory, printable_path
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photograph to colorize, and where to."""
+
+    source: Path
+    target: Path
+    comparison: Path | None = None  # gray and color side by side
+
+
+def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
+    """The jobs: one a file; a folder stands for all files in and below it but hidden ones.
+
+    `out` is a folder, in which the files of a folder keep their relative paths; for one file it may be a file. a.jpg becomes
+    a.png, but a.jpg.png where there is an a.tif too.
+    """
+    if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
+        if out.suffix.lower() not in images.WRITERS:
+            raise UserError(
+                f"-o {printable_path(out)}: use a folder, or a file with one of the suffixes {', '.join(images.WRITERS)}"
+            )
+        return [Job(inputs[0], out)]
+    if _identity(out) and not is_folder(out):
+        raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
+    found = []
+    for given in inputs:
+        folder = given if is_folder(given) else given.parent
+        sources = images.inside(given, exclude=out) if is_folder(given) else [given]
+        if not sources:
+            raise UserError(f"{printable_path(given)} holds no files")
+        found += [(source, out / source.relative_to(folder)) for source in sources]
+    names = Counter(target.with_suffix(suffix) for _, target in found)
+    return [
+        Job(source, target.with_name(target.name + suffix) if names[plain := target.with_suffix(suffix)] > 1 else plain)
+        for source, target in found
+    ]
+
+
+def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None, force: bool, compare: bool) -> bool:
+    """Do the jobs with a progress bar, naming each failed one on stderr. True where none failed."""
+    allowed = list(_allowed(work, force=force, compare=compare))
+    failed = 0
+    with tqdm(total=len(work), unit="photo", disable=None) as bar, ThreadPoolExecutor(1) as reader:
+        photos = _read_ahead([job for job in allowed if isinstance(job, Job)], reader)
+        model, trained = colorize.load(model_path, device_name)  # while the first photograph is read
+        for job in allowed:
+            note = job if isinstance(job, UserError) else _do(job, next(photos), model, size or trained)
+            if isinstance(note, UserError):
+                failed += 1
+                bar.write(f"skipped: {note}", file=sys.stderr)
+            elif note:
+                bar.write(note, file=sys.stderr)
+            bar.update()
+    print(f"{len(work) - failed} colorized, {failed} skipped")
+    return not failed
+
+
+def _allowed(work: list[Job], *, force: bool, compare: bool) -> Iterator[Job | UserError]:
+    """Each job, or why it is refused: no original, no existing file and no other job's output may be overwritten."""
+    originals = {_identity(job.source) for job in work} - {None}
+    taken: dict[Path, Path] = {}
+    for job in work:
+        job = dataclasses.replace(job, comparison=job.target.with_stem(f"{job.target.stem}-compare") if compare else None)
+        targets = [target for target in (job.target, job.comparison) if target]
+        for target in targets:
+            if target in taken:
+                why = f"is already the output of {printable_path(taken[target])}: colorize them separately"
+            elif _identity(target) in originals:
+                why = "is an original, which is never overwritten: use another -o"
+            elif os.path.lexists(target) and not force:
+                why = "exists: use --force to overwrite it"
+            else:
+                continue
+            yield UserError(f"{printable_path(job.source)}: {printable_path(target)} {why}")
+            break
+        else:
+            taken.update(dict.fromkeys(targets, job.source))
+            yield job
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What identifies a file, whatever its path; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def _read_ahead(work: list[Job], reader: Executor) -> Iterator[Future[Photograph]]:
+    """The photographs in turn; the next one is read in the background."""
+    reading = [reader.submit(images.read, job.source) for job in work[:1]]
+
+    def photos() -> Iterator[Future[Photograph]]:
+        for job in [*work[1:], None]:
+            current = reading.pop()
+            current.exception()  # waits
+            if job:
+                reading.append(reader.submit(images.read, job.source))
+            yield current
+
+    return photos()
+
+
+def _do(job: Job, photo: Future[Photograph], model: Colorizer, size: int) -> str | UserError:
+    """Colorize a photograph and write it; a note on it, or why it failed."""
+    source = printable_path(job.source)
+    try:
+        photograph = photo.result()
+        colored = colorize.colorize(model, photograph.rgb, size)
+        notes = [*photograph.notes, *images.write(job.target, colored, photograph.alpha)]
+        if job.comparison:
+            images.write(job.comparison, np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1), None)
+    except UserError as error:
+        return error
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return UserError(f"{source} does not fit into memory: use a smaller --size")
+    return f"{source}: {'; '.join(notes)}" if notes else ""

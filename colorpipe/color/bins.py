@@ -1,0 +1,75 @@
+"""The 313 ab bins of Zhang, Isola and Efros 2016, "Colorful Image Colorization": the table, encoding and decoding.
+
+The bins are points of a grid of 10 Lab units. The paper's table has no simple rule: it covers the sRGB gamut, but is not
+the set of the 313 points nearest to gray.
+"""
+
+import torch
+from torch import Tensor
+
+SPACING = 10  # Lab units
+RANGES = {  # a: the first and the last b, in steps of SPACING
+    -90: (50, 90),
+    -80: (20, 90),
+    -70: (0, 90),
+    -60: (-20, 90),
+    -50: (-30, 100),
+    -40: (-40, 100),
+    -30: (-50, 100),
+    -20: (-50, 100),
+    -10: (-60, 100),
+    0: (-70, 100),
+    10: (-80, 90),
+    20: (-80, 90),
+    30: (-90, 90),
+    40: (-100, 90),
+    50: (-100, 80),
+    60: (-110, 80),
+    70: (-110, 80),
+    80: (-110, 70),
+    90: (-110, 70),
+    100: (-90, 0),
+}
+COUNT = sum((last - first) // SPACING + 1 for first, last in RANGES.values())  # 313
+SIGMA = 5.0  # Lab units, of the soft encoding
+NEIGHBORS = 5  # bins that share a color in the soft encoding; 10 in the authors' code
+TEMPERATURE = 0.38  # of the annealed mean
+
+
+def centers(device: torch.device | None = None) -> Tensor:
+    """The bins' ab in Lab units, (313, 2), sorted by a, then b."""
+    points = [(a, b) for a, (first, last) in RANGES.items() for b in range(first, last + 1, SPACING)]
+    return torch.tensor(points, dtype=torch.float32, device=device)
+
+
+def encode(ab: Tensor, neighbors: int = NEIGHBORS, sigma: float = SIGMA) -> Tensor:
+    """Encode colors as soft targets over the bins: the nearest bins, weighted by exp(-d^2 / (2 sigma^2)).
+
+    Args:
+        ab: in Lab units, (B, 2, H, W).
+        neighbors: how many of the nearest bins have a share; 1 is a one-hot encoding.
+        sigma: in Lab units.
+
+    Returns:
+        Shares that sum to 1 over the bins, (B, 313, H, W).
+    """
+    points = ab.permute(0, 2, 3, 1)  # (B, H, W, 2)
+    distances = torch.cdist(points.flatten(0, 2), centers(ab.device))  # (B * H * W, 313)
+    nearest, index = distances.topk(neighbors, largest=False)
+    shares = torch.softmax(-nearest.square() / (2 * sigma**2), dim=1)
+    encoded = torch.zeros_like(distances).scatter_(1, index, shares)
+    return encoded.view(*points.shape[:3], COUNT).permute(0, 3, 1, 2)
+
+
+def decode(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+    """Decode logits over the bins to colors: the annealed mean, an expectation under softmax(logits / temperature).
+
+    Args:
+        logits: (B, 313, H, W).
+        temperature: 1 is the mean, toward 0 the mode.
+
+    Returns:
+        ab in Lab units, (B, 2, H, W).
+    """
+    shares = torch.softmax(logits.float() / temperature, dim=1)
+    return torch.einsum("bqhw,qc->bchw", shares, centers(logits.device))

@@ -1,0 +1,227 @@
+"""params.yaml, loaded once and strictly: an unknown key, a wrong type, a value out of range or an unknown name stops.
+
+The meaning and unit of each parameter stand in params.yaml; here is what is allowed. The sections `datasets`, `models` and
+`losses` name the files of colorpipe/data, models and losses: a new file and its section are enough. What is allowed in the
+section of a model or a loss is said by the `Config` of its file.
+"""
+
+import importlib
+import reprlib
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from colorpipe.runtime.errors import UserError, one_line
+
+PIPELINE = Path("dvc.yaml")
+MAX_VALUE_LENGTH = 80  # characters of a wrong value in a message
+ENTRY_POINTS = {"datasets": ("data", "read"), "models": ("models", "build"), "losses": ("losses", "build")}
+Text = Annotated[str, Field(min_length=1)]
+Value = TypeVar("Value")
+
+
+class Strict(BaseModel):
+    """A section of params.yaml: no unknown keys, no conversions, no NaN, read-only."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+
+
+class DatasetConfig(Strict):
+    source: Text
+    md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+    size: Annotated[int, Field(ge=16, le=1024)]
+    val_size: Annotated[int, Field(ge=1)]
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    pretrained: bool
+    lpips_weights: Literal["imagenet", "random"]
+
+
+class TrainConfig(Strict):
+    lr: Annotated[float, Field(gt=0, le=1)]
+    batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images where features are 1x1
+    precision: Literal["bfloat16", "float32"]
+    compile: bool
+
+
+class PretextConfig(Strict):
+    colorizer: Text
+    model: Text
+
+
+class ImageNetConfig(Strict):
+    source: Text
+    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{8,64})?$")]
+
+
+class Params(Strict):
+    seed: Annotated[int, Field(ge=0, lt=2**32)]
+    threads: Annotated[int, Field(ge=1, le=1024)]
+    loss: Text
+    dataset: Text
+    large_dataset: Text
+    datasets: dict[str, DatasetConfig]
+    models: dict[str, dict[str, Any]]
+    losses: dict[str, dict[str, Any]]
+    train: TrainConfig
+    pretext: PretextConfig
+    imagenet: dict[str, ImageNetConfig]
+
+    def data(self, name: str) -> DatasetConfig:
+        """The settings of a data set. Raises UserError for an unknown name."""
+        return _named(self.datasets, "datasets", name)
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The settings of an architecture. Raises UserError for an unknown name."""
+        return _named(self.models, "models", name)
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
+    content = _read_yaml(path)
+    if not isinstance(content, dict):
+        raise UserError(f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}")
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        # A misspelled key comes before the one that is missing because of it.
+        wrong = sorted(error.errors(), key=lambda one: one["type"] == "missing")
+        raise UserError(f"{path}: {'; '.join(_explain(one, Params) for one in wrong)}") from None
+    choices: dict[str, Mapping[str, Any]] = {
+        "loss": params.losses,
+        "dataset": params.datasets,
+        "large_dataset": params.datasets,
+    }
+    for key, allowed in choices.items():
+        if getattr(params, key) not in allowed:
+            raise UserError(f"{path}: {key}: should be {_one_of(allowed)}, not {_shown(getattr(params, key))}")
+    return params
+
+
+def check(path: Path = Path("params.yaml")) -> None:
+    """Check params.yaml against the files and the rows that it names. Raises UserError as `load` does."""
+    params = load(path)
+    for section in ENTRY_POINTS:
+        for name in getattr(params, section):
+            module = plugin(section, name)
+            if section != "datasets":
+                plugin_config(module.Config, getattr(params, section)[name], f"{path}: {section}.{name}")
+    models = {row: columns["model"] for row, columns in colorizers().items()}
+    row, model = params.pretext.colorizer, params.pretext.model
+    if row not in models:
+        raise UserError(f"{path}: pretext.colorizer: should be {_one_of(models)}, not {_shown(row)}")
+    if models[row] != model:
+        raise UserError(f"{path}: pretext.model: should be {models[row]}, {row}'s, not {_shown(model)}")
+
+
+def plugin(section: str, name: str) -> ModuleType:
+    """The module of a data set, a model or a loss. Raises UserError where there is no such file."""
+    folder, entry_point = ENTRY_POINTS[section]
+    try:
+        module = importlib.import_module(f"colorpipe.{folder}.{name}")
+    except ModuleNotFoundError as error:
+        if error.name != f"colorpipe.{folder}.{name}":
+            raise
+        module = ModuleType(name)
+    if not hasattr(module, entry_point):
+        raise UserError(
+            f"params.yaml: {section}.{_shown(name)}: no colorpipe/{folder}/{one_line(name)}.py defines `{entry_point}`"
+        )
+    return module
+
+
+Section = TypeVar("Section", bound=Strict)
+
+
+def plugin_config(config: type[Section], settings: Mapping[str, Any], where: str) -> Section:
+    """The checked settings of a model or a loss. Raises UserError, in which `where` names the section."""
+    try:
+        return config.model_validate(settings)
+    except ValidationError as error:
+        raise UserError("; ".join(f"{where}.{_explain(one, config)}" for one in error.errors())) from None
+
+
+def colorizers() -> dict[str, dict[str, str]]:
+    """The table of colorizers in dvc.yaml: each row's name and columns, before DVC fills in params.yaml's values."""
+    content = _read_yaml(PIPELINE)
+    try:
+        table = content["stages"]["train"]["foreach"]
+        return {str(name): {"model": str(row["model"]), **row} for name, row in table.items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})") from None
+
+
+def parse(text: str) -> Any:
+    """Parse YAML as DVC does (YAML 1.2): 010 is ten, 1e-05 is a number, "no" is a word, duplicate keys are errors."""
+    with warnings.catch_warnings(action="ignore"):  # about an anchor that is defined again
+        return YAML(typ="safe").load(text)
+
+
+def _read_yaml(path: Path) -> Any:
+    try:
+        return parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing here: run from the project's root") from None
+    except OSError:
+        raise
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path} is not valid YAML{line}: {one_line(error.problem)}") from None
+    except Exception as error:  # bytes that are not text, tags with values that do not fit
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from None
+
+
+def _named(section: Mapping[str, Value], key: str, name: str) -> Value:
+    if name not in section:
+        raise UserError(f"params.yaml has no {key}.{name}; it has {', '.join(section)}")
+    return section[name]
+
+
+def _explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
+    """One of pydantic's errors as `key: what is wrong`."""
+    *parents, last = error["loc"] or ("?",)
+    key = ".".join(map(str, [*parents, last])).encode("unicode_escape").decode()
+    found = _shown(error["input"])
+    if error["type"] == "extra_forbidden":
+        return f"{key}: unknown key; allowed here: {', '.join(_fields(root, parents)) or 'none'}"
+    if error["type"] == "invalid_key" or last == "[key]" or not error["loc"]:
+        return f"{key}: is not a parameter's name"
+    if error["type"] == "missing":
+        return f"{key}: missing"
+    if error["type"] in ("model_type", "dict_type"):
+        keys = ", ".join(_fields(root, error["loc"]))
+        return f"{key}: should be a section{f' with the keys {keys}' if keys else ''}, not {found}"
+    message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
+    if error["type"] == "string_pattern_mismatch":
+        message = "should be an md5 of 32 lowercase hexadecimal digits, or '' for no check"
+        if last == "sha256":
+            message = "should be a sha256, or its first 8 or more lowercase hexadecimal digits, or '' for no check"
+    return f"{key}: {message}, not {found}"
+
+
+def _one_of(names: Mapping[str, Any]) -> str:
+    return " or ".join(filter(None, (", ".join(map(repr, list(names)[:-1])), repr(list(names)[-1]) if names else "")))
+
+
+def _shown(value: object) -> str:
+    """A value in at most about MAX_VALUE_LENGTH characters; never fully expanded: a short file can hold an endless one."""
+    if isinstance(value, str):
+        value = value[: MAX_VALUE_LENGTH + 1]
+    text = reprlib.repr(value) if isinstance(value, dict | list | set | tuple) else repr(value)
+    return text if len(text) <= MAX_VALUE_LENGTH else f"{text[:MAX_VALUE_LENGTH]}..."
+
+
+def _fields(root: type[BaseModel], parents: Sequence[str | int]) -> list[str]:
+    """The keys that are allowed in the section at `parents`; none where any name is."""
+    section: Any = root
+    for name in parents:
+        fields = getattr(section, "model_fields", None)
+        section = fields[name].annotation if fields else get_args(section)[1]
+    return list(getattr(section, "model_fields", ()))

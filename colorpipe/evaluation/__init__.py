@@ -1,0 +1,1 @@
+"""Trained models on their test sets: colorizers, the baseline, the pretext task, galleries."""

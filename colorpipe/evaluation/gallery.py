@@ -1,0 +1,55 @@
+"""A colorizer's test images by error, as one file: the best, the median, the worst, and random ones."""
+
+import base64
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from colorpipe import io as files
+from colorpipe.data.base import Array
+from colorpipe.evaluation import grids
+
+COUNT = 6  # images of each kind
+
+
+def choose(errors: Tensor, seed: int) -> dict[str, list[int]]:
+    """Choose which images to show by their errors (N,): their numbers by kind; random ones are drawn with the seed."""
+    ranked = errors.argsort(stable=True).tolist()
+    middle = max(0, (len(ranked) - COUNT) // 2)
+    drawn = torch.randperm(len(ranked), generator=torch.Generator().manual_seed(seed))
+    return {
+        "best": ranked[:COUNT],
+        "median": ranked[middle : middle + COUNT],
+        "worst": ranked[::-1][:COUNT],
+        "random": sorted(drawn[:COUNT].tolist()),
+    }
+
+
+def write(
+    path: Path,
+    kinds: Mapping[str, list[int]],
+    numbers: list[int],
+    scores: Mapping[str, Tensor],
+    images_by_kind: Mapping[str, Tensor],
+) -> None:
+    """Write the images of each kind; for each of `numbers` its scores (n,) and renderings (n, 3, H, W) in 0..1."""
+    pixels = {name: grids.as_bytes(images) for name, images in images_by_kind.items()}
+    images = {
+        str(number): {
+            **{name: float(values[row]) for name, values in scores.items()},
+            **{name: _png(rows[row]) for name, rows in pixels.items()},
+        }
+        for row, number in enumerate(numbers)
+    }
+    files.write_json(path, {"kinds": kinds, "images": images}, indent=None)
+
+
+def _png(pixels: Array) -> str:
+    """An image (H, W, 3) uint8 as PNG in base64."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()

@@ -1,0 +1,91 @@
+"""The pretext task: does a classifier that starts from a colorizer's encoder beat one that starts from Xavier?"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from colorpipe import io, paths, weights
+from colorpipe.config import Params
+from colorpipe.data import load
+from colorpipe.runtime import live
+from colorpipe.tasks.classification import ClassificationTask, build_classifier
+from colorpipe.training import device as devices
+from colorpipe.training import loop, optim, resume
+from colorpipe.training.loop import Batch, TrainSettings
+from colorpipe.training.state import MODEL, EpochMetrics, TrainState
+
+
+def run(name: str, data: str, init: Path, params: Params) -> None:
+    """Train and test one classifier: writes models/, curves/, metrics/ and evaluations/ of pretext/<name>.
+
+    Where the data set has fewer than two classes, they are files that say so.
+
+    Args:
+        name: what the run is called.
+        data: a data set of params.yaml.
+        init: what the classifier is initialized from (see `build_classifier`).
+        params: all settings.
+    """
+    name = f"pretext/{name}"
+    classes = io.read_json(paths.classes(data))
+    if len(classes) < 2:
+        leave_out(name, data, len(classes))
+        return
+    device = devices.prepare(params.seed, params.threads)
+    settings = TrainSettings.from_params(params, data)
+    model = build_classifier(init, params, len(classes)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    metadata = {
+        "model": params.pretext.model,
+        "settings": params.model(params.pretext.model),
+        "init": str(init),
+        "data": data,
+        "classes": classes,
+        "train": vars(settings),
+    }
+
+    def save(which: str, epoch: EpochMetrics) -> None:
+        weights.save(paths.checkpoint(name, which), model.state_dict(), {**metadata, "epoch": epoch})
+
+    train, val, test = (
+        tuple(load.load(path(data, split), device) for path in (paths.images, paths.labels))
+        for split in ("train", "val", "test")
+    )
+    task = ClassificationTask(settings.precision)
+    if settings.compile:
+        task.compile(device)
+    state = TrainState({MODEL: model}, {MODEL: optim.adam(model, settings.lr)})
+    devices.print_run(name, model, len(train[0]), settings.epochs, settings.precision, device)
+    inputs = [init, *(path(data, split) for path in (paths.images, paths.labels) for split in ("train", "val"))]
+    with resume.checkpointed(name, metadata, inputs) as checkpoint:
+        with live.logging(name, checkpoint.elapsed) as log:
+            loop.fit(task, state, train, val, settings, save, log, checkpoint)
+        test_classifier(name, data, model, test, settings)
+
+
+def test_classifier(name: str, data: str, model: nn.Module, test: Batch, settings: TrainSettings) -> None:
+    """Test the weights of the best epoch: writes metrics/<name>.json and evaluations/<name>.json."""
+    tensors, metadata = weights.load(paths.checkpoint(name, "best"))
+    model.load_state_dict(tensors)
+    means = loop.evaluate(ClassificationTask("float32").eval_step, model, test, settings.batch_size).means()
+    identity: dict[str, Any] = {
+        "data": data,
+        "n": len(test[0]),
+        "seed": settings.seed,
+        "best_epoch": metadata["epoch"]["epoch"],
+    }
+    io.write_json(paths.metrics(name), {"test": means})
+    io.write_json(paths.evaluation(name), identity)
+    print(f"{name}: test accuracy {means['accuracy']:.4g}, test loss {means['loss']:.4g}")
+
+
+def leave_out(name: str, data: str, classes: int) -> None:
+    """Write files without weights, rows or metrics, so that the pipeline continues."""
+    reason = f"{data} has {classes or 'no'} class{'es' if classes != 1 else ''}"
+    for which in ("best", "last"):
+        weights.save(paths.checkpoint(name, which), {}, {"left_out": reason})
+    io.write_history(paths.curves(name), [])
+    io.write_json(paths.metrics(name), {})
+    io.write_json(paths.evaluation(name), {"data": data, "left_out": reason})
+    print(f"{name}: left out: {reason}")

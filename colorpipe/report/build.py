@@ -1,0 +1,43 @@
+"""The report stage: tables, figures and the page, from what the other stages wrote."""
+
+from colorpipe import io, paths
+from colorpipe.evaluation import grids
+from colorpipe.report import figures, page
+from colorpipe.report.tables import (
+    CAPTION,
+    PRETEXT_CAPTION,
+    formatted,
+    load_history,
+    load_results,
+    pretext_table,
+    results_table,
+    to_markdown,
+)
+
+
+def build() -> None:
+    """Write report/ from metrics/, evaluations/, curves/, grids/ and galleries/. Raises UserError where one is damaged."""
+    results, baselines, pretext = load_results(), load_results("baseline"), load_results("pretext")
+    left_out = {str(result.run["left_out"]) for result in pretext.values() if "left_out" in result.run}
+    pretext = {name: result for name, result in pretext.items() if "left_out" not in result.run}
+    histories = {name: load_history(name) for name in results}
+    pretext_histories = {name: load_history(f"pretext/{name}") for name in pretext}
+    table, pretext_rows = results_table(results, baselines), pretext_table(pretext, pretext_histories)
+    pretext_caption = f"Left out: {', '.join(sorted(left_out))}." if left_out else PRETEXT_CAPTION
+
+    first = next(iter(results.values())).run["data"]
+    same_data = {name: paths.grid(name) for name, result in results.items() if result.run["data"] == first}
+    grids.compare(paths.REPORT / "overview.png", same_data)
+    losses = {name: str(result.run["loss"]) for name, result in results.items()}
+    figures.training_curves(paths.REPORT / "curves.png", histories, losses)
+    figures.pretext_curves(paths.REPORT / "pretext.png", pretext_histories)
+
+    io.write_text(paths.REPORT / "results.csv", table.to_csv(index=False))
+    io.write_text(paths.REPORT / "pretext.csv", pretext_rows.to_csv(index=False))
+    sections = [to_markdown(table), CAPTION, *([to_markdown(pretext_rows)] if pretext else []), pretext_caption]
+    io.write_text(paths.REPORT / "results.md", "\n\n".join(sections) + "\n")
+    results_section = page.Table(table, formatted(table), CAPTION)
+    pretext_section = page.Table(pretext_rows, formatted(pretext_rows), pretext_caption)
+    page.write(results, (results_section, pretext_section), histories, pretext_histories)
+    print(to_markdown(table))
+    print(f"report: {paths.REPORT / 'index.html'}")

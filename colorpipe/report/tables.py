@@ -1,0 +1,191 @@
+"""The report's tables: colorizers with the no-color baseline, and the pretext task; as data and as Markdown."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from colorpipe import io, paths
+from colorpipe.runtime.errors import UserError, one_line
+
+# Table 1 of the paper: CIFAR-10 test set, 50 epochs. Shown only beside results on CIFAR-10 with the same loss.
+PAPER = {
+    ("resnet", "mse"): {"paper's loss": 147.256, "paper's SSIM": 0.227, "paper's PSNR": 21.212},
+    ("resnet_lpips", "lpips"): {"paper's loss": 0.095, "paper's SSIM": 0.207, "paper's PSNR": 21.088},
+    ("densenet", "mse"): {"paper's loss": 149.831, "paper's SSIM": 0.225, "paper's PSNR": 21.190},
+    ("eccv", "mse"): {"paper's loss": 150.343, "paper's SSIM": 0.201, "paper's PSNR": 21.130},
+}
+# Columns of the results table: the key in the metrics, digits after the point.
+SCORES = {
+    "test loss": ("test.loss", None),
+    "ab SSIM": ("test.ssim", 3),
+    "ab PSNR": ("test.psnr", 2),
+    "ab MSE": ("test.mse", 1),
+    "RGB SSIM": ("rgb.ssim", 3),
+    "RGB PSNR": ("rgb.psnr", 2),
+    "colorfulness": ("colorfulness", 1),
+}
+DIGITS = {
+    **{column: digits for column, (_, digits) in SCORES.items() if digits},
+    "paper's SSIM": 3,
+    "paper's PSNR": 2,
+    "first train accuracy": 3,
+    "last train accuracy": 3,
+    "test accuracy": 3,
+}
+NO_COLOR = "no color"
+ORIGINAL = "original"
+CAPTION = (
+    "n test images; the weights of the best epoch by validation loss. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
+    "protocol: on the ab planes in Lab units, with the data range of each batch of 64. RGB SSIM, RGB PSNR (dB) and "
+    "colorfulness (Hasler and Suesstrunk) are means over the rendered images."
+)
+PRETEXT_CAPTION = (
+    "The same classifier, initialized with the encoder or with Xavier. Training accuracy after the first and last "
+    "epoch; test accuracy and loss (cross-entropy) at the best epoch by validation loss."
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What identifies a result (data, n, loss, seed...), and its metrics: "test.loss", "rgb.psnr"..."""
+
+    run: Mapping[str, Any]
+    metrics: Mapping[str, float]
+
+    @property
+    def setting(self) -> tuple[str, str]:
+        """The data set, and the loss with what is under it: results are comparable within a setting."""
+        return self.run["data"], loss_label(self.run)
+
+
+def load_results(group: str = "") -> dict[str, Result]:
+    """The results in metrics/ and evaluations/, or in a folder of them, by name.
+
+    In order: the data set that most results have first, then by loss and name. Raises UserError where there are none.
+    """
+    folder = paths.METRICS / group
+    names = [(Path(group) / path.stem).as_posix() for path in sorted(folder.glob("*.json"))]
+    if not names:
+        raise UserError(f"{folder} holds no metrics: run `dvc repro` to create them")
+    found = {}
+    for name in names:
+        try:
+            result = Result(io.read_json(paths.evaluation(name)), dict(_flat(io.read_json(paths.metrics(name)))))
+            _ = result.run["data"]
+        except (KeyError, TypeError, AttributeError) as error:
+            message = f"{paths.evaluation(name)} or {paths.metrics(name)} is damaged ({one_line(error)})"
+            raise UserError(f"{message}: remove it and run `dvc repro`") from None
+        found[Path(name).name] = result
+    sets = [result.run["data"] for result in found.values()]
+
+    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, str]:
+        name, result = item
+        loss = str(result.run.get("loss"))
+        return -sets.count(result.run["data"]), result.run["data"], loss != "mse", loss, name
+
+    return dict(sorted(found.items(), key=order))
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def load_history(name: str) -> pd.DataFrame:
+    """The history of a training, a row an epoch. Raises UserError where it is missing or damaged."""
+    path = paths.curves(name)
+    try:
+        return pd.read_csv(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+    except ValueError as error:  # pandas' errors are
+        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from error
+
+
+def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]) -> pd.DataFrame:
+    """A row a colorizer; after those of a setting, a row for no color; after those of a data set, one for the originals."""
+    rows = []
+    for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
+        original: dict[str, Any] = {}
+        for setting, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
+            for name, result in group:
+                run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
+                rows.append({"colorizer": name, **_setting(result), **run, **_scores(result), **paper_numbers(name, result)})
+            baseline = next((one for one in baselines.values() if one.setting == setting), None)
+            if baseline:
+                rows.append({"colorizer": NO_COLOR, **_setting(baseline), **_scores(baseline)})
+                colorfulness = baseline.run["original_colorfulness"]
+                original = {"colorizer": ORIGINAL, "data": data, "n": baseline.run["n"], "colorfulness": colorfulness}
+        if original:
+            rows.append(original)
+    table = pd.DataFrame(rows)
+    return table.astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+
+
+def _setting(result: Result) -> dict[str, Any]:
+    return {"data": result.run["data"], "n": result.run["n"], "loss": loss_label(result.run)}
+
+
+def _scores(result: Result) -> dict[str, float]:
+    return {column: result.metrics[key] for column, (key, _) in SCORES.items()}
+
+
+def paper_numbers(name: str, result: Result) -> dict[str, float]:
+    """The paper's numbers for a colorizer; none where the data or the loss differ."""
+    numbers = dict(PAPER.get((name, result.run["loss"]), {})) if result.run["data"] == "cifar10" else {}
+    if result.run.get("lpips_weights") == "random":
+        numbers.pop("paper's loss", None)  # LPIPS on ImageNet's VGG is another quantity
+    return numbers
+
+
+def loss_label(run: Mapping[str, Any]) -> str:
+    """The loss's name; for LPIPS, with what is under it."""
+    return f"lpips, {run['lpips_weights']} VGG" if "lpips_weights" in run else str(run.get("loss"))
+
+
+def pretext_table(results: Mapping[str, Result], histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """A row an initialization."""
+    return pd.DataFrame(
+        {
+            "init": name,
+            "data": result.run["data"],
+            "n": result.run["n"],
+            "seed": result.run["seed"],
+            "epoch": result.run["best_epoch"],
+            "first train accuracy": histories[name]["train_accuracy"].iloc[0],
+            "last train accuracy": histories[name]["train_accuracy"].iloc[-1],
+            "last train loss": histories[name]["train_loss"].iloc[-1],
+            "test accuracy": result.metrics["test.accuracy"],
+            "test loss": result.metrics["test.loss"],
+        }
+        for name, result in results.items()
+    )
+
+
+def to_markdown(table: pd.DataFrame) -> str:
+    """A table in Markdown, numbers with their significant digits."""
+    cells = formatted(table)
+    lines = [list(cells.columns), ["---", *["---:"] * (len(cells.columns) - 1)], *cells.values.tolist()]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def formatted(table: pd.DataFrame) -> pd.DataFrame:
+    """The table as text; empty where there is no value."""
+
+    def text(column: str, value: Any) -> str:
+        if pd.isna(value):
+            return ""
+        if isinstance(value, str):
+            return value
+        if column.endswith("loss") and isinstance(value, float):
+            return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
+        return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)
+
+    return pd.DataFrame({column: [text(column, value) for value in table[column]] for column in table.columns})

@@ -1,0 +1,55 @@
+"""Classification: the downstream task, on L, of an encoder that colorization pretrained."""
+
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import nn
+
+from colorpipe import weights
+from colorpipe.color import lab
+from colorpipe.config import Params
+from colorpipe.models import base
+from colorpipe.models.classifier import Classifier, xavier
+from colorpipe.runtime.errors import UserError
+from colorpipe.tasks.supervised import SupervisedTask
+from colorpipe.training import device as devices
+from colorpipe.training.loop import Batch, Metrics
+
+ENCODER = "encoder."  # of the names of a colorizer's weights
+
+
+class ClassificationTask(SupervisedTask):
+    """A classifier that sees L, trained on cross-entropy."""
+
+    def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
+        """Cross-entropy and accuracy of stored images (B, 3, H, W) uint8 and labels (B,)."""
+        images, labels = batch
+        L = lab.lightness(lab.from_bytes(images))
+        with devices.autocast(images.device, self.precision):
+            logits = model(L)  # (B, classes)
+        accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
+
+
+def build_classifier(init: Path, params: Params, classes: int) -> Classifier:
+    """The classifier as it is initialized: Xavier throughout; a colorizer's encoder replaces that part.
+
+    So all runs share the very same classification layer.
+
+    Args:
+        init: a colorizer's weights, or a weight file without tensors.
+        params: pretext.model, its settings, and the seed.
+        classes: how many.
+
+    Raises:
+        UserError: the colorizer is another model than pretext.model.
+    """
+    model, settings = params.pretext.model, params.model(params.pretext.model)
+    classifier = xavier(base.build(model, settings), classes, params.seed)
+    tensors, metadata = weights.load(init)
+    if tensors:
+        if (metadata["model"], metadata["settings"]) != (model, settings):
+            raise UserError(f"pretext.model: {init} is {metadata['model']} {metadata['settings']}, not {model} {settings}")
+        encoder = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+        classifier.encoder.load_state_dict(encoder)
+    return classifier

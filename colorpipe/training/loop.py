@@ -1,0 +1,223 @@
+"""The training loop: epochs, batches, the best epoch, history and resume. What a step is, a task knows.
+
+The whole set stays on the device as uint8; a batch is an index into it, and a step works on whole batches. Nothing in a step
+waits for the device: sums are read once an epoch.
+"""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from colorpipe.config import Params
+from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
+from colorpipe.training.resume import Checkpoint
+from colorpipe.training.state import EpochMetrics, TrainState
+
+Batch = tuple[Tensor, ...]  # of images and what belongs to them; a whole set has the same form
+Metrics = dict[str, Tensor]  # means over a batch, scalars
+EvalStep = Callable[[nn.Module, Batch], Metrics]
+ORDER = "order"  # the generator of the order of the images
+
+
+class Task(Protocol):
+    """What a training step is."""
+
+    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
+        """Forward, backward and optimizer steps, as many as the task has. The metrics include "loss"."""
+
+    def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
+        """The same metrics of a batch, without a gradient."""
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """Epochs, learning rate, images per batch, "bfloat16" or "float32", compiled or not, and the seed."""
+
+    epochs: int
+    lr: float
+    batch_size: int
+    precision: str
+    compile: bool
+    seed: int
+
+    @classmethod
+    def from_params(cls, params: Params, data: str) -> Self:
+        """The settings for a data set."""
+        return cls(epochs=params.data(data).epochs, seed=params.seed, **params.train.model_dump())
+
+
+def fit(
+    task: Task,
+    state: TrainState,
+    train: Batch,
+    val: Batch,
+    settings: TrainSettings,
+    save: Callable[[str, EpochMetrics], None],
+    log: Callable[[list[EpochMetrics]], None] = lambda history: None,
+    checkpoint: Checkpoint | None = None,
+) -> list[EpochMetrics]:
+    """Train in place.
+
+    Args:
+        task: what a step is.
+        state: models and optimizers; the loop adds the generator of the order.
+        train: the train set as tensors (N, ...) of equal length, on the device.
+        val: the validation set, likewise.
+        settings: epochs, batch size, seed.
+        save: called with "best" and the epoch's metrics whenever the validation loss is a new minimum, and with "last" at
+            the end; the weights are those of `state.model`.
+        log: called with the history after each epoch.
+        checkpoint: to resume from, and to save to after each epoch.
+
+    Returns:
+        The history, a row an epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the weights
+        change, validation metrics at the end of the epoch.
+
+    Raises:
+        UserError: the loss is not finite, or memory ran out.
+    """
+    if len(train[0]) < 2:
+        raise UserError("cannot train on a single image: BatchNorm needs two; lower val_size, or add images")
+    state.generators[ORDER] = torch.Generator(train[0].device).manual_seed(settings.seed)
+    if checkpoint and checkpoint.restore(state):
+        for epoch in range(1, len(state.history) + 1):
+            log(state.history[:epoch])
+        save_best(state, save)
+    with naming_memory_errors(settings):
+        for epoch in range(len(state.history) + 1, settings.epochs + 1):
+            metrics = {
+                "epoch": epoch,
+                **train_epoch(task, state, train, settings).means("train_"),
+                **evaluate(task.eval_step, state.model, val, settings.batch_size).means("val_"),
+            }
+            if not math.isfinite(metrics["val_loss"]):
+                raise not_finite(f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings)
+            is_best = state.append(metrics)
+            print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
+            log(state.history)
+            if is_best:
+                save("best", metrics)
+            if checkpoint and epoch < settings.epochs:  # after the last epoch there is nothing to resume
+                checkpoint.save(state)
+    save("last", state.history[-1])
+    return state.history
+
+
+def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSettings) -> "MetricAverager":
+    """One pass over the train set. Raises UserError as soon as the loss is not finite."""
+    for model in state.models.values():
+        model.train()
+    epoch = len(state.history) + 1
+    order = torch.randperm(len(train[0]), generator=state.generators[ORDER], device=train[0].device)
+    averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
+    for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
+        metrics = task.train_step(state, batch)
+        averager.update(metrics, len(batch[0]))
+        guard.update(metrics["loss"].detach())
+    guard.check()
+    return averager
+
+
+@torch.no_grad()
+def evaluate(eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int) -> "MetricAverager":
+    """The metrics of a whole set, in its order, with the model in eval mode."""
+    model.eval()
+    averager = MetricAverager()
+    for batch in batches(tensors, batch_size):
+        averager.update(eval_step(model, batch), len(batch[0]))
+    return averager
+
+
+class NonFiniteGuard:
+    """Checks that each step's loss is finite: read one step late, so the host never blocks on the device."""
+
+    def __init__(self, epoch: int, settings: TrainSettings) -> None:
+        self.epoch, self.settings, self.step = epoch, settings, 0
+
+    def update(self, loss: Tensor) -> None:
+        """Check the previous step's loss, and start copying this one's to the host."""
+        self.check()
+        self.step += 1
+        self.loss = loss.to("cpu", non_blocking=True)
+        self.copied = torch.cuda.Event() if loss.is_cuda else None
+        if self.copied:
+            self.copied.record()
+
+    def check(self) -> None:
+        """Raises UserError where the last loss is not finite."""
+        if not self.step:
+            return
+        if self.copied:
+            self.copied.synchronize()  # of that step alone: `item` of a CUDA tensor waits for all queued work
+        if not math.isfinite(loss := self.loss.item()):
+            raise not_finite(f"the loss is {loss} in epoch {self.epoch}, step {self.step}", self.settings)
+
+
+class MetricAverager:
+    """Sums and counts of metrics that are means over batches: divided once, so that unequal batches weigh correctly."""
+
+    def __init__(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.count = 0
+
+    def update(self, means: Mapping[str, Tensor], size: int) -> None:
+        """Add the means over a batch of `size` images."""
+        for name, mean in means.items():
+            total = mean.detach().double() * size
+            self.sums[name] = self.sums[name] + total if name in self.sums else total
+        self.count += size
+
+    def means(self, prefix: str = "") -> EpochMetrics:
+        """The means over all images."""
+        return {prefix + name: (total / self.count).item() for name, total in self.sums.items()}
+
+
+def batches(tensors: Batch, size: int, order: Tensor | None = None, title: str | None = None) -> Iterator[Batch]:
+    """Batches of `size` rows, the last one with the rest; in training in a given order, with a progress bar.
+
+    In training a rest of one image joins the batch before it: BatchNorm has no variance over one value a channel.
+    """
+    count = len(tensors[0])
+    starts = list(range(0, count, size))
+    if order is not None and count % size == 1 < len(starts):
+        starts.pop()
+    for start in tqdm(starts, title, unit="batch", leave=False, disable=None) if title else starts:
+        end = count if start == starts[-1] else start + size
+        index = slice(start, end) if order is None else order[start:end]
+        yield tuple(tensor[index] for tensor in tensors)
+
+
+def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> None:
+    """Save the best weights of a resumed training again: DVC removes a stage's outputs before it runs it."""
+    current = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
+    state.model.load_state_dict(state.best)
+    save("best", state.history[state.best_epoch - 1])
+    state.model.load_state_dict(current)
+
+
+def not_finite(what: str, settings: TrainSettings) -> UserError:
+    """The error of a loss that is NaN or infinite."""
+    precision = ", or bfloat16 too coarse: set train.precision=float32" if settings.precision == "bfloat16" else ""
+    return UserError(
+        f"{what}: stopped; train.lr={settings.lr} is likely too high: lower it{precision}; or the initial weights are "
+        "damaged. The checkpoint of the last good epoch is kept"
+    )
+
+
+@contextlib.contextmanager
+def naming_memory_errors(settings: TrainSettings) -> Iterator[None]:
+    """Turn exhausted memory into a UserError that names the parameter to lower."""
+    try:
+        yield
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise UserError(
+            f"out of memory with batches of {settings.batch_size} images ({one_line(error)}): lower train.batch_size"
+        ) from error

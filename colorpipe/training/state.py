@@ -1,0 +1,66 @@
+"""What changes in a training, saved and restored as one."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
+MODEL = "model"  # the model that is evaluated and whose weights are the result
+
+
+@dataclass
+class TrainState:
+    """Models, what trains them, the history so far, and the weights of the best epoch.
+
+    Whatever a task adds to one of the dictionaries (a discriminator, a second optimizer, a schedule, an average of the
+    weights) is resumed with the rest.
+    """
+
+    models: dict[str, nn.Module]
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
+    generators: dict[str, torch.Generator] = field(default_factory=dict)
+    history: list[EpochMetrics] = field(default_factory=list)
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def model(self) -> nn.Module:
+        """The model that is evaluated."""
+        return self.models[MODEL]
+
+    def append(self, metrics: EpochMetrics) -> bool:
+        """Add an epoch to the history. True where it is the best: its validation loss is lower than that of all before."""
+        best_loss = self.history[self.best_epoch - 1]["val_loss"] if self.best_epoch else math.inf
+        self.history.append(metrics)
+        if not metrics["val_loss"] < best_loss:
+            return False
+        self.best_epoch = len(self.history)
+        self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        """All of it, as tensors and plain values that `torch.load(weights_only=True)` accepts."""
+        return {
+            "models": {name: model.state_dict() for name, model in self.models.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "schedulers": {name: scheduler.state_dict() for name, scheduler in self.schedulers.items()},
+            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
+            "history": self.history,
+            "best_epoch": self.best_epoch,
+            "best": {} if self.best_epoch == len(self.history) else self.best,  # else the model's weights
+        }
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, into a state of the same models and optimizers."""
+        for group in ("models", "optimizers", "schedulers"):
+            for name, target in getattr(self, group).items():
+                target.load_state_dict(saved[group][name])
+        for name, generator in self.generators.items():
+            generator.set_state(saved["generators"][name])
+        self.history[:] = saved["history"]
+        self.best_epoch = saved["best_epoch"]
+        self.best = saved["best"] or {name: tensor.clone() for name, tensor in saved["models"][MODEL].items()}

@@ -1,0 +1,22 @@
+"""Test the trivial colorizer, no color at all, on a test set."""
+
+import argparse
+
+from colorpipe.runtime.process import run_main
+
+
+def main() -> None:
+    """Write metrics/baseline/<name>.json and evaluations/baseline/<name>.json."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", help="the baseline's name")
+    parser.add_argument("--data", required=True, help="the data set to test on")
+    parser.add_argument("--loss", required=True, help="the loss to report as test.loss")
+    args = parser.parse_args()
+    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.evaluation import colorizers
+
+    colorizers.evaluate_baseline(args.name, args.data, args.loss, config.load().threads)
+
+
+if __name__ == "__main__":
+    run_main(main)

@@ -1,0 +1,74 @@
+"""A copy of the project to run DVC in."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+class Project:
+    """A copy of the project in a folder of its own, in git, with tiny data; and dvc in it."""
+
+    def __init__(self, folder: Path):
+        self.root = folder / "project"
+        self.trace = folder / "trace"
+        self.trace.mkdir()
+        tracked = subprocess.run(
+            ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        for name in tracked.stdout.splitlines():
+            if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
+                (self.root / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, self.root / name)
+        bin_folder = Path(sys.executable).parent
+        self.environment = {
+            **os.environ,
+            "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT / "tests" / "support" / "tracing"),
+            "COLORPIPE_TRACE": str(self.trace),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+        }
+
+    @classmethod
+    def at(cls, root: Path, other: Self) -> Self:
+        """The project in `root`, a clone, run as another is."""
+        made = cls.__new__(cls)
+        made.root, made.trace, made.environment = root, other.trace, other.environment
+        return made
+
+    def run(self, *command: str, code: int = 0) -> str:
+        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=280)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", "--all")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+    def would_run(self) -> set[str]:
+        """The stages that `dvc repro` would start now, as far as it knows without running them."""
+        lines = self.run("dvc", "repro", "--dry").splitlines()
+        return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+    def edit_params(self, **changes: object) -> None:
+        path = self.root / "params.yaml"
+        content = yaml.safe_load(path.read_text())
+        for key, value in changes.items():
+            *parents, last = key.split("__")
+            inner = content
+            for parent in parents:
+                inner = inner[parent]
+            inner[last] = value
+        path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -1,0 +1,138 @@
+"""A colorizer's metrics, from stored images to JSON, against scikit-image and torchmetrics alone."""
+
+import json
+
+import archives
+import numpy as np
+import pytest
+import torch
+import torchvision
+from project import ROOT
+from skimage import color as skimage_color
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from colorpipe import config, metrics, paths, weights
+from colorpipe.evaluation import colorizers
+from colorpipe.losses import mse
+from colorpipe.models.base import build
+from colorpipe.tasks import colorization
+
+N = 70  # a batch of 64 and a short one
+CUT = {"cut": "layer1"}
+
+
+@pytest.fixture
+def images(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(1)
+    paths.images("photos", "test").parent.mkdir(parents=True)
+    found = {part: archives.smooth_images(rng, count, 32) for part, count in (("train", 40), ("val", 16), ("test", N))}
+    for part, array in found.items():
+        np.save(paths.images("photos", part), array)
+    for name in ("mse", "resnet18"):
+        weights.save(paths.init_weights("photos", name), {}, {"weights": "random"})
+    return found
+
+
+def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
+    """The metrics of predicted ab (N, 2, H, W), computed without a line of colorpipe."""
+    rgb = images.transpose(0, 2, 3, 1) / 255
+    lab = skimage_color.rgb2lab(rgb)
+    ab = lab[..., 1:].transpose(0, 3, 1, 2)
+    rendered = skimage_color.lab2rgb(np.concatenate([lab[..., :1], predicted.transpose(0, 2, 3, 1)], axis=-1))
+    ssim = psnr = 0.0
+    for start in range(0, len(ab), 64):
+        ours, true = (torch.from_numpy(np.ascontiguousarray(x[start : start + 64])).double() for x in (predicted, ab))
+        ssim += structural_similarity_index_measure(ours, true).item() * len(ours)
+        data_range = (true.max() - true.min()).item()
+        psnr += (20 * np.log10(data_range) - 10 * np.log10(((ours - true) ** 2).mean().item())) * len(ours)
+    options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 1, "channel_axis": 2}
+    return {
+        "loss": ((predicted - ab) ** 2).mean(),
+        "ssim": ssim / len(ab),
+        "psnr": psnr / len(ab),
+        "rgb_ssim": np.mean([structural_similarity(a, b, **options) for a, b in zip(rgb, rendered, strict=True)]),
+        "rgb_psnr": np.mean([peak_signal_noise_ratio(a, b, data_range=1) for a, b in zip(rgb, rendered, strict=True)]),
+    }
+
+
+@pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
+def test_metrics_from_images_to_json(images):
+    torch.manual_seed(0)
+    model = build("resnet18", CUT).eval()
+    metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}, "epoch": {"epoch": 4}}
+    weights.save(paths.checkpoint("some", "best"), model.state_dict(), metadata)
+    colorizers.evaluate("some", "photos", "mse", threads=2)
+    colorizers.evaluate_baseline("no_color", "photos", "mse", threads=2)
+
+    L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
+    with torch.no_grad():
+        predicted = model(torch.from_numpy(L).float()).numpy()
+    for name, ab in (("some", predicted), ("baseline/no_color", np.zeros_like(predicted))):
+        found, wanted = json.loads(paths.metrics(name).read_text()), expected(ab, images["test"])
+        for key in ("loss", "ssim", "psnr"):
+            assert found["test"][key] == pytest.approx(wanted[key], rel=1e-3), (name, key)
+        assert found["test"]["mse"] == found["test"]["loss"]
+        for key in ("ssim", "psnr"):
+            assert found["rgb"][key] == pytest.approx(wanted[f"rgb_{key}"], rel=1e-3), (name, key)
+    assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
+    run = json.loads(paths.evaluation("some").read_text())
+    assert run == {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "loss": "mse"}
+    baseline = json.loads(paths.evaluation("baseline/no_color").read_text())
+    assert baseline.pop("original_colorfulness") > 1
+    assert baseline == {"data": "photos", "n": N, "loss": "mse"}
+    assert paths.grid("some").is_file()
+
+
+def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
+    """The training curves' own functions, against torchmetrics, which gives the numbers of record."""
+    torch.manual_seed(0)
+    target = torch.randn(5, 2, 32, 32) * 20
+    predicted = target + torch.randn_like(target) * 5
+    record = colorizers.protocol(predicted, target)
+    assert metrics.batch_ssim(predicted, target).item() == pytest.approx(record["ssim"].item(), abs=1e-6)
+    assert metrics.batch_psnr(predicted, target).item() == pytest.approx(record["psnr"].item(), abs=1e-4)
+
+
+def test_a_network_sees_L_and_nothing_else(images):
+    seen = []
+
+    def model(L):
+        seen.append(L)
+        return torch.zeros(len(L), 2, 32, 32)
+
+    _, lab, _ = colorization.predict(model, torch.from_numpy(images["test"]), "float32")
+    L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
+    assert np.abs(seen[0].numpy() - L).max() < 1e-3
+    assert np.abs(lab[:, :1].numpy() - L).max() < 1e-3
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
+def test_the_precision_is_that_of_the_network(images, precision, dtype):
+    seen = []
+
+    def model(L):
+        seen.append(torch.nn.functional.conv2d(L, torch.ones(2, 1, 1, 1)).dtype)
+        return torch.zeros(len(L), 2, 32, 32)
+
+    colorization.ColorizationTask(mse.build({}, {}), precision).metrics(model, (torch.from_numpy(images["val"]),))
+    assert seen == [dtype]
+
+
+def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
+    """At a learning rate too small to move a weight, the initial weights are what comes out."""
+    torch.manual_seed(5)
+    source = torchvision.models.resnet18().state_dict()
+    init = paths.init_weights("photos", "resnet18")
+    weights.save(init, source, {"weights": "imagenet"})
+    params = config.load(ROOT / "params.yaml")
+    params = params.model_copy(update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})})
+    colorization.train("some", "resnet18", "photos", "mse", init, params)
+    tensors, metadata = weights.load(paths.checkpoint("some", "best"))
+    assert metadata["init"] == "imagenet"
+    assert metadata["train"]["lr"] == 1e-12
+    assert torch.allclose(tensors["encoder.layer1.0.conv1.weight"], source["layer1.0.conv1.weight"], atol=1e-6)
+    assert torch.allclose(tensors["encoder.conv1.weight"], source["conv1.weight"].sum(dim=1, keepdim=True), atol=1e-6)
+    curves = paths.curves("some").read_text().splitlines()
+    assert len(curves) == 1 + params.data("photos").epochs
