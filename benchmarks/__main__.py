@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from benchmarks import memory, operations, startup, throughput
-from colorpipe import params
-from colorpipe.environment import describe
-from colorpipe.errors import run
+from colorpipe import config
+from colorpipe.runtime.machine import describe
+from colorpipe.runtime.process import run_main
 
 ROUNDS = 5
 FOLDER = Path("benchmarks")
@@ -16,11 +16,11 @@ FOLDER = Path("benchmarks")
 
 def main() -> None:
     """About a quarter of an hour on two cores."""
-    p = params.load()
+    params = config.load()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    about = {**describe(), "threads": str(p.threads), "precision": p.train.precision, "commit": commit}
+    about = {**describe(), "threads": str(params.threads), "precision": params.train.precision, "commit": commit}
     tables = []
     for title, measure in (
         ("throughput", lambda: throughput.measure(ROUNDS)),
@@ -40,4 +40,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

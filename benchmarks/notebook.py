@@ -1,6 +1,6 @@
-"""The same training as a notebook has it: a DataLoader over PIL images, scikit-image a sample, float32, plain Adam.
+"""The same training as in the usual notebook: a DataLoader over PIL images, scikit-image a sample, float32, plain Adam.
 
-The peer that `make bench` compares with. The networks are the same, in plain PyTorch.
+`make bench` compares with it. The networks are the same, in plain PyTorch.
 """
 
 import warnings
@@ -12,8 +12,6 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
-
-from colorpipe.models.eccv16 import Convolution
 
 
 class Photos(Dataset):
@@ -33,10 +31,7 @@ class Photos(Dataset):
 
 
 def plain(model: nn.Module) -> nn.Module:
-    """The model as torch has it by default: memory in NCHW, convolutions without our gradient."""
-    for module in model.modules():
-        if isinstance(module, Convolution):
-            module.__class__ = nn.Conv2d
+    """The model in torch's default memory format, NCHW."""
     return model.to(memory_format=torch.contiguous_format).train()
 
 
@@ -55,23 +50,23 @@ def criterion(task: str, device: torch.device) -> Criterion:
     package = lpips_package().to(device)
 
     def perceptual(L: Tensor, ab: Tensor, labels: Tensor, output: Tensor) -> Tensor:
-        predicted, true = (2 * lab_to_rgb(torch.cat((L, colours), dim=1), clip=False) - 1 for colours in (output, ab))
+        predicted, true = (2 * lab_to_rgb(torch.cat((L, ab_planes), dim=1), clip=False) - 1 for ab_planes in (output, ab))
         return package(predicted, true).mean()
 
     return perceptual
 
 
 def lpips_package() -> nn.Module:
-    """The lpips package's LPIPS; on a VGG without ImageNet weights, which it would download."""
+    """The lpips package's LPIPS; on a random VGG, since it would download ImageNet's weights."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it calls torchvision by names of old
+        warnings.simplefilter("ignore")  # it uses torchvision's old names
         import lpips
 
         return lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
 
 def train(model: nn.Module, task: str, loader: DataLoader, device: torch.device) -> Iterator[tuple[int, float]]:
-    """Train for one epoch; after each step, how many images were in it and their loss."""
+    """Train for one epoch; yields each step's number of images and loss."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     measure = criterion(task, device)
     for L, ab, labels in loader:

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from colorpipe import report
+from colorpipe.report.tables import to_markdown
 
 
 @dataclass(frozen=True)
 class Table:
-    """A title, what the numbers are, and the rows: cells by column, and under "raw" all numbers behind them."""
+    """A title, what the numbers are, and the rows: cells by column, and under "raw" the numbers behind them."""
 
     title: str
     caption: str
@@ -20,9 +20,9 @@ class Table:
     def markdown(self) -> str:
         """The table under its title."""
         cells = pd.DataFrame(self.rows).drop(columns="raw")
-        return f"## {self.title}\n\n{report.to_markdown(cells)}\n\n{self.caption}"
+        return f"## {self.title}\n\n{to_markdown(cells)}\n\n{self.caption}"
 
 
 def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
-    """The median, and from where to where."""
+    """The median, and the range."""
     return f"{statistics.median(values):.{digits}f}{unit} ({min(values):.{digits}f} to {max(values):.{digits}f})"

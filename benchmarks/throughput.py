@@ -1,4 +1,4 @@
-"""Training throughput: colorpipe's loop and the notebook's way in turn, each in a process of its own."""
+"""Training throughput: colorpipe's loop and the notebook in turn, each in a process of its own."""
 
 import json
 import statistics
@@ -11,7 +11,6 @@ from benchmarks.tables import Table, spread
 
 WAYS = ("colorpipe", "notebook-0", "notebook-2")
 STEPS = {"resnet": 30, "densenet": 15, "eccv": 4, "resnet_lpips": 6, "classifier": 40}  # about two seconds of ours
-TARGETS = {"resnet": 3.0, "densenet": 2.0, "eccv": 1.8, "resnet_lpips": 2.0, "classifier": 3.0}
 
 
 class Worker:
@@ -39,12 +38,12 @@ class Worker:
         print(question, file=self.process.stdin, flush=True)
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{' '.join(self.process.args)} ended without an answer: run it by hand to see why")
+            raise RuntimeError(f"{' '.join(self.process.args)} ended without an answer: run it in a shell to see why")
         return json.loads(answer)
 
 
 def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
-    """Images a second of every task; the ratio is to the better of the notebook's ways, round by round."""
+    """Images a second of every task; the ratio is to the better of the notebook's two, round by round."""
     rows = []
     for task, count in steps.items():
         with Worker(task, WAYS[0]) as ours, Worker(task, WAYS[1]) as alone, Worker(task, WAYS[2]) as helped:
@@ -61,14 +60,13 @@ def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
             "notebook, no workers": f"{medians['notebook-0']:.0f}",
             "notebook, 2 workers": f"{medians['notebook-2']:.0f}",
             "ratio": spread(ratios),
-            "target": f"{TARGETS[task]:.1f}",
             "where colorpipe's time goes": ", ".join(f"{group} {share:.0%}" for group, share in shares.items()),
         }
         print(row, file=sys.stderr, flush=True)
         rows.append({**row, "raw": {"rounds": found, "shares": shares}})
     caption = (
-        "Images a second, batch 64, 32x32: medians of the rounds, each of which runs the three ways in turn. The ratio is "
-        "to the better of the notebook's two ways in the same round (median; lowest to highest). Shares of the processor's "
+        "Images a second, batch 64, 32x32: medians of the rounds, each of which runs the three in turn. The ratio is "
+        "to the better notebook of the same round (median; lowest to highest). Shares of the processor's "
         "time, of four profiled steps."
     )
     return Table("Training throughput", caption, rows)

@@ -1,4 +1,4 @@
-"""One side of a comparison, in a process of its own: trains as many steps as a line on standard input says.
+"""One side of a comparison in a process of its own: trains as many steps as a line on standard input asks for.
 
 python -m benchmarks.worker TASK WAY: TASK is one of TASKS, WAY is "colorpipe", or "notebook-<workers of the DataLoader>".
 Each answer is a line of JSON: images a second, and for "profile" instead of a number where colorpipe's time goes.
@@ -17,10 +17,17 @@ from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
 from benchmarks import notebook
-from colorpipe import colorization, params, paths, pretext, training
+from colorpipe import config, paths
 from colorpipe.losses import lpips, mse
-from colorpipe.models import colorizer
+from colorpipe.models import base
 from colorpipe.models.classifier import xavier
+from colorpipe.tasks.classification import ClassificationTask
+from colorpipe.tasks.colorization import ColorizationTask, cast_frozen
+from colorpipe.tasks.supervised import SupervisedTask
+from colorpipe.training import device as devices
+from colorpipe.training import loop, optim
+from colorpipe.training.loop import TrainSettings
+from colorpipe.training.state import MODEL, TrainState
 
 TASKS = {  # each with its model
     "resnet": "resnet18",
@@ -30,9 +37,9 @@ TASKS = {  # each with its model
     "classifier": "resnet18",
 }
 CLASSES = 10
-WARM_UP = 2  # steps of the notebook's that are not counted: the start of the DataLoader's workers
+WARM_UP = 2  # steps that are not counted: the start of the DataLoader's workers
 PROFILED = 4  # steps
-GROUPS = {  # operators, by the beginnings of their names
+GROUPS = {  # operators, by the prefixes of their names
     "convolutions": ("mkldnn_convolution", "cudnn_convolution", "convolution_backward", "mm", "addmm", "bmm"),
     "BatchNorm": ("native_batch_norm", "cudnn_batch_norm", "mkldnn_batch_norm"),
     "Adam": ("_fused_adam",),
@@ -40,46 +47,47 @@ GROUPS = {  # operators, by the beginnings of their names
 
 
 def network(task: str, seed: int) -> nn.Module:
-    """The task's network at its start."""
-    p = params.load()
+    """The task's network with its initial weights."""
+    params = config.load()
     torch.manual_seed(seed)
-    built = colorizer.build(TASKS[task], p.models.get(TASKS[task]))
+    built = base.build(TASKS[task], params.model(TASKS[task]))
     return xavier(built, CLASSES, seed) if task == "classifier" else built
 
 
-def measure(task: str, precision: str, device: torch.device) -> training.Measure:
-    """What colorpipe's loop computes for the task."""
+def build_task(task: str, precision: str) -> SupervisedTask:
+    """The task as colorpipe trains it."""
     if task == "classifier":
-        return pretext.task(precision)
-    loss = lpips.build({}, {"weights": "random", "seed": 0}) if task == "resnet_lpips" else mse.build({}, {})
-    return colorization.task(colorization.ready(loss, precision, device), precision)
+        return ClassificationTask(precision)
+    loss = lpips.build({}, {"weights": "random", "random_seed": 0}) if task == "resnet_lpips" else mse.build({}, {})
+    return ColorizationTask(cast_frozen(loss, precision), precision)
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """`count` of the bundled 32x32 photographs (over and over, as there are fewer), and labels below CLASSES."""
+    """`count` of the bundled 32x32 photographs (repeated, as there are fewer), and labels below CLASSES."""
     photos, labels = (np.load(path("photos", "train")) for path in (paths.images, paths.labels))
     index = np.arange(count) % len(photos)
     return photos[index], labels[index] % CLASSES
 
 
 class Colorpipe:
-    """`training.fit`, one epoch of so many batches, and a validation of one batch."""
+    """`training.loop.fit`: one epoch of so many batches, and a validation of one batch."""
 
     def __init__(self, task: str) -> None:
-        p = params.load()
-        self.device = training.prepare(p.seed, p.threads)
-        self.settings = training.Settings(epochs=1, seed=p.seed, **p.train.model_dump())
-        self.model = network(task, p.seed).to(self.device, memory_format=torch.channels_last)
-        self.measure = measure(task, p.train.precision, self.device)
+        params = config.load()
+        self.device = devices.prepare(params.seed, params.threads)
+        self.settings = TrainSettings(epochs=1, seed=params.seed, **params.train.model_dump())
+        self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
+        self.task = build_task(task, params.train.precision)
 
     def speed(self, steps: int) -> float:
         """Images a second."""
         size = self.settings.batch_size
         train = tuple(torch.from_numpy(array).to(self.device) for array in images(steps * size))
         val = tuple(array[:size] for array in train)
+        state = TrainState({MODEL: self.model}, {MODEL: optim.adam(self.model, self.settings.lr)})
         start = time.perf_counter()
         with contextlib.redirect_stdout(sys.stderr):
-            training.fit(self.model, self.measure, train, val, self.settings, lambda which, row: None)
+            loop.fit(self.task, state, train, val, self.settings, lambda which, metrics: None)
         return steps * size / (time.perf_counter() - start)
 
     def profile(self) -> dict[str, float]:
@@ -95,17 +103,17 @@ class Colorpipe:
 
 
 class Notebook:
-    """The notebook's way, with so many workers of the DataLoader."""
+    """The notebook, with so many DataLoader workers."""
 
     def __init__(self, task: str, workers: int) -> None:
-        p = params.load()
-        torch.set_num_threads(p.threads)
+        params = config.load()
+        torch.set_num_threads(params.threads)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.task, self.workers, self.batch_size = task, workers, p.train.batch_size
-        self.model = notebook.plain(network(task, p.seed)).to(self.device)
+        self.task, self.workers, self.batch_size = task, workers, params.train.batch_size
+        self.model = notebook.plain(network(task, params.seed)).to(self.device)
 
     def speed(self, steps: int) -> float:
-        """Images a second, the start of the DataLoader left out."""
+        """Images a second, without the start of the DataLoader."""
         data = notebook.Photos(*images((steps + WARM_UP) * self.batch_size))
         loader = DataLoader(data, batch_size=self.batch_size, shuffle=True, num_workers=self.workers)
         training_steps = notebook.train(self.model, self.task, loader, self.device)

@@ -1,6 +1,6 @@
-"""What CI posts of a run: the results, what changed against the commit, the figures. Standard library alone.
+"""What CI posts about a run: the results, what changed against the commit, the figures. Standard library only.
 
-`summary` writes report/summary.md; `publish` pushes its figures to a branch of their own, so that a run's summary and a pull
+`summary` writes report/summary.md; `publish` pushes its figures to a branch for them, so that a run's summary and a pull
 request can show them, and points it at them.
 """
 
@@ -18,24 +18,24 @@ BRANCH = "ci-figures"
 FIGURES = {
     "overview.png": "Test images in gray, as each colorizer predicts them, and the originals",
     "curves.png": "Loss, SSIM and PSNR of every colorizer by epoch",
-    "pretext.png": "Accuracy and loss of the classifier from both starts, by epoch",
+    "pretext.png": "Accuracy and loss of the classifier from both initializations, by epoch",
 }
 LINK = re.compile(r"\]\((" + "|".join(map(re.escape, FIGURES)) + r")\)")
 
 
 def run(*command: str, **environment: str) -> str:
-    """What a command prints. One that fails ends this with its last line."""
+    """What a command prints. A failing one ends this process with its last line."""
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     if done.returncode:
-        said = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
-        sys.exit(f"error: {' '.join(command[:2])}: {said[-1]}")
+        lines = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
+        sys.exit(f"error: {' '.join(command[:2])}: {lines[-1]}")
     return done.stdout.strip()
 
 
 def summary() -> None:
     """The results, DVC's table of differences to the last commit, and the figures."""
     if not (REPORT / "results.md").is_file():
-        sys.exit(f"error: {REPORT / 'results.md'} is missing: dvc repro writes it")
+        sys.exit(f"error: {REPORT / 'results.md'} is missing: run dvc repro")
     diff = run("dvc", "metrics", "diff", "--md", "HEAD")
     parts = [
         "## Results",
@@ -54,7 +54,7 @@ def summary() -> None:
 def publish(remote: str, url: str, folder: str) -> None:
     """Push the figures as <folder>/ of BRANCH, which holds nothing else, and link to them at <url>/<commit>/<folder>/."""
     if not SUMMARY.is_file() or not LINK.search(text := SUMMARY.read_text()):
-        sys.exit(f"error: {SUMMARY} has no figures to publish: make summary")
+        sys.exit(f"error: {SUMMARY} has no figures to publish: run make summary")
     head = run("git", "ls-remote", remote, f"refs/heads/{BRANCH}").split("\t")[0]
     with tempfile.TemporaryDirectory() as scratch:
         index = {"GIT_INDEX_FILE": f"{scratch}/index"}
@@ -73,7 +73,7 @@ def publish(remote: str, url: str, folder: str) -> None:
 
 
 def main() -> None:
-    """What the Makefile's targets call."""
+    """The commands that the Makefile's targets call."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(required=True)
     commands.add_parser("summary").set_defaults(call=summary)

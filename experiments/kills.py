@@ -1,8 +1,8 @@
-"""Kill a real training at random moments, with DVC and all, and compare what comes out: `make kills`.
+"""Kill a real training at random moments and compare the results: `make kills`.
 
-In a clone of this repository: the stage runs once undisturbed, then from its beginning again, killed with SIGKILL at each
-moment (DVC and all its processes, and DVC alone, in turn) and started anew with `dvc repro`, until it ends. Weights, curves
-and metrics have to be the same bytes.
+In a clone of this repository the stage runs once undisturbed; then again for each kill, with SIGKILL at a random moment (to
+DVC and all its processes, and to DVC alone, in turn), and is resumed with `dvc repro`. Weights, curves and metrics have to
+be the same bytes.
 """
 
 import argparse
@@ -16,11 +16,12 @@ import time
 from pathlib import Path
 
 from colorpipe import paths
-from colorpipe.errors import UserError, run
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Print a line a kill, and whether all came out the same."""
+    """Print a line a kill, and whether all results were the same."""
     parser = argparse.ArgumentParser(prog="make kills", description=__doc__.splitlines()[0])
     parser.add_argument("--colorizer", default="resnet", help="whose training is killed (resnet)")
     parser.add_argument("--kills", type=int, default=10, help="how many times (10)")
@@ -44,12 +45,12 @@ def main() -> None:
             killed = _killed_after(clone, stages[0], moment, alone=number % 2 == 0)
             output = _repro(clone, ["--force", "--single-item", stages[0]])  # not from DVC's cache
             _repro(clone, stages)
-            went_on = [line.split(",")[0] for line in output.splitlines() if "goes on after epoch" in line]
-            killed += f"; {went_on[0] if went_on else 'from the start'}"
+            resumed = [line.split(",")[0] for line in output.splitlines() if "resuming after epoch" in line]
+            killed += f"; {resumed[0] if resumed else 'from the start'}"
             same = _results(clone, options.colorizer) == expected
-            print(f"kill {number}: {killed}; {'the same bytes' if same else 'OTHER BYTES'}", flush=True)
+            print(f"kill {number}: {killed}; {'the same bytes' if same else 'DIFFERENT BYTES'}", flush=True)
             if not same:
-                raise UserError(f"a training killed after {moment:.2f} s ended with other bytes")
+                raise UserError(f"a training killed after {moment:.2f} s ended with different bytes")
     print(f"{options.kills} kills of {options.colorizer}, {options.epochs} epochs: all ended with the same bytes")
 
 
@@ -70,7 +71,7 @@ def _results(clone: Path, name: str) -> list[bytes]:
 
 
 def _forget(clone: Path, name: str) -> None:
-    """Have DVC run the training again: neither what it wrote nor DVC's memory of it is left."""
+    """Remove a training's outputs and DVC's run cache, so that it runs again."""
     for path in _files(clone, name):
         path.unlink(missing_ok=True)
     shutil.rmtree(clone / ".dvc/cache/runs", ignore_errors=True)
@@ -79,23 +80,23 @@ def _forget(clone: Path, name: str) -> None:
 def _seconds(clone: Path, stage: str) -> float:
     """How long `dvc repro` of the training takes."""
     _forget(clone, stage.split("@")[1])
-    begun = time.monotonic()
+    started = time.monotonic()
     _repro(clone, ["--force", "--single-item", stage])
-    return time.monotonic() - begun
+    return time.monotonic() - started
 
 
 def _killed_after(clone: Path, stage: str, seconds: float, *, alone: bool) -> str:
-    """Start the training and kill DVC, alone or with all its processes, after so many seconds; how far it had come."""
+    """Start the training and kill DVC, alone or with all its processes, after so many seconds; return how far it got."""
     command = ["dvc", "repro", "--force", "--single-item", stage]
     process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(seconds)
     (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     output, _ = process.communicate()
-    states = list((clone / paths.UNFINISHED).glob("*/*.safetensors"))
+    checkpoints = list((clone / paths.RESUME).glob("*/*-*.pt"))
     epochs = sum(line.startswith("epoch ") for line in output.splitlines())
     which = "DVC alone" if alone else "DVC and all"
-    return f"{which} after {seconds:.2f} s, {epochs} epochs, {'a state' if states else 'no state'}"
+    return f"{which} after {seconds:.2f} s, {epochs} epochs, {'a checkpoint' if checkpoints else 'no checkpoint'}"
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

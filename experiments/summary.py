@@ -9,30 +9,32 @@ from pathlib import Path
 
 import pandas as pd
 
-from colorpipe import figures, grids, report
-from colorpipe.errors import UserError
-from colorpipe.params import parse
+from colorpipe.config import parse
+from colorpipe.evaluation import grids
+from colorpipe.report import figures, tables
+from colorpipe.report.tables import NO_COLOR
+from colorpipe.runtime.errors import UserError
 
 PRETEXT = ("pretext/pretrained", "pretext/xavier")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What one seed gave."""
+    """The result of one seed: its metrics and what identifies them, history, params, and where it ran."""
 
     metrics: dict
-    curves: pd.DataFrame
+    history: pd.DataFrame
     params: dict
     about: dict
 
 
 def load(folder: Path) -> dict[str, list[Run]]:
-    """The runs of each name, by seed; MSE before LPIPS, a lower loss first; the pretext starts last.
+    """The runs of each name, by seed; LPIPS after other losses, a lower loss first; the pretext task last.
 
     Raises UserError for runs of a name that differ in params, and for a folder without results.
     """
     found: dict[str, list[Run]] = {}
-    paths = [path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()]  # others were cut short
+    paths = [path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()]  # others are incomplete
     for path in sorted(paths, key=lambda path: (str(path.parents[1]), int(path.parent.name))):
         about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
         params = parse((path.parent / "params.yaml").read_text())
@@ -40,11 +42,11 @@ def load(folder: Path) -> dict[str, list[Run]]:
         runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))
         identity = (params["dataset"], params["seed"], path.parent.name)
         if identity != (metrics["data"], metrics["seed"], str(metrics["seed"])):
-            raise UserError(f"{path.parent}: its params, its metrics and its name are not of one run; remove it")
+            raise UserError(f"{path.parent}: its params, its metrics and its name belong to different runs: remove it")
         if different := differences(runs[0].params, params):
-            raise UserError(f"{path.parent} was run with another {different[0]} than the seeds beside it: remove one")
+            raise UserError(f"{path.parent} was run with a different {different[0]} than the other seeds: remove one")
     if not found:
-        raise UserError(f"{folder} holds no results: make cifar10 ARCHIVE=... OUT={folder}")
+        raise UserError(f"{folder} holds no results: run make cifar10 ARCHIVE=... OUT={folder}")
 
     def order(name: str) -> tuple:
         return name in PRETEXT, found[name][0].metrics.get("loss") == "lpips", _mean(found[name], _test("loss"))
@@ -53,9 +55,9 @@ def load(folder: Path) -> dict[str, list[Run]]:
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
-    """The params, by dotted name, in which two runs differ other than in the seed.
+    """The params, by dotted name, in which two runs differ, the seed aside.
 
-    A key that one of them lacks is newer than that run, and says nothing of it.
+    A key that only one of them has is newer than the other run: it is ignored.
     """
     found = []
     for key in sorted(one.keys() & other.keys()):
@@ -68,26 +70,26 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
 
 
 def draw(folder: Path) -> None:
-    """Draw overview.png (pictures, of each first seed) and curves.png of the colorizers, and pretext.png of the starts."""
+    """Draw overview.png (test images, each colorizer's first seed), curves.png and pretext.png."""
     found = load(folder)
     colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
-    starts = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
+    inits = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
     if colorizers:
         losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
         frames = {name: _frames(runs) for name, runs in colorizers.items()}
         figures.training_curves(folder / "curves.png", frames, losses)
-        pictures = {name: folder / name / str(runs[0].metrics["seed"]) / "grid.png" for name, runs in colorizers.items()}
-        grids.compare(folder / "overview.png", pictures)
-    if starts:
-        figures.pretext_curves(folder / "pretext.png", starts)
+        images = {name: folder / name / str(runs[0].metrics["seed"]) / "grid.png" for name, runs in colorizers.items()}
+        grids.compare(folder / "overview.png", images)
+    if inits:
+        figures.pretext_curves(folder / "pretext.png", inits)
 
 
 def _frames(runs: list[Run]) -> pd.DataFrame:
-    return pd.concat([run.curves for run in runs])
+    return pd.concat([run.history for run in runs])
 
 
 def colorizers_table(folder: Path) -> str:
-    """A row a colorizer, and after those of the same loss a row for no colour at all, in Markdown."""
+    """A row a colorizer, and after those of the same loss a row for no color, in Markdown."""
     rows = []
     found = [(name, runs) for name, runs in load(folder).items() if name not in PRETEXT]
     for number, (name, runs) in enumerate(found):
@@ -96,38 +98,39 @@ def colorizers_table(folder: Path) -> str:
         rows.append(
             {
                 "colorizer": name,
-                "loss": report.loss_label(metrics),
+                "loss": tables.loss_label(metrics),
                 "seeds": str(len(runs)),
-                "epochs (best)": f"{len(runs[0].curves)} ({best})",
+                "epochs (best)": f"{len(runs[0].history)} ({best})",
                 **_scores(runs, _test),
-                **_published(name, metrics),
+                **_paper(name, metrics),
             }
         )
         following = found[number + 1][1][0].metrics["loss"] if number + 1 < len(found) else None
         if following != metrics["loss"]:
-            rows.append({"colorizer": "no colour", "loss": report.loss_label(metrics), **_scores(runs[:1], _no_colour)})
-    shown = [(column, f"report's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
+            rows.append({"colorizer": NO_COLOR, "loss": tables.loss_label(metrics), **_scores(runs[:1], _baseline)})
+    shown = [(column, f"paper's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
     columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
-    return report.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
+    return tables.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
 
 
-def _published(name: str, metrics: dict) -> dict[str, str]:
-    """The report's numbers; its LPIPS is on ImageNet's VGG, which is said beside ours on another."""
-    cells = {column: f"{number:.3f}" for column, number in report.published_numbers(name, metrics).items()}
+def _paper(name: str, metrics: dict) -> dict[str, str]:
+    """The paper's numbers; where our LPIPS is on another VGG, marked as those on ImageNet's."""
+    cells = {column: f"{number:.3f}" for column, number in tables.paper_numbers(name, metrics).items()}
     if cells and metrics.get("lpips_weights") == "random":
-        cells["report's loss"] += " (ImageNet VGG)"
+        loss = tables.PAPER[name, metrics["loss"]]["paper's loss"]
+        cells = {"paper's loss": f"{loss:.3f} (ImageNet VGG)", **cells}
     return cells
 
 
 def pretext_table(folder: Path) -> str:
-    """A row a start, in Markdown."""
+    """A row an initialization, in Markdown."""
     rows = []
     for name, runs in load(folder).items():
         if name in PRETEXT:
-            epochs = len(runs[0].curves)
+            epochs = len(runs[0].history)
             rows.append(
                 {
-                    "start": Path(name).name,
+                    "init": Path(name).name,
                     "seeds": str(len(runs)),
                     "train accuracy, epoch 1": _cell(runs, _at(0, "train_accuracy"), 3),
                     f"train accuracy, epoch {epochs}": _cell(runs, _at(-1, "train_accuracy"), 3),
@@ -137,11 +140,11 @@ def pretext_table(folder: Path) -> str:
                     "test loss": _cell(runs, _test("loss"), 3),
                 }
             )
-    return report.to_markdown(pd.DataFrame(rows))
+    return tables.to_markdown(pd.DataFrame(rows))
 
 
 def runs_table(folder: Path) -> str:
-    """What was run where: a row for each command that gives these results again, in Markdown."""
+    """What was run where: a row for each command that reproduces these results, in Markdown."""
     commands: dict[tuple[str, ...], list[str]] = {}
     for runs in load(folder).values():
         for run in runs:
@@ -159,7 +162,7 @@ def runs_table(folder: Path) -> str:
         }
         for (name, settings, commit, hardware, versions), seeds in commands.items()
     ]
-    return report.to_markdown(pd.DataFrame(rows))
+    return tables.to_markdown(pd.DataFrame(rows))
 
 
 Score = Callable[[Run], float]
@@ -169,12 +172,12 @@ def _test(key: str) -> Score:
     return lambda run: run.metrics["test"][key]
 
 
-def _no_colour(key: str) -> Score:
-    return lambda run: run.metrics["no_colour"][key]
+def _baseline(key: str) -> Score:
+    return lambda run: run.metrics["baseline"]["test"][key]
 
 
 def _at(epoch: int, column: str) -> Score:
-    return lambda run: float(run.curves[column].iloc[epoch])
+    return lambda run: float(run.history[column].iloc[epoch])
 
 
 def _scores(runs: list[Run], score: Callable[[str], Score]) -> dict[str, str]:

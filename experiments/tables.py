@@ -1,6 +1,6 @@
-"""The tables that documents show, from the files that hold their numbers: `make tables`.
+"""The tables in the documents, from the files that hold their numbers: `make tables`.
 
-A document says what belongs where: <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
+In a document <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
 """
 
 import json
@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from colorpipe import report
-from colorpipe.errors import UserError, run
+from colorpipe.report import tables
+from colorpipe.report.tables import load_history, load_results
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
 from experiments import summary
 
 DOCUMENTS = (Path("README.md"), Path("results/cifar10/README.md"))
@@ -25,7 +27,7 @@ def main() -> None:
 
 
 def refresh(document: Path) -> bool:
-    """Write the document's tables anew; whether that changed it."""
+    """Rewrite the document's tables. True where that changed it."""
     before = document.read_text()
     after = BLOCK.sub(lambda found: block(found[1], Path(found[2])), before)
     if after != before:
@@ -34,12 +36,12 @@ def refresh(document: Path) -> bool:
 
 
 def block(kind: str, folder: Path) -> str:
-    """A table between its marks."""
+    """A table between its markers."""
     return f"<!-- {kind} {folder} -->\n{table(kind, folder)}\n<!-- end -->"
 
 
 def write_readme(folder: Path) -> None:
-    """Refresh the README.md of results over seeds; tables that are missing, or the page itself, are added first."""
+    """Refresh the README.md of results over seeds; missing tables, or the page itself, are added first."""
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
     kinds = {
@@ -56,26 +58,36 @@ def write_readme(folder: Path) -> None:
 
 
 def table(kind: str, folder: Path) -> str:
-    """A table in Markdown: of a pipeline's metrics, or of results over seeds. Raises UserError for an unknown kind."""
+    """A table in Markdown: of the pipeline's results, or of results over seeds. Raises UserError for an unknown kind."""
     kinds = {
-        "metrics": lambda: report.to_markdown(report.results_table(report.load_metrics(folder))),
-        "pretext-metrics": lambda: report.to_markdown(report.pretext_table(report.load_metrics(folder))),
+        "results": _results,
+        "pretext-results": _pretext,
         "colorizers": lambda: summary.colorizers_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),
     }
     if kind not in kinds:
-        raise UserError(f"no table is called {kind!r}; there are {', '.join(kinds)}")
+        raise UserError(f"there is no table {kind!r}: use one of {', '.join(kinds)}")
     return kinds[kind]()
 
 
+def _results() -> str:
+    return tables.to_markdown(tables.results_table(load_results(), load_results("baseline")))
+
+
+def _pretext() -> str:
+    results = load_results("pretext")
+    histories = {name: load_history(f"pretext/{name}") for name in results}
+    return tables.to_markdown(tables.pretext_table(results, histories))
+
+
 def throughput_table(folder: Path) -> str:
-    """The first of the benchmarks' tables, without the shares of the time, in Markdown."""
+    """The first of the benchmarks' tables, without the shares of time, in Markdown."""
     rows = json.loads((folder / "results.json").read_text())["Training throughput"]
     columns = ["task", "colorpipe", "notebook, no workers", "notebook, 2 workers", "ratio"]
-    return report.to_markdown(pd.DataFrame(rows)[columns])
+    return tables.to_markdown(pd.DataFrame(rows)[columns])
 
 
 if __name__ == "__main__":
-    run(main)
+    run_main(main)

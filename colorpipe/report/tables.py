@@ -117,7 +117,7 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         for setting, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
             for name, result in group:
                 run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
-                rows.append({"colorizer": name, **_setting(result), **run, **_scores(result), **paper_numbers(name, result)})
+                rows.append({"colorizer": name, **_setting(result), **run, **_scores(result), **paper_numbers(name, result.run)})
             baseline = next((one for one in baselines.values() if one.setting == setting), None)
             if baseline:
                 rows.append({"colorizer": NO_COLOR, **_setting(baseline), **_scores(baseline)})
@@ -137,10 +137,10 @@ def _scores(result: Result) -> dict[str, float]:
     return {column: result.metrics[key] for column, (key, _) in SCORES.items()}
 
 
-def paper_numbers(name: str, result: Result) -> dict[str, float]:
+def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:
     """The paper's numbers for a colorizer; none where the data or the loss differ."""
-    numbers = dict(PAPER.get((name, result.run["loss"]), {})) if result.run["data"] == "cifar10" else {}
-    if result.run.get("lpips_weights") == "random":
+    numbers = dict(PAPER.get((name, run["loss"]), {})) if run["data"] == "cifar10" else {}
+    if run.get("lpips_weights") == "random":
         numbers.pop("paper's loss", None)  # LPIPS on ImageNet's VGG is another quantity
     return numbers
 

@@ -22,7 +22,17 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
     "download": (["photos"], ["data/photos/raw", "data/photos/weights"]),
     "split": (["photos"], ["data/photos"]),
     "train": (
-        ["resnet", "--model", "resnet18", "--data", "photos", "--loss", "mse", "--init", "data/photos/weights/none.safetensors"],
+        [
+            "resnet",
+            "--model",
+            "resnet18",
+            "--data",
+            "photos",
+            "--loss",
+            "mse",
+            "--init",
+            "data/photos/weights/none.safetensors",
+        ],
         ["models/resnet", "curves"],
     ),
     "evaluate": (["resnet", "--data", "photos", "--loss", "mse"], ["metrics", "evaluations", "grids", "galleries"]),
@@ -144,7 +154,13 @@ GONE = {
     "evaluate": ["models/resnet/best.safetensors", "data/photos/test.npy", "data/photos/weights/mse.safetensors"],
     "pretext": ["data/photos/classes.json", "data/photos/test_labels.npy", "data/photos/weights/none.safetensors"],
     "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
-    "report": ["curves/resnet.csv", "evaluations/resnet.json", "grids/resnet.png", "galleries/resnet.json", "curves/pretext/xavier.csv"],
+    "report": [
+        "curves/resnet.csv",
+        "evaluations/resnet.json",
+        "grids/resnet.png",
+        "galleries/resnet.json",
+        "curves/pretext/xavier.csv",
+    ],
 }
 
 

@@ -9,7 +9,7 @@ from project import ROOT
 from torch.utils.data import DataLoader
 
 from benchmarks import memory, notebook, operations, startup, throughput, worker
-from colorpipe import checkpoints, paths
+from colorpipe import paths, weights
 from colorpipe.losses import lpips
 
 
@@ -32,13 +32,10 @@ def test_both_ways_train_on_the_same_loss(photos, task, monkeypatch):
     device = torch.device("cpu")
     arrays = worker.images(4)
     model = worker.network(task, 0).to(memory_format=torch.channels_last).train()
-    measure = worker.measure(task, "float32", device)
-    ours = measure(model, tuple(map(torch.from_numpy, arrays)))["loss"].item()
-    if task == "resnet_lpips":  # the package's VGG draws other weights: put ours there
+    ours = worker.build_task(task, "float32").metrics(model, tuple(map(torch.from_numpy, arrays)))["loss"].item()
+    if task == "resnet_lpips":  # the package draws another VGG: load ours
         package = notebook.lpips_package()
-        features = lpips.build({}, {"weights": "random", "seed": 0}).features
-        for theirs, mine in zip(package.net.parameters(), features.parameters(), strict=True):
-            theirs.data.copy_(mine)
+        package.net.load_state_dict(lpips.build({}, {"weights": "random", "random_seed": 0}).package.net.state_dict())
         monkeypatch.setattr(notebook, "lpips_package", lambda: package)
     loader = DataLoader(notebook.Photos(*arrays), batch_size=4)
     ((count, theirs),) = notebook.train(notebook.plain(worker.network(task, 0)), task, loader, device)
@@ -61,11 +58,10 @@ def test_a_worker_that_ends_is_said(photos):
 
 
 def test_lpips_and_lab_are_those_of_the_packages(photos):
-    package, exact, lowered = operations.perceptual(1).rows
-    assert float(package["relative error of the value"]) < 1e-3
-    assert float(exact["relative error of the value"]) < 1e-3
+    package, fast, exact, lowered = operations.perceptual(1).rows
+    for row, tolerance in ((package, 1e-3), (fast, 0.05), (exact, 1e-3), (lowered, 0.05)):
+        assert float(row["relative error of the value"]) < tolerance, row
     assert float(exact["of the gradient"]) < 1e-2
-    assert float(lowered["relative error of the value"]) < 0.05
     ours, *others = operations.lab(1).rows
     assert float(ours["largest error (Lab units)"]) < 1e-3
     assert all(float(other["largest error (Lab units)"]) < 0.1 for other in others)
@@ -73,8 +69,8 @@ def test_lpips_and_lab_are_those_of_the_packages(photos):
 
 def test_memory_is_of_the_stage_itself(photos, tmp_path):
     (tmp_path / "data/photos/weights").mkdir()
-    for name in ("resnet18", "mse"):
-        checkpoints.save(paths.weights("photos", name), {}, {"weights": "random"})
+    for name in ("none", "mse"):
+        weights.save(paths.init_weights("photos", name), {}, {"weights": "random"})
     (row,) = memory.measure((24,)).rows
     assert 0 < row["raw"]["peak"] - row["raw"]["torch"] < 4e9
     assert row["raw"]["arrays"] > 24 * 3 * 32 * 32
@@ -85,7 +81,8 @@ def test_startup_measures_every_stage(monkeypatch):
     asked = []
     monkeypatch.setattr(startup.subprocess, "run", lambda command, **options: asked.append(command))
     rows = startup.measure(2).rows
-    assert {f"imports of stages/{path.stem}.py" for path in ROOT.glob("stages/[a-z]*.py")} < {row["process"] for row in rows}
+    stages = {f"imports of {path.stem}" for path in ROOT.glob("stages/[a-z]*.py")} - {"imports of baseline"}  # as evaluate
+    assert stages < {row["process"] for row in rows}
     assert len(asked) == 3 * len(rows)
 
 

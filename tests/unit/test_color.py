@@ -103,7 +103,9 @@ def test_the_bins_are_the_papers_313():
     assert (centers % 10 == 0).all()
     assert centers.min(dim=0).values.tolist() == [-90, -110]
     assert centers.max(dim=0).values.tolist() == [100, 100]
-    rows = {a: (centers[centers[:, 0] == a, 1].min().item(), centers[centers[:, 0] == a, 1].max().item()) for a in (-90, 0, 100)}
+    rows = {
+        a: (centers[centers[:, 0] == a, 1].min().item(), centers[centers[:, 0] == a, 1].max().item()) for a in (-90, 0, 100)
+    }
     assert rows == {-90: (50, 90), 0: (-70, 100), 100: (-90, 0)}  # an axis swapped would show
 
 

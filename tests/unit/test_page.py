@@ -1,4 +1,4 @@
-"""The page in a real browser: its tables, curves and pictures, and that it asks nothing of a network."""
+"""The page in a real browser: its tables, curves and renderings, and that it asks nothing of a network."""
 
 import json
 import shutil
@@ -11,32 +11,36 @@ import torch
 from browser import needs_chromium, opened
 from project import ROOT
 
-from colorpipe import gallery, grids, live, page, paths, report
+from colorpipe import io, paths
+from colorpipe.evaluation import gallery, grids
+from colorpipe.report import build, page
+from colorpipe.runtime import live
 
 LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
 
 
+def write(name: str, run: dict, test: dict, colorfulness: float) -> None:
+    io.write_json(paths.evaluation(name), run)
+    content = {"test": test, "rgb": {"ssim": 0.9, "psnr": 22.0}, "colorfulness": colorfulness}
+    io.write_json(paths.metrics(name), content)
+
+
 def colorizer(name: str, loss: float, kind: str = "mse") -> None:
     """Files as evaluation writes them."""
-    scores = {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}
-    found = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 2, "loss": kind, "test": scores}
-    if kind == "lpips":
-        found["lpips_weights"] = "imagenet"
-    rgb = {"ssim": 0.9, "psnr": 22.0, "colourfulness": 20.0}
-    no_colour = {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0, "rgb_ssim": 0.8, "rgb_psnr": 19.0}
-    found |= {"rgb": rgb, "no_colour": no_colour, "original": {"colourfulness": 3}}
-    paths.metrics(name).write_text(json.dumps(found))
+    weights = {"lpips_weights": "imagenet"} if kind == "lpips" else {}
+    run = {"data": "cifar10", "n": 12, "seed": 3, "init": "random", "best_epoch": 2, "loss": kind, **weights}
+    write(name, run, {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}, 20.0)
     rows = {f"{part}_{key}": [loss / 100, loss / 200] for part in ("train", "val") for key in ("loss", "ssim", "psnr")}
     frame = pd.DataFrame({"epoch": [1, 2], **rows})
     frame.loc[1, "val_psnr"] = np.nan
     frame.to_csv(paths.curves(name), index=False)
-    live.record(paths.curves(name), 90.0)
+    live.record_run(paths.curves(name), 90.0)
     images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    pictures = {"gray": images[:, :1].expand(-1, 3, -1, -1), "predicted": images * 0.5, "original": images}
+    renderings = {"gray": images[:, :1].expand(-1, 3, -1, -1), "predicted": images * 0.5, "original": images}
     grids.write(paths.grid(name), {"gray": images, "predicted": images, "original": images})
     errors = torch.arange(12.0).flip(0) * loss
     kinds = gallery.choose(errors, 3)
-    gallery.write(paths.gallery(name), kinds, list(range(12)), {"mse": errors, "psnr": errors / 10}, pictures)
+    gallery.write(paths.gallery(name), kinds, list(range(12)), {"mse": errors, "psnr": errors / 10}, renderings)
 
 
 @pytest.fixture(scope="module")
@@ -51,16 +55,21 @@ def folder(tmp_path_factory) -> Path:
         for name, loss in LOSSES.items():
             colorizer(name, loss)
         colorizer("resnet_lpips", 0.1, "lpips")
+        for name, kind in (
+            ("no_color", {"loss": "mse"}),
+            ("no_color_lpips", {"loss": "lpips", "lpips_weights": "imagenet"}),
+        ):
+            run = {"data": "cifar10", "n": 12, **kind, "original_colorfulness": 3.0}
+            write(f"baseline/{name}", run, {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0}, 0.0)
         for name, accuracy in (("pretrained", 0.7), ("xavier", 0.6)):
-            train = {"first_accuracy": 0.5, "accuracy": 0.9, "loss": 0.3}
-            scores = {"loss": 0.8, "accuracy": accuracy}
-            found = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1, "train": train, "test": scores}
-            paths.metrics(f"pretext/{name}").write_text(json.dumps(found))
+            run = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1}
+            io.write_json(paths.evaluation(f"pretext/{name}"), run)
+            io.write_json(paths.metrics(f"pretext/{name}"), {"test": {"loss": 0.8, "accuracy": accuracy}})
             keys = [f"{part}_{key}" for part in ("train", "val") for key in ("loss", "accuracy")]
             pd.DataFrame({"epoch": [1, 2], **{key: [0.5, accuracy] for key in keys}}).to_csv(
                 paths.curves(f"pretext/{name}"), index=False
             )
-        report.write()
+        build.build()
     return folder
 
 
@@ -92,18 +101,18 @@ def test_the_table_sorts_and_marks(url):
         heading.get_by_role("button").focus()
         shown.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == "ascending"
-        in_order = ["resnet_lpips", "densenet", "resnet", "no colour", "no colour", "eccv", "original"]
+        in_order = ["resnet_lpips", "densenet", "resnet", "no color", "no color", "eccv", "original"]
         assert names.all_inner_texts() == in_order
         shown.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == "descending"
         assert names.all_inner_texts() == ["eccv", *in_order[3:5], *in_order[2:0:-1], "resnet_lpips", "original"]
         cells = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="densenet")).locator("td")
-        assert cells.nth(5).inner_text().startswith("140.00")
-        assert "best" in cells.nth(5).get_attribute("class")
+        assert cells.nth(6).inner_text().startswith("140.00")
+        assert "best" in cells.nth(6).get_attribute("class")
         eccv = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="eccv")).locator("td")
-        assert "below" in eccv.nth(5).get_attribute("class")
+        assert "below" in eccv.nth(6).get_attribute("class")
         text = shown.locator("#results").inner_text()
-        assert "147.26" in text  # the report's number beside ours
+        assert "147.26" in text  # the paper's number beside ours
         assert "0.0950" in text
 
 
@@ -114,12 +123,12 @@ def test_the_curves_can_be_chosen(url, folder):
         label = root.locator(".chart").get_attribute
         assert label("aria-label").startswith("Loss: MSE of ab by epoch; at the end: densenet 0.7000, eccv 1.000")
         assert "resnet_lpips" not in label("aria-label")
-        assert root.get_by_label("Measure").locator("option").count() == 4
-        root.get_by_label("Measure").select_option("Loss: LPIPS")
+        assert root.get_by_label("Metric").locator("option").count() == 4
+        root.get_by_label("Metric").select_option("Loss: LPIPS")
         assert "resnet_lpips 0.0005000" in label("aria-label")
-        root.get_by_label("Measure").select_option("PSNR of ab (dB)")
+        root.get_by_label("Metric").select_option("PSNR of ab (dB)")
         root.get_by_label("Part").select_option("both")
-        # What has no value at the end is shown as it was before.
+        # Where the last value is missing, the one before it is shown.
         assert "densenet, validation 1.400, densenet, train 0.7000" in label("aria-label")
         root.locator("summary").click()
         first = root.locator(".numbers tbody tr").first.locator("td").all_inner_texts()
@@ -134,7 +143,7 @@ def test_the_curves_can_be_chosen(url, folder):
 
 
 @needs_chromium
-def test_pictures_by_error_under_a_slider(url, folder):
+def test_renderings_by_error_under_a_slider(url, folder):
     kinds = json.loads((folder / "galleries/eccv.json").read_text())["kinds"]
     assert kinds["best"][0] == 11
     assert kinds["worst"][0] == 0
@@ -149,7 +158,7 @@ def test_pictures_by_error_under_a_slider(url, folder):
         shown.keyboard.press("Enter")
         assert buttons.nth(2).get_attribute("aria-pressed") == "true"
         assert shown.locator(".viewer figcaption").inner_text().startswith("Test image 2, eccv: squared error of ab 1800")
-        assert shown.locator(".after").get_attribute("alt") == "Test image 2 as eccv colours it"
+        assert shown.locator(".after").get_attribute("alt") == "Test image 2 as eccv colors it"
         gray = shown.locator(".before").get_attribute("src")
         shown.get_by_label("Compare with").select_option("original")
         assert shown.locator(".before").get_attribute("src") != gray
@@ -165,7 +174,7 @@ def test_it_tells_what_was_run(folder):
     text = (folder / "report/index.html").read_text()
     assert "1.50" in text  # minutes
     assert "torch 2." in text
-    assert "cifar-10-python.tar.gz, md5 c58f30108f718f92721af3b95e74349a" in text
+    assert "cifar-10-binary.tar.gz, md5 c32a1d4ab5d03f1284b67883e8d87530" in text
     assert "batch_size: 64" in text
     assert text.count("not run here") >= 2  # the pretext trainings have no record
 
@@ -175,19 +184,20 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
     shutil.copytree(folder, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
     for name in ("pretrained", "xavier"):
-        paths.metrics(f"pretext/{name}").write_text(json.dumps({"data": "folder", "left_out": "folder has no classes"}))
+        io.write_json(paths.metrics(f"pretext/{name}"), {})
+        io.write_json(paths.evaluation(f"pretext/{name}"), {"data": "folder", "left_out": "folder has no classes"})
         paths.curves(f"pretext/{name}").write_text("epoch\n")
-    report.write()
-    assert "Left out, as folder has no classes." in Path("report/results.md").read_text()
+    build.build()
+    assert "Left out: folder has no classes." in Path("report/results.md").read_text()
     with opened(Path("report/index.html").resolve().as_uri()) as shown:
-        assert shown.locator("#pretext").inner_text().endswith("Left out, as folder has no classes.")
+        assert shown.locator("#pretext").inner_text().endswith("Left out: folder has no classes.")
         assert shown.locator(".cards button").count() == gallery.COUNT
 
 
 def test_best_is_by_data_and_loss():
     table = pd.DataFrame(
         {
-            "colorizer": ["a", "b", "no colour", "c", "d"],
+            "colorizer": ["a", "b", "no color", "c", "d"],
             "data": ["x", "x", "x", "x", "y"],
             "loss": ["mse", "mse", "mse", "lpips", "mse"],
             "test loss": [5.0, 9.0, 8.0, 0.1, 1.0],

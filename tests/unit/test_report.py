@@ -1,64 +1,87 @@
-import json
-
 import pandas as pd
 import pytest
 
-from colorpipe import figures, report
-from colorpipe.errors import UserError
+from colorpipe import io, paths
+from colorpipe.report import figures, tables
+from colorpipe.report.tables import Result
+from colorpipe.runtime.errors import UserError
 
-MEASURES = [f"{part}_{measure}" for part in ("train", "val") for measure in ("accuracy", "loss")]
-
-
-def metrics(loss, data="photos"):
-    scores = {"loss": 150.0, "ssim": 0.2, "psnr": 21.0, "mse": 150.0}
-    rgb = {"ssim": 0.9, "psnr": 22.0, "colourfulness": 20.0}
-    no_colour = {**scores, "rgb_ssim": 0.8, "rgb_psnr": 19.0}
-    found = {"data": data, "n": 9, "seed": 0, "start": "random", "best_epoch": 2, "loss": loss, "test": scores, "rgb": rgb}
-    extra = {"lpips_weights": "random"} if loss == "lpips" else {}
-    return {**found, **extra, "no_colour": no_colour, "original": {"colourfulness": 33.0}}
+METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("accuracy", "loss")]
 
 
-def test_the_reports_numbers_stand_beside_the_same_experiment_alone():
-    columns = report.results_table({"resnet": metrics("mse", "cifar10"), "eccv": metrics("lpips", "cifar10")})
-    assert columns["report's loss"].tolist()[:1] == [147.256]
-    assert columns["report's loss"].isna().tolist() == [False, True, True, True, True]
-    assert "report's loss" not in report.results_table({"resnet": metrics("mse")})
+def result(loss, data="photos", **changes):
+    metrics = {"test.loss": 150.0, "test.ssim": 0.2, "test.psnr": 21.0, "test.mse": 150.0}
+    metrics |= {"rgb.ssim": 0.9, "rgb.psnr": 22.0, "colorfulness": 20.0}
+    run = {"data": data, "n": 9, "seed": 0, "init": "random", "best_epoch": 2, "loss": loss}
+    weights = {"lpips_weights": "random"} if loss == "lpips" else {}
+    return Result({**run, **weights, **changes}, metrics)
 
 
-def test_the_reports_lpips_does_not_stand_beside_another_quantity():
-    random = metrics("lpips", "cifar10")
-    for found, shown in ((random, False), ({**random, "lpips_weights": "imagenet"}, True)):
-        table = report.results_table({"resnet_lpips": found})
-        assert table["report's SSIM"].tolist()[0] == 0.207
-        assert ("report's loss" in table) is shown
+def baseline(loss, data="photos"):
+    found = result(loss, data, original_colorfulness=33.0)
+    return Result(found.run, {**found.metrics, "rgb.ssim": 0.8, "colorfulness": 0.0})
+
+
+BASELINES = {"no_color": baseline("mse"), "no_color_lpips": baseline("lpips")}
+
+
+def test_the_papers_numbers_stand_beside_the_same_experiment_only():
+    results = {"resnet": result("mse", "cifar10"), "eccv": result("lpips", "cifar10")}
+    columns = tables.results_table(results, {})
+    assert columns["paper's loss"].tolist()[:1] == [147.256]
+    assert columns["paper's loss"].isna().tolist() == [False, True]
+    assert "paper's loss" not in tables.results_table({"resnet": result("mse")}, BASELINES)
+
+
+def test_the_papers_lpips_does_not_stand_beside_another_quantity():
+    for weights, shown in (("random", False), ("imagenet", True)):
+        table = tables.results_table({"resnet_lpips": result("lpips", "cifar10", lpips_weights=weights)}, {})
+        assert table["paper's SSIM"].tolist()[0] == 0.207
+        assert ("paper's loss" in table) is shown
 
 
 def test_a_baseline_for_each_data_set_and_loss():
-    table = report.results_table({"a": metrics("mse"), "b": metrics("mse"), "c": metrics("lpips")})
-    assert table["colorizer"].tolist() == ["a", "b", "no colour", "c", "no colour", "original"]
+    table = tables.results_table({"a": result("mse"), "b": result("mse"), "c": result("lpips")}, BASELINES)
+    assert table["colorizer"].tolist() == ["a", "b", "no color", "c", "no color", "original"]
     assert table["loss"].tolist()[3] == "lpips, random VGG"
     assert table["RGB SSIM"].tolist()[2] == 0.8
+    assert table["colorfulness"].tolist()[-1] == 33.0
 
 
-def test_markdown_has_the_digits_that_mean_something():
-    lines = report.to_markdown(report.results_table({"a": metrics("mse")})).splitlines()
-    assert lines[2] == "| a | photos | 9 | mse | 0 | 2 | 150.00 | 0.200 | 21.00 | 150.0 | 0.900 | 22.00 | 20.0 |"
-    assert lines[4] == "| original | photos | 9 |  |  |  |  |  |  |  |  |  | 33.0 |"
+def test_a_loss_of_ones_own_needs_nothing_here():
+    table = tables.results_table({"a": result("huber")}, {"no_color": baseline("huber")})
+    assert table["loss"].tolist()[:2] == ["huber", "huber"]
 
 
-def test_metrics_are_ordered_and_have_to_be_there(tmp_path):
-    with pytest.raises(UserError, match="holds no metrics"):
-        report.load_metrics(tmp_path)
-    every = {"z": metrics("mse"), "b": metrics("lpips"), "c": metrics("mse"), "a": metrics("mse", "large")}
-    for name, content in every.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content))
-    assert list(report.load_metrics(tmp_path)) == ["c", "z", "b", "a"]
+def test_markdown_has_the_significant_digits():
+    lines = tables.to_markdown(tables.results_table({"a": result("mse")}, BASELINES)).splitlines()
+    assert lines[2] == "| a | photos | 9 | mse | 0 | 2 | random | 150.00 | 0.200 | 21.00 | 150.0 | 0.900 | 22.00 | 20.0 |"
+    assert lines[4] == "| original | photos | 9 |  |  |  |  |  |  |  |  |  |  | 33.0 |"
+
+
+def test_results_are_ordered_and_have_to_be_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match="metrics holds no metrics"):
+        tables.load_results()
+    for name, loss, data in (
+        ("z", "mse", "photos"),
+        ("b", "lpips", "photos"),
+        ("c", "mse", "photos"),
+        ("a", "mse", "large"),
+    ):
+        io.write_json(paths.metrics(name), {"test": {"loss": 1.0}})
+        io.write_json(paths.evaluation(name), {"data": data, "loss": loss})
+    assert list(tables.load_results()) == ["c", "z", "b", "a"]
+    assert tables.load_results()["a"].metrics == {"test.loss": 1.0}
+    paths.evaluation("a").unlink()
+    with pytest.raises(UserError, match=r"evaluations/a\.json is missing"):
+        tables.load_results()
 
 
 def test_curves_of_several_seeds_are_their_mean_and_spread(tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(figures.plt, "close", drawn.append)
-    seeds = [pd.DataFrame({"epoch": [1, 2], **{key: [start, 0.5] for key in MEASURES}}) for start in (0.1, 0.2, 0.6)]
+    monkeypatch.setattr(figures.Figure, "savefig", lambda figure, path, **options: (drawn.append(figure), path.touch()))
+    seeds = [pd.DataFrame({"epoch": [1, 2], **{key: [start, 0.5] for key in METRICS}}) for start in (0.1, 0.2, 0.6)]
     figures.pretext_curves(tmp_path / "p.png", {"xavier": pd.concat(seeds), "pretrained": seeds[0]})
     (figure,) = drawn
     for panel in figure.axes:

@@ -98,7 +98,10 @@ class TwoPlayers:
         real = batch[0]
         generator, discriminator = state.models[MODEL], state.models["discriminator"]
         for name, loss in (
-            ("discriminator", lambda: (discriminator(real) - 1).square().mean() + discriminator(generator(real)).square().mean()),
+            (
+                "discriminator",
+                lambda: (discriminator(real) - 1).square().mean() + discriminator(generator(real)).square().mean(),
+            ),
             (MODEL, lambda: (discriminator(generator(real)) - 1).square().mean()),
         ):
             state.optimizers[name].zero_grad()
