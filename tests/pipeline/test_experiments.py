@@ -7,9 +7,9 @@ from pathlib import Path
 import archives
 import pytest
 import yaml
+from colorpipe.errors import UserError
 from project import ROOT, Project
 
-from colorpipe.errors import UserError
 from experiments import cifar10, summary, tables
 
 COMMITTED = Path("results/cifar10")

@@ -10,8 +10,13 @@ import pytest
 import torch
 import torchvision
 
-from colorpipe import checkpoints, download, params, paths
-from colorpipe.errors import UserError
+from colorpipe import config, paths, weights
+from colorpipe.config import ImageNetConfig, Params
+from colorpipe.data import fetch as fetching
+from colorpipe.data.download import download
+from colorpipe.data.fetch import fetch
+from colorpipe.data.pretrained import read_torchvision
+from colorpipe.runtime.errors import UserError
 
 CONTENT = b"an archive" * 1000
 MD5 = hashlib.md5(CONTENT).hexdigest()
@@ -107,8 +112,8 @@ def server():
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch):
-    monkeypatch.setattr(download, "WAITS", (0.01, 0.01))
-    monkeypatch.setattr(download, "TIMEOUT", 0.3)
+    monkeypatch.setattr(fetching, "RETRY_DELAYS", (0.01, 0.01))
+    monkeypatch.setattr(fetching, "TIMEOUT", 0.3)
 
 
 def files(folder):
@@ -118,11 +123,11 @@ def files(folder):
 def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
     target = tmp_path / "raw" / "archive.tar.gz"
     for _ in range(2):
-        download.fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
+        fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
     assert target.read_bytes() == CONTENT
     assert server.hits == 1
     target.write_bytes(b"damaged since")
-    download.fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
+    fetch(f"{server.url}/archive", target, "md5", MD5, "do without")
     assert target.read_bytes() == CONTENT
     assert files(target.parent) == ["archive.tar.gz"]
 
@@ -134,64 +139,64 @@ def test_http_with_the_right_md5_is_fetched_once(server, tmp_path):
         ("/missing", MD5, "answered 404 Not Found"),
         ("/short", MD5, "broke off after 10000 of 10500 bytes"),
         ("/error", MD5, "answered 503 Service Unavailable"),
-        ("/moved", MD5, "sent a page of HTML, not the file"),
+        ("/moved", MD5, "sent an HTML page instead of the file"),
         ("/silent", MD5, "sent nothing for 0.3 s"),
         ("/slow", MD5, r"sent \d+ bytes in 0.3 s"),
-        ("/unasked", "", "sent another part than the one asked for"),
+        ("/unasked", "", "sent another range than requested"),
         ("/empty", "", "is empty"),
         ("/loop", MD5, "answered 302 The HTTP server returned a redirect error"),
         ("/odd", MD5, r"answered 500 .x1b\[31mxxx"),
     ],
 )
-def test_what_is_wrong_is_named_and_leaves_nothing(server, tmp_path, path, digest, message):
+def test_a_failure_is_named_and_leaves_nothing(server, tmp_path, path, digest, message):
     with pytest.raises(UserError, match=message) as raised:
-        download.fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest, "do without")
+        fetch(server.url + path, tmp_path / "raw" / "a", "md5", digest, "do without")
     assert server.url + path in str(raised.value)
     assert str(raised.value).isprintable()
     assert len(str(raised.value)) < 600
-    assert "run the same again, put the file in place as " in str(raised.value)
+    assert "Run the command again, put the file in place as " in str(raised.value)
     assert "or do without" in str(raised.value)
     assert not (tmp_path / "raw" / "a").exists()
 
 
-def test_a_try_goes_on_where_the_last_one_broke_off(server, tmp_path, capsys):
-    download.fetch(f"{server.url}/cut", tmp_path / "a", "md5", MD5, "do without")
+def test_a_retry_resumes(server, tmp_path, capsys):
+    fetch(f"{server.url}/cut", tmp_path / "a", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == [0, 3000, 6000]
     assert capsys.readouterr().out.count("broke off") == 2
     assert files(tmp_path) == ["a"]
 
 
-def test_a_try_goes_on_where_the_last_one_broke_off_in_chunks_too(server, tmp_path):
-    download.fetch(f"{server.url}/chunked", tmp_path / "a", "md5", MD5, "do without")
+def test_a_retry_resumes_a_chunked_response_too(server, tmp_path):
+    fetch(f"{server.url}/chunked", tmp_path / "a", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == [0, 4000, 8000]
 
 
 @pytest.mark.parametrize("digest", [MD5, ""])
 @pytest.mark.parametrize("path", ["/other-part", "/changed"])
-def test_another_part_than_the_one_asked_for_is_not_taken(server, tmp_path, path, digest):
-    download.fetch(server.url + path, tmp_path / "a", "md5", digest, "do without")
+def test_another_range_than_requested_is_refused(server, tmp_path, path, digest):
+    fetch(server.url + path, tmp_path / "a", "md5", digest, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_a_server_that_gives_a_little_at_a_time(server, tmp_path):
     (tmp_path / f".a.{MD5}.part").write_bytes(CONTENT[:1])
-    download.fetch(f"{server.url}/steps", tmp_path / "a", "md5", MD5, "do without")
+    fetch(f"{server.url}/steps", tmp_path / "a", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == [1, 4001, 8001]
 
 
 @pytest.mark.parametrize("path", ["/packed", "/log-in"])
 def test_the_hash_decides_whatever_the_header_says(server, tmp_path, path):
-    download.fetch(server.url + path, tmp_path / "a", "md5", MD5, "do without")
+    fetch(server.url + path, tmp_path / "a", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_several_at_once_fetch_one_after_another(server, tmp_path, capsys):
     with ThreadPoolExecutor(3) as pool:
         wanted = [server.url + "/cut", tmp_path / "a", "md5", MD5, "do without"]
-        for done in [pool.submit(download.fetch, *wanted) for _ in range(3)]:
+        for done in [pool.submit(fetch, *wanted) for _ in range(3)]:
             done.result()
     assert (tmp_path / "a").read_bytes() == CONTENT
     assert server.asked == [0, 3000, 6000]
@@ -200,25 +205,23 @@ def test_several_at_once_fetch_one_after_another(server, tmp_path, capsys):
 
 @pytest.mark.parametrize("path", ["/no-parts", "/error-once"])
 def test_a_server_without_parts_or_with_a_fault_that_passes(server, tmp_path, path):
-    download.fetch(server.url + path, tmp_path / "a", "md5", MD5, "do without")
+    fetch(server.url + path, tmp_path / "a", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == CONTENT
 
 
 def test_what_a_killed_process_had_is_not_fetched_again(server, tmp_path):
     (tmp_path / f".a.{MD5}.part").write_bytes(CONTENT[:7000])
-    download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", MD5, "do without")
+    fetch(f"{server.url}/archive", tmp_path / "a", "md5", MD5, "do without")
     assert server.asked == [7000]
     (tmp_path / f".b.{MD5}.part").write_bytes(b"something else")
-    download.fetch(f"{server.url}/archive", tmp_path / "b", "md5", MD5, "do without")
+    fetch(f"{server.url}/archive", tmp_path / "b", "md5", MD5, "do without")
     assert server.asked[1:] == [14, 0]
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
 
 
 def test_no_room_for_it(server, tmp_path):
-    with pytest.raises(
-        UserError, match=r"/huge is 1,000,000,000,000 MB, with room for [\d,]+ MB in .*put the file in place"
-    ):
-        download.fetch(f"{server.url}/huge", tmp_path / "a", "md5", MD5, "do without")
+    with pytest.raises(UserError, match=r"/huge has 1,000,000,000,000 MB, with [\d,]+ MB free in .*put the file in place"):
+        fetch(f"{server.url}/huge", tmp_path / "a", "md5", MD5, "do without")
     assert files(tmp_path) == []
 
 
@@ -226,23 +229,23 @@ def test_no_room_for_it(server, tmp_path):
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="no file here that may be opened and not read")
 def test_a_source_that_cannot_be_read_is_named(tmp_path, source):
     with pytest.raises(UserError, match=f"^{source} cannot be read: .*(Input/output error).*put the file in place"):
-        download.fetch(source, tmp_path / "a", "md5", MD5, "do without")
+        fetch(source, tmp_path / "a", "md5", MD5, "do without")
 
 
 def test_a_failed_fetch_keeps_what_was_there(server, tmp_path):
     (tmp_path / "a").write_bytes(b"older")
     with pytest.raises(UserError):
-        download.fetch(f"{server.url}/archive", tmp_path / "a", "md5", "0" * 32, "do without")
+        fetch(f"{server.url}/archive", tmp_path / "a", "md5", "0" * 32, "do without")
     assert (tmp_path / "a").read_bytes() == b"older"
 
 
 def test_a_path_and_a_file_url(tmp_path, capsys):
     (tmp_path / "source").write_bytes(CONTENT)
-    download.fetch(str(tmp_path / "source"), tmp_path / "a", "md5", MD5, "do without")
-    download.fetch((tmp_path / "source").as_uri(), tmp_path / "b", "md5", MD5, "do without")
+    fetch(str(tmp_path / "source"), tmp_path / "a", "md5", MD5, "do without")
+    fetch((tmp_path / "source").as_uri(), tmp_path / "b", "md5", MD5, "do without")
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() == CONTENT
     assert capsys.readouterr().out == ""
-    download.fetch(str(tmp_path / "source"), tmp_path / "c", "md5", "", "do without")
+    fetch(str(tmp_path / "source"), tmp_path / "c", "md5", "", "do without")
     assert capsys.readouterr().out.count("\n") == 1
 
 
@@ -251,30 +254,38 @@ def test_a_path_and_a_file_url(tmp_path, capsys):
 )
 def test_a_source_that_is_not_there_is_named(source, tmp_path):
     with pytest.raises(UserError, match=re.escape(source)):
-        download.fetch(source, tmp_path / "a", "md5", MD5, "do without")
+        fetch(source, tmp_path / "a", "md5", MD5, "do without")
+
+
+def changed(params: Params, data: str, **changes: object) -> Params:
+    """The parameters with other settings of a data set."""
+    return params.model_copy(
+        update={"datasets": {**params.datasets, data: params.data("photos").model_copy(update=changes)}}
+    )
 
 
 def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
-    p = params.load()
+    params = config.load()
+    params = params.model_copy(update={"losses": {"mse": {}, "lpips": {"random_seed": 7}}})
     monkeypatch.chdir(tmp_path)
-    download.download("photos", p.datasets.photos, p.imagenet, 7)
+    download("photos", params)
     assert files(paths.raw("photos")) == ["photos.tar"]
-    assert checkpoints.load(paths.weights("photos", "lpips")) == ({}, {"weights": "random", "seed": 7})
-    assert checkpoints.load(paths.weights("photos", "resnet18")) == ({}, {"weights": "random"})
+    assert weights.load(paths.init_weights("photos", "lpips")) == ({}, {"weights": "random", "random_seed": 7})
+    for name in ("resnet18", "densenet121", "none", "mse"):
+        assert weights.load(paths.init_weights("photos", name)) == ({}, {"weights": "random"})
     with pytest.raises(UserError, match="expected ffff"):
-        download.download("photos", p.datasets.photos.model_copy(update={"md5": "f" * 32}), p.imagenet, 7)
-    with pytest.raises(UserError, match="nothing is bundled for cifar10"):
-        download.download("cifar10", p.datasets.photos, p.imagenet, 7)
+        download("photos", changed(params, "photos", md5="f" * 32))
+    with pytest.raises(UserError, match="no archive is bundled for cifar10"):
+        download("cifar10", changed(params, "cifar10"))
 
 
 def test_an_archive_put_in_place_is_used_and_stays(server, tmp_path, monkeypatch):
-    p = params.load()
+    params = config.load()
     monkeypatch.chdir(tmp_path)
-    place = paths.ARCHIVES / "cifar-10-python.tar.gz"
+    place = paths.ARCHIVES / "cifar-10-binary.tar.gz"
     place.parent.mkdir(parents=True)
     place.write_bytes(CONTENT)
-    wanted = p.datasets.photos.model_copy(update={"source": f"{server.url}/archive", "md5": MD5})
-    download.download("cifar10", wanted, p.imagenet, 0)
+    download("cifar10", changed(params, "cifar10", source=f"{server.url}/archive", md5=MD5))
     assert server.hits == 0
     assert (paths.raw("cifar10") / place.name).read_bytes() == place.read_bytes() == CONTENT
     assert files(paths.raw("cifar10")) == [place.name]
@@ -282,7 +293,7 @@ def test_an_archive_put_in_place_is_used_and_stays(server, tmp_path, monkeypatch
 
 def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
     """Files in torchvision's form, DenseNet's with the names that its real file has."""
-    p = params.load()
+    params = config.load()
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     resnet = torchvision.models.resnet18().state_dict()
@@ -298,34 +309,35 @@ def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
     }
     vgg = {"features.0.weight": torch.rand(64, 3, 3, 3), "classifier.0.weight": torch.rand(2, 2)}
     imagenet = {}
-    for name, state in (("resnet18", resnet), ("densenet121", old_names), ("vgg16", vgg)):
+    for name, state in (("resnet18", resnet), ("densenet121", old_names), ("lpips", vgg)):
         torch.save(state, tmp_path / f"{name}.pth")
         digest = hashlib.sha256((tmp_path / f"{name}.pth").read_bytes()).hexdigest()
-        imagenet[name] = params.ImageNetWeights(source=(tmp_path / f"{name}.pth").as_uri(), sha256=digest[:8])
-    wanted = p.datasets.photos.model_copy(update={"pretrained": True, "lpips_weights": "imagenet"})
-    download.download("photos", wanted, params.ImageNet(**imagenet), 0)
+        imagenet[name] = ImageNetConfig(source=(tmp_path / f"{name}.pth").as_uri(), sha256=digest[:8])
+    params = params.model_copy(update={"imagenet": imagenet})
+    wanted = {"pretrained": True, "lpips_weights": "imagenet"}
+    download("photos", changed(params, "photos", **wanted))
 
-    tensors, description = checkpoints.load(paths.weights("photos", "resnet18"))
-    assert description["weights"] == "imagenet"
+    tensors, metadata = weights.load(paths.init_weights("photos", "resnet18"))
+    assert metadata["weights"] == "imagenet"
     assert tensors.keys() == {name for name in resnet if not name.startswith("fc.")}
     assert torch.equal(tensors["conv1.weight"], resnet["conv1.weight"])
-    tensors, _ = checkpoints.load(paths.weights("photos", "densenet121"))
+    tensors, _ = weights.load(paths.init_weights("photos", "densenet121"))
     assert tensors.keys() == {name.removeprefix("features.") for name in densenet if name.startswith("features.")}
     name = "denseblock1.denselayer2.norm2.weight"
     assert torch.equal(tensors[name], densenet[f"features.{name}"])
-    assert checkpoints.load(paths.weights("photos", "lpips"))[0].keys() == {"0.weight"}
-    assert checkpoints.load(paths.weights("photos", "eccv16"))[0] == {}
+    assert weights.load(paths.init_weights("photos", "lpips"))[0].keys() == {"0.weight"}
+    assert weights.load(paths.init_weights("photos", "none"))[0] == {}
 
     for name in imagenet:
         (tmp_path / f"{name}.pth").unlink()  # kept in data/archives: not fetched again
-    download.download("photos96", wanted, params.ImageNet(**imagenet), 0)
-    assert checkpoints.load(paths.weights("photos96", "resnet18"))[1]["weights"] == "imagenet"
+    download("photos96", changed(params, "photos96", **wanted))
+    assert weights.load(paths.init_weights("photos96", "resnet18"))[1]["weights"] == "imagenet"
 
 
 def test_weights_of_another_kind_are_named(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
-    with pytest.raises(UserError, match=r"w\.pth is no whole file of torchvision weights"):
-        download.read_torchvision(tmp_path / "w.pth")
+    with pytest.raises(UserError, match=r"w\.pth is not a complete file of torchvision weights"):
+        read_torchvision(tmp_path / "w.pth")
     np.save(tmp_path / "w.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"w\.npy is no whole file"):
-        download.read_torchvision(tmp_path / "w.npy")
+    with pytest.raises(UserError, match=r"w\.npy is not a complete file"):
+        read_torchvision(tmp_path / "w.npy")

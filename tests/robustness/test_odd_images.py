@@ -1,4 +1,4 @@
-"""What is odd is read, what is bad is named in one line; never a traceback, and the others are done."""
+"""Odd images are read, bad ones are named in one line; never a traceback, and the others are colorized."""
 
 from pathlib import Path
 
@@ -6,10 +6,11 @@ import odd_images
 import pytest
 import torch
 
-from colorpipe import checkpoints, cli, photographs
-from colorpipe.datasets import folder
-from colorpipe.errors import UserError
-from colorpipe.models import colorizer
+from colorpipe import weights
+from colorpipe.app import cli
+from colorpipe.data import folder, images
+from colorpipe.models import base
+from colorpipe.runtime.errors import UserError, printable_path
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def test_there_are_more_than_forty():
 
 @pytest.mark.parametrize("name", odd_images.READ, ids=repr)
 def test_odd_files_are_read(album, name):
-    found = photographs.read(album / name)
+    found = images.read(album / name)
     assert found.rgb.ndim == 3
     assert all("\n" not in note for note in found.notes)
 
@@ -33,29 +34,29 @@ def test_odd_files_are_read(album, name):
 @pytest.mark.parametrize("name", odd_images.REFUSED, ids=repr)
 def test_bad_files_are_named(album, name):
     with pytest.raises(UserError) as raised:
-        photographs.read(album / name)
-    assert photographs.shown(Path(name)) in str(raised.value)
+        images.read(album / name)
+    assert printable_path(Path(name)) in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    model = colorizer.build("resnet18", {"cut": "layer1"})
-    description = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [16, 16]}
-    checkpoints.save(Path("best.safetensors"), model.state_dict(), description)
+    model = base.build("resnet18", {"cut": "layer1"})
+    metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [16, 16]}
+    weights.save(Path("best.safetensors"), model.state_dict(), metadata)
     monkeypatch.setattr("sys.argv", ["colorpipe", "colorize", str(album), "-o", "out", "--model", "best.safetensors"])
     with pytest.raises(SystemExit) as raised:
         cli.main()
     assert raised.value.code == 1
-    said = capsys.readouterr()
-    skipped = [line for line in said.err.splitlines() if line.startswith("skipped: ")]
+    output = capsys.readouterr()
+    skipped = [line for line in output.err.splitlines() if line.startswith("skipped: ")]
     damaged = len([line for line in skipped if "damaged " in line.split(": ")[1]])
     assert len(skipped) == len(odd_images.REFUSED) + damaged
     read = len(odd_images.READ) + len(odd_images.DAMAGED) - damaged
-    assert said.out == f"{read} colorized, {len(skipped)} skipped\n"
+    assert output.out == f"{read} colorized, {len(skipped)} skipped\n"
     assert len(list(Path("out").iterdir())) == read
-    assert "Traceback" not in said.err
+    assert "Traceback" not in output.err
     assert not Path("harm").exists()
 
 

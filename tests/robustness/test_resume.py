@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted or whose checkpoint is corrupt: real processes, real kills, the same bits at the end."""
+"""A training that is killed, interrupted or whose checkpoint is corrupt: real processes, real kills, the same bytes."""
 
 import os
 import random
@@ -109,7 +109,8 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can tell a process that its parent was killed")
 def test_a_stage_ends_with_the_dvc_that_runs_it():
-    code = "import time; from colorpipe.runtime.process import run_main; run_main(lambda: (print('up', flush=True), time.sleep(100)))"
+    code = "import time; from colorpipe.runtime.process import run_main; "
+    code += "run_main(lambda: (print('up', flush=True), time.sleep(100)))"
     runs = f"""import subprocess; subprocess.run(["/bin/sh", "-c", "exec '{sys.executable}' -c \\"$CODE\\""])"""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "train@resnet", "CODE": code}
     parent = subprocess.Popen([sys.executable, "-c", runs], env=environment, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""A real Chromium to look at pages with."""
+"""A real Chromium to test pages."""
 
 import atexit
 import shutil
@@ -23,17 +23,17 @@ def chromium() -> Browser:
 
 @contextmanager
 def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-    """The page at `url`; afterwards: it said of no error on the console, and asked for nothing elsewhere."""
-    said, asked = [], []
+    """The page at `url`; afterwards checks that it logged no errors and requested nothing elsewhere."""
+    errors, requests = [], []
     page = chromium().new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
-    page.on("pageerror", lambda error: said.append(str(error)))
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: requests.append(request.url))
     page.set_default_timeout(20_000)
     page.goto(url)
     yield page
     page.close()
-    assert said == [], said
+    assert errors == [], errors
     own = url.split("/")[2]
-    elsewhere = [each for each in asked if not each.startswith(("data:", "blob:")) and each.split("/")[2] != own]
+    elsewhere = [each for each in requests if not each.startswith(("data:", "blob:")) and each.split("/")[2] != own]
     assert elsewhere == [], elsewhere

@@ -1,4 +1,4 @@
-"""Files that people have, or that somebody made to do harm: what colorize and the folder data set may meet."""
+"""Image files that people have, and hostile ones: what colorize and the folder data set may meet."""
 
 import io
 import os
@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
-COLOURS = Image.fromarray(PIXELS)
+COLORS = Image.fromarray(PIXELS)
 
 
 def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
@@ -23,14 +23,14 @@ def chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+def png(width: int, height: int, depth: int, color: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 def with_chunk(kind: bytes, content: bytes) -> bytes:
     """A good PNG with one more chunk after its header."""
-    whole = encoded(COLOURS, "PNG")
+    whole = encoded(COLORS, "PNG")
     return whole[:33] + chunk(kind, content) + whole[33:]
 
 
@@ -43,7 +43,7 @@ def damaged(content: bytes, seed: int) -> bytes:
     return bytes(changed)
 
 
-JPEG, PNG, WEBP, TIFF = (encoded(COLOURS, kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
+JPEG, PNG, WEBP, TIFF = (encoded(COLORS, kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (30, 24))]}
 DEEP = (np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2")).tobytes()  # a byte more a row: its filter
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 40
@@ -66,32 +66,32 @@ READ = {  # names of files that are read, with their bytes
     "Farbe äöü 色.png": PNG,
     os.fsdecode(b"no\xffutf8\xfe.png"): PNG,
     "%s{0}.png": PNG,
-    "gray.jpg": encoded(COLOURS.convert("L"), "JPEG"),
-    "one bit.png": encoded(COLOURS.convert("1"), "PNG"),
-    "palette.png": encoded(COLOURS.quantize(16), "PNG"),
-    "transparent palette.png": encoded(COLOURS.quantize(16), "PNG", transparency=3),
-    "alpha.png": encoded(COLOURS.convert("RGBA"), "PNG"),
-    "cmyk.jpg": encoded(COLOURS.convert("CMYK"), "JPEG"),
-    "cmyk.tif": encoded(COLOURS.convert("CMYK"), "TIFF"),
-    "lab.tif": encoded(COLOURS.convert("LAB"), "TIFF"),
+    "gray.jpg": encoded(COLORS.convert("L"), "JPEG"),
+    "one bit.png": encoded(COLORS.convert("1"), "PNG"),
+    "palette.png": encoded(COLORS.quantize(16), "PNG"),
+    "transparent palette.png": encoded(COLORS.quantize(16), "PNG", transparency=3),
+    "alpha.png": encoded(COLORS.convert("RGBA"), "PNG"),
+    "cmyk.jpg": encoded(COLORS.convert("CMYK"), "JPEG"),
+    "cmyk.tif": encoded(COLORS.convert("CMYK"), "TIFF"),
+    "lab.tif": encoded(COLORS.convert("LAB"), "TIFF"),
     "gray16.png": png(30, 24, 16, 0, b"".join(b"\0" + DEEP[row * 60 : row * 60 + 60] for row in range(24))),
     "gray16.tif": encoded(Image.fromarray(np.full((9, 9), 40_000, np.uint16)), "TIFF"),
-    "progressive.jpg": encoded(COLOURS, "JPEG", progressive=True),
-    "interlaced.tif": encoded(COLOURS, "TIFF", compression="tiff_lzw"),
-    "animated.webp": encoded(COLOURS, "WEBP", **FRAMES),
-    "animated.png": encoded(COLOURS, "PNG", **FRAMES),
-    "pages.tif": encoded(COLOURS, "TIFF", **FRAMES),
-    "1x1.png": encoded(COLOURS.resize((1, 1)), "PNG"),
-    "1x1.jpg": encoded(COLOURS.resize((1, 1)), "JPEG"),
-    "wide.png": encoded(COLOURS.resize((20_000, 1)), "PNG"),
-    "tall.jpg": encoded(COLOURS.resize((1, 20_000)), "JPEG"),
-    "exif of garbage.jpg": encoded(COLOURS, "JPEG", exif=EXIF),
-    "exif of garbage.png": encoded(COLOURS, "PNG", exif=EXIF),
-    "exif that loops.jpg": encoded(COLOURS, "JPEG", exif=LOOP),
-    "exif of no kind.webp": encoded(COLOURS, "WEBP", exif=b"\0\1\2"),
-    "icc of garbage.jpg": encoded(COLOURS, "JPEG", icc_profile=b"garbage" * 99),
-    "icc of garbage.png": encoded(COLOURS, "PNG", icc_profile=b"\0" * 128),
-    "icc of garbage.webp": encoded(COLOURS, "WEBP", icc_profile=b"x"),
+    "progressive.jpg": encoded(COLORS, "JPEG", progressive=True),
+    "interlaced.tif": encoded(COLORS, "TIFF", compression="tiff_lzw"),
+    "animated.webp": encoded(COLORS, "WEBP", **FRAMES),
+    "animated.png": encoded(COLORS, "PNG", **FRAMES),
+    "pages.tif": encoded(COLORS, "TIFF", **FRAMES),
+    "1x1.png": encoded(COLORS.resize((1, 1)), "PNG"),
+    "1x1.jpg": encoded(COLORS.resize((1, 1)), "JPEG"),
+    "wide.png": encoded(COLORS.resize((20_000, 1)), "PNG"),
+    "tall.jpg": encoded(COLORS.resize((1, 20_000)), "JPEG"),
+    "exif of garbage.jpg": encoded(COLORS, "JPEG", exif=EXIF),
+    "exif of garbage.png": encoded(COLORS, "PNG", exif=EXIF),
+    "exif that loops.jpg": encoded(COLORS, "JPEG", exif=LOOP),
+    "exif of no kind.webp": encoded(COLORS, "WEBP", exif=b"\0\1\2"),
+    "icc of garbage.jpg": encoded(COLORS, "JPEG", icc_profile=b"garbage" * 99),
+    "icc of garbage.png": encoded(COLORS, "PNG", icc_profile=b"\0" * 128),
+    "icc of garbage.webp": encoded(COLORS, "WEBP", icc_profile=b"x"),
     "bytes after the end.jpg": JPEG + b"more" * 1000,
     "bytes after the end.png": PNG + b"more" * 1000,
 }
@@ -106,9 +106,9 @@ REFUSED = {  # names of files that are named and left, with their bytes
     "pickle.jpg": b"cos\nsystem\n(S'touch harm'\ntR.",
     "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(harm) (w) file\n",
     "vector.png": b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>',
-    "gif called.jpg": encoded(COLOURS, "GIF"),
-    "bmp called.png": encoded(COLOURS, "BMP"),
-    "cut in half.jpg": encoded(COLOURS.resize((300, 300)), "JPEG")[:3000],
+    "gif called.jpg": encoded(COLORS, "GIF"),
+    "bmp called.png": encoded(COLORS, "BMP"),
+    "cut in half.jpg": encoded(COLORS.resize((300, 300)), "JPEG")[:3000],
     "cut in half.png": PNG[: len(PNG) // 2],
     "cut in half.webp": WEBP[: len(WEBP) // 2],
     "cut in half.tif": TIFF[: len(TIFF) // 2],

@@ -1,6 +1,5 @@
 """`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
 
-import json
 import os
 import subprocess
 import sys
@@ -13,24 +12,28 @@ from PIL import Image
 from skimage.color import rgb2lab
 from torch import nn
 
-from colorpipe import checkpoints, cli, color, colorize, photographs
-from colorpipe.models import colorizer
+from colorpipe import io
+from colorpipe import weights as weight_files
+from colorpipe.app import cli, colorize
+from colorpipe.color import gamut, lab
+from colorpipe.data import images
+from colorpipe.models import base
 
 RNG = np.random.default_rng(1)
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """A colorizer whose colours are strong: often outside of what sRGB has."""
+    """A colorizer whose colors are strong: often outside the sRGB gamut."""
     torch.manual_seed(0)
     settings = {"cut": "layer1"}
-    model = colorizer.build("resnet18", settings)
+    model = base.build("resnet18", settings)
     (last,) = (layer for layer in model.decoder if isinstance(layer, nn.Conv2d) and layer.out_channels == 2)
     nn.init.normal_(last.weight, std=3.0)
     nn.init.constant_(last.bias, 3.0)  # a strong orange
     path = tmp_path_factory.mktemp("models") / "small" / "best.safetensors"
-    description = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "photos", "row": {"epoch": 3}}
-    checkpoints.save(path, model.state_dict(), {**description, "loss": {"name": "mse"}, "train": {"seed": 0}})
+    metadata = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "photos", "epoch": {"epoch": 3}}
+    weight_files.save(path, model.state_dict(), {**metadata, "loss": {"name": "mse"}, "train": {"seed": 0}})
     return path
 
 
@@ -64,19 +67,19 @@ def test_every_pixel_keeps_its_lightness(weights, tmp_path, shape):
     before = photograph(*shape)
     Image.fromarray(before).save(tmp_path / "a.png")
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
-    after = photographs.read(tmp_path / "out/a.png").rgb
+    after = images.read(tmp_path / "out/a.png").rgb
     assert after.shape == before.shape
     assert np.abs(lightness(after) - lightness(before)).max() < 0.6  # the rounding to 8 bits of three channels
-    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # and it is in colour
+    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # and it is in color
 
 
-def test_colours_are_the_networks_at_the_small_size(weights):
+def test_colors_are_the_networks_at_the_small_size(weights):
     model, trained = colorize.load(weights, "cpu")
     assert trained == 32
     gray = np.full((32, 32, 3), 118, np.uint8)
-    L = color.lightness(color.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
+    L = lab.lightness(lab.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
     with torch.no_grad():
-        expected = color.faithful_picture(L, model(L))
+        expected = gamut.render_preserving_lightness(L, model(L))
     found = colorize.colorize(model, gray, 32)
     assert np.abs(found - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
 
@@ -104,48 +107,48 @@ def test_the_network_sees_about_as_many_pixels_as_in_training():
     assert colorize.small_size(1, 1, 32) == (32, 32)
 
 
-def test_a_colour_outside_srgb_loses_chroma_not_lightness():
+def test_a_color_outside_srgb_loses_chroma_not_lightness():
     L = torch.tensor([5.0, 50.0, 97.0, 100.0, 0.0]).view(1, 1, 1, 5).repeat(2, 1, 3, 1)
     ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
-    picture = color.faithful_picture(L, ab)
-    assert 0 <= picture.min() <= picture.max() <= 1
-    found = color.rgb_to_lab(picture)
+    image = gamut.render_preserving_lightness(L, ab)
+    assert 0 <= image.min() <= image.max() <= 1
+    found = lab.rgb_to_lab(image)
     assert (found[:, :1] - L).abs().max() < 0.2
-    assert (color.rgb_to_lab(color.picture(L, ab))[:, :1] - L).abs().max() > 3  # which clips
+    assert (lab.rgb_to_lab(gamut.render(L, ab))[:, :1] - L).abs().max() > 3  # which clips
     share = found[0, 1, 0] / 80
     assert (found[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
-    assert share[1] == pytest.approx(1, abs=1e-3)  # there is such a purple
+    assert share[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
     assert 0.01 < share[2] < 0.3
     mild = torch.full_like(ab, 4.0)[..., 1:2]
-    torch.testing.assert_close(color.faithful_picture(L[..., 1:2], mild), color.picture(L[..., 1:2], mild))
+    torch.testing.assert_close(gamut.render_preserving_lightness(L[..., 1:2], mild), gamut.render(L[..., 1:2], mild))
 
 
 def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     folder = tmp_path / "odd ones"
     (folder / "deeper").mkdir(parents=True)
-    picture = Image.fromarray(photograph(40, 60))
-    picture.save(folder / "plain.jpg")
-    picture.convert("CMYK").save(folder / "cmyk.jpg")
-    picture.convert("LA").save(folder / "gray alpha.png")
+    image = Image.fromarray(photograph(40, 60))
+    image.save(folder / "plain.jpg")
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.convert("LA").save(folder / "gray alpha.png")
     Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27).save(folder / "deep.tif")
     exif = Image.Exif()
     exif[0x0112] = 6
-    picture.save(folder / "deeper/rotated.jpg", exif=exif)
-    picture.crop((0, 0, 1, 1)).save(folder / "one.png")
+    image.save(folder / "deeper/rotated.jpg", exif=exif)
+    image.crop((0, 0, 1, 1)).save(folder / "one.png")
     (folder / "cut.jpg").write_bytes((folder / "plain.jpg").read_bytes()[:500])
     (folder / "no image.txt").write_text("hello")
     (folder / ".hidden").write_text("hello")
     out = tmp_path / "out"
     run("colorize", folder, "-o", out, "--model", weights.parent, code=1)
-    said = capsys.readouterr()
-    assert "6 colorized, 2 skipped" in said.out
-    assert f"skipped: {folder}/cut.jpg cannot be read" in said.err
-    assert f"skipped: {folder}/no image.txt is no JPEG" in said.err
-    assert f"{folder}/deep.tif: 16 bits reduced to 8" in said.err
+    output = capsys.readouterr()
+    assert "6 colorized, 2 skipped" in output.out
+    assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
+    assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
+    assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {"plain.png", "cmyk.png", "gray alpha.png", "deep.png", "deeper/rotated.png", "one.png"}
-    assert photographs.read(out / "deeper/rotated.png").rgb.shape == (60, 40, 3)
-    assert photographs.read(out / "gray alpha.png").alpha is not None
+    assert images.read(out / "deeper/rotated.png").rgb.shape == (60, 40, 3)
+    assert images.read(out / "gray alpha.png").alpha is not None
 
 
 def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
@@ -153,10 +156,10 @@ def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
     target = tmp_path / "b.png"
     target.write_bytes(b"mine")
     run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, code=1)
-    assert "b.png is there already: --force writes it anew" in capsys.readouterr().err
+    assert "b.png exists: use --force to overwrite it" in capsys.readouterr().err
     assert target.read_bytes() == b"mine"
     run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, "--force")
-    assert photographs.read(target).rgb.shape == (8, 8, 3)
+    assert images.read(target).rgb.shape == (8, 8, 3)
     original = (tmp_path / "a.png").read_bytes()
     run("colorize", tmp_path / "a.png", "-o", tmp_path, "--model", weights, "--force", code=1)
     assert "is an original, which is never overwritten" in capsys.readouterr().err
@@ -189,15 +192,15 @@ def test_what_cannot_be_reached_or_written_is_skipped(weights, tmp_path, capsys)
     (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
     os.mkfifo(tmp_path / "pipe.png")
     run("colorize", tmp_path, "x" * 300, "-o", tmp_path / "out", "--model", weights, "--format", "webp", code=1)
-    said = capsys.readouterr()
-    assert "1 colorized, 4 skipped" in said.out
+    output = capsys.readouterr()
+    assert "1 colorized, 4 skipped" in output.out
     for words in (
         "broken.png is missing",
         "pipe.png cannot be read: it is a pipe",
         "long.webp cannot be written: ",
         "too long",
     ):
-        assert words in said.err
+        assert words in output.err
 
 
 def test_two_photographs_for_one_place(weights, tmp_path, capsys):
@@ -216,7 +219,7 @@ def test_side_by_side_and_formats(weights, tmp_path):
     before = photograph(20, 30)
     Image.fromarray(before).save(tmp_path / "a.png")
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights, "--compare", "--format", "webp")
-    pair, alone = (photographs.read(tmp_path / "out" / name).rgb for name in ("a-compare.webp", "a.webp"))
+    pair, alone = (images.read(tmp_path / "out" / name).rgb for name in ("a-compare.webp", "a.webp"))
     assert pair.shape == (20, 60, 3)
     assert (pair[:, :30] == pair[:, :30, :1]).all()
     assert np.abs(lightness(pair[:, :30]) - lightness(before)).max() < 0.3
@@ -227,9 +230,9 @@ def test_side_by_side_and_formats(weights, tmp_path):
     ("arguments", "message"),
     [
         (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such weights here"),
-        (["a.png", "-o", "out", "--device", "abacus"], "--device abacus: should be cpu, cuda or cuda:<number>"),
+        (["a.png", "-o", "out", "--device", "abacus"], "--device abacus: use cpu, cuda or cuda:<number>"),
         (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
-        (["a.png", "-o", "out.gif"], "-o out.gif: should be a folder, or a file in .png"),
+        (["a.png", "-o", "out.gif"], "-o out.gif: use a folder, or a file with one of the suffixes .png"),
         (["empty", "-o", "out"], "empty holds no files"),
     ],
 )
@@ -246,26 +249,26 @@ def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments
 def test_weights_that_are_none(tmp_path, capsys):
     (tmp_path / "best.safetensors").write_bytes(b"nothing")
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
-    assert "best.safetensors is no whole file of weights of colorpipe" in capsys.readouterr().err
+    assert "best.safetensors is not a complete colorpipe weight file" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("size", [None, "abc", [], 5, ["x"], [float("nan")], [1e300], [0], [-5], [10**6], [True]])
 def test_weights_that_do_not_say_a_size(weights, tmp_path, capsys, size):
-    tensors, description = checkpoints.load(weights)
-    checkpoints.save(tmp_path / "best.safetensors", tensors, {**description, "size": size})
+    tensors, metadata = weight_files.load(weights)
+    weight_files.save(tmp_path / "best.safetensors", tensors, {**metadata, "size": size})
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
-    assert "best.safetensors does not say on what size it was trained" in capsys.readouterr().err
+    assert "best.safetensors does not say on which size it was trained" in capsys.readouterr().err
 
 
-def test_weights_that_give_no_colours(weights, tmp_path, capsys):
-    tensors, description = checkpoints.load(weights)
+def test_weights_that_predict_nothing_finite(weights, tmp_path, capsys):
+    tensors, metadata = weight_files.load(weights)
     absurd = {
         name: torch.full_like(tensor, 1e38) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
     }
-    checkpoints.save(tmp_path / "best.safetensors", absurd, description)
+    weight_files.save(tmp_path / "best.safetensors", absurd, metadata)
     Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
-    assert "what the colorizer gives is not finite: its weights are damaged" in capsys.readouterr().err
+    assert "the colorizer's prediction is not finite: its weights are damaged" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 
@@ -274,9 +277,11 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     run("models", code=1)
     assert "models holds no trained colorizers" in capsys.readouterr().err
     (tmp_path / "models").symlink_to(weights.parents[1])
-    (tmp_path / "metrics").mkdir()
-    scores = {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}
-    Path("metrics/small.json").write_text(json.dumps({"test": scores, "no_colour": {"loss": 193.6}}))
+    io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
+    for name, data, loss in (("small", "photos", "mse"), ("baseline/a", "photos", "lpips"), ("baseline/b", "photos", "mse")):
+        io.write_json(Path(f"evaluations/{name}.json"), {"data": data, "loss": loss})
+    io.write_json(Path("metrics/baseline/a.json"), {"test": {"loss": 0.1}})
+    io.write_json(Path("metrics/baseline/b.json"), {"test": {"loss": 193.6}})
     run("models")
     heads, row = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
@@ -287,6 +292,6 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         assert "metrics/small.json is damaged" in capsys.readouterr().err
 
 
-def test_the_command_starts_without_torch():
-    script = "import sys; import colorpipe.cli, colorpipe.colorize, colorpipe.catalogue; assert 'torch' not in sys.modules"
+def test_help_needs_no_torch():
+    script = "import sys; import colorpipe.app.cli; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -10,7 +10,6 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from stages import check
 
-
 WRONG = [
     (("seed",), -1, "seed: should be greater than or equal to 0"),
     (("seed",), "zero", "seed: should be a whole number"),

@@ -1,4 +1,4 @@
-"""The demo in a real browser: a photograph in, gray and colour out."""
+"""The demo in a real browser: a photograph in, gray and color out."""
 
 import io
 import socket
@@ -15,8 +15,9 @@ import torch
 from browser import needs_chromium, opened
 from PIL import Image
 
-from colorpipe import checkpoints, colorize
-from colorpipe.models import colorizer
+from colorpipe import weights
+from colorpipe.app import colorize
+from colorpipe.models import base
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +26,9 @@ def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "models"
     for name in ("one", "other"):
         torch.manual_seed(len(name))
-        description = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
-        weights = colorizer.build("resnet18", {"cut": "layer1"}).state_dict()
-        checkpoints.save(folder / name / "best.safetensors", weights, description)
+        metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
+        tensors = base.build("resnet18", {"cut": "layer1"}).state_dict()
+        weights.save(folder / name / "best.safetensors", tensors, metadata)
     return folder
 
 
@@ -37,7 +38,7 @@ def url(models) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from colorpipe.cli import main; main()", "demo", str(models)]
+    command = [sys.executable, "-c", "from colorpipe.app.cli import main; main()", "demo", str(models)]
     with subprocess.Popen([*command, "--port", str(port)], cwd=models, stdout=subprocess.DEVNULL) as process:
         try:
             for _ in range(120):
@@ -52,34 +53,34 @@ def url(models) -> Iterator[str]:
 
 
 @needs_chromium
-def test_a_photograph_in_gray_and_in_colour(url, models, tmp_path):
+def test_a_photograph_in_gray_and_in_color(url, models, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     with opened(url) as shown:
         shown.set_input_files("input[type=file]", tmp_path / "photo.png")
-        gray, colour = shown.locator("img.preview").nth(0), shown.locator("img.preview").nth(1)
-        colour.wait_for(state="attached")
+        gray, color = shown.locator("img.preview").nth(0), shown.locator("img.preview").nth(1)
+        color.wait_for(state="attached")
 
         def picture(image) -> np.ndarray:
             return np.array(Image.open(io.BytesIO(shown.request.get(image.get_attribute("src")).body())).convert("RGB"))
 
-        assert np.array_equal(picture(gray), colorize.in_gray(pixels))
-        first = colour.get_attribute("src")
-        assert np.array_equal(picture(colour), colours(models, "one", pixels))
+        assert np.array_equal(picture(gray), colorize.to_gray(pixels))
+        first = color.get_attribute("src")
+        assert np.array_equal(picture(color), colors(models, "one", pixels))
         shown.get_by_label("Colorizer").click()
         shown.get_by_role("option", name="other").click()
         shown.wait_for_function("first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first)
-        assert np.array_equal(picture(colour), colours(models, "other", pixels))
+        assert np.array_equal(picture(color), colors(models, "other", pixels))
 
 
-def colours(folder: Path, name: str, pixels: np.ndarray) -> np.ndarray:
+def colors(folder: Path, name: str, pixels: np.ndarray) -> np.ndarray:
     model, size = colorize.load(folder / name / "best.safetensors", "cpu")
     return colorize.colorize(model, pixels, size)
 
 
 @needs_chromium
-def test_what_is_no_photograph_is_said(url, tmp_path):
+def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     with opened(url) as shown:
         shown.set_input_files("input[type=file]", tmp_path / "broken.png")
-        shown.get_by_text("is no JPEG, PNG, WebP or TIFF").wait_for()
+        shown.get_by_text("is not a JPEG, PNG, WebP or TIFF").wait_for()

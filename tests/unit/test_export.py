@@ -8,19 +8,20 @@ import onnxruntime
 import pytest
 import torch
 
-from colorpipe import checkpoints, export
-from colorpipe.errors import UserError
-from colorpipe.models import colorizer
+from colorpipe import weights
+from colorpipe.app import export
+from colorpipe.models import base
+from colorpipe.runtime.errors import UserError
 
-SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {"colours": 8}}
+SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {}}
 
 
 def trained(tmp_path, name: str):
     torch.manual_seed(0)
-    model = colorizer.build(name, SETTINGS[name])
+    model = base.build(name, SETTINGS[name])
     model(torch.rand(4, 1, 32, 32) * 100)  # running means and variances that are not 0 and 1
     path = tmp_path / "best.safetensors"
-    checkpoints.save(path, model.state_dict(), {"model": name, "settings": SETTINGS[name], "size": [32, 32]})
+    weights.save(path, model.state_dict(), {"model": name, "settings": SETTINGS[name], "size": [32, 32]})
     return path, model.eval()
 
 
@@ -51,10 +52,10 @@ def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monk
         (found,) = session.run(["ab"], {"L": L.numpy()})
         assert np.abs(found - expected).max() < 1e-3
     loaded = onnx.load(target)
-    assert json.loads({each.key: each.value for each in loaded.metadata_props}[checkpoints.KEY])["model"] == name
+    assert json.loads({each.key: each.value for each in loaded.metadata_props}[weights.KEY])["model"] == name
 
-    if name == "resnet18":  # once more, but now every difference is too much
+    if name == "resnet18":  # once more, with no difference allowed
         monkeypatch.setattr(export, "TOLERANCE", 0.0)
-        with pytest.raises(UserError, match="away from PyTorch: not written"):
+        with pytest.raises(UserError, match="Lab units: not written"):
             export.export(path, tmp_path / "again.onnx")
         assert {file.name for file in tmp_path.iterdir()} == {"best.safetensors", "new"}

@@ -1,4 +1,4 @@
-"""One's own photographs as a data set: folders and archives, classes or none, any size, and a pipeline on them."""
+"""The user's own photographs as a data set: folders and archives, classes or none, any size, and a pipeline on them."""
 
 import json
 import os
@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from project import Project
+from project import ROOT, Project
 
-from colorpipe import download, params, paths, splitting
-from colorpipe.datasets import common, folder
-from colorpipe.errors import UserError
+from colorpipe import config, paths
+from colorpipe.data import archives, folder
+from colorpipe.data.download import download
+from colorpipe.data.split import draw, split
+from colorpipe.runtime.errors import UserError
 
 RNG = np.random.default_rng(2)
 
@@ -76,44 +78,44 @@ def test_photographs_outside_of_folders_have_no_classes(tmp_path):
     assert data.train.labels.tolist() == [0, 0]
 
 
-def test_gray_is_left_out_and_copies_stay_together(tmp_path, capsys):
+def test_gray_is_skipped_and_copies_stay_together(tmp_path, capsys):
     first = photo(tmp_path / "a.png")
     (tmp_path / "copy.png").write_bytes(first.read_bytes())
     photo(tmp_path / "gray.png", mode="L")
     data = folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
     assert data.train.areas.tolist() == [0, 0]
-    said = capsys.readouterr().out
-    assert "1 without colour are left out: gray.png" in said
-    assert "1 are copies of others" in said
+    output = capsys.readouterr().out
+    assert "1 photographs without color skipped: gray.png" in output
+    assert "1 are copies of others" in output
 
 
 def test_a_damaged_photograph_is_named(tmp_path):
     for name in "abcde":
         (tmp_path / f"{name}.jpg").write_bytes(photo(tmp_path / f"{name}.jpg").read_bytes()[:300])
-    with pytest.raises(UserError, match=r"mend or remove what cannot be read: a\.jpg .*; c\.jpg .*; and 2 more"):
+    with pytest.raises(UserError, match=r"repair or remove the unreadable files: a\.jpg .*; c\.jpg .*; and 2 more"):
         folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
 
 
 def test_archives_that_are_none(tmp_path):
     archive = tmp_path / "x"
     archive.write_bytes(b"hello")
-    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+    with pytest.raises(UserError, match="is not a readable zip or tar archive"):
         folder.read(archive, 32)
     photo(tmp_path / "photos/a.jpg")
     with zipfile.ZipFile(archive, "w") as file:
         file.write(tmp_path / "photos/a.jpg", "a.jpg")
     archive.write_bytes(archive.read_bytes()[:-40])
-    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+    with pytest.raises(UserError, match="is not a readable zip or tar archive"):
         folder.read(archive, 32)
     with tarfile.open(archive, "w:xz") as file:
         file.add(tmp_path / "photos/a.jpg", "a.jpg")
     content = bytearray(archive.read_bytes())
     content[len(content) // 2] ^= 255
     archive.write_bytes(content)
-    with pytest.raises(UserError, match="is no readable zip or tar archive"):
+    with pytest.raises(UserError, match="is not a readable zip or tar archive"):
         folder.read(archive, 32)
     (tmp_path / "none").mkdir()
-    with pytest.raises(UserError, match="holds no colour photographs"):
+    with pytest.raises(UserError, match="holds no color photographs"):
         folder.read(packed(tmp_path / "none", archive), 32)
 
 
@@ -129,7 +131,7 @@ def test_a_crafted_zip_is_refused(tmp_path, monkeypatch):
             folder.read(tmp_path / "x.zip", 32)
     with zipfile.ZipFile(tmp_path / "x.zip", "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("bomb.png", bytes(10**7))
-    monkeypatch.setattr(common, "READ_BYTES", 10**6)
+    monkeypatch.setattr(archives, "MAX_READ_BYTES", 10**6)
     with pytest.raises(UserError, match=r"'bomb\.png' claims 10000000 bytes: refused"):
         folder.read(tmp_path / "x.zip", 32)
     with tarfile.open(tmp_path / "x.tar", "w") as file:
@@ -156,7 +158,7 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     folder.pack(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
 
     def parts(seed: int) -> list[set[bytes]]:
-        splitting.split("folder", 16, 3, seed)
+        split("folder", 16, 3, seed)
         return [{image.tobytes() for image in np.load(paths.images("folder", part))} for part in ("train", "val", "test")]
 
     train, val, test = parts(0)
@@ -164,11 +166,11 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     assert parts(0) == [train, val, test]
     assert parts(1)[2] != test
     with pytest.raises(UserError, match=r"val_size: 6 for validation and as many for testing leave none of 12"):
-        splitting.split("folder", 16, 6, 0)
-    assert splitting.draw(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10  # whatever comes first
+        split("folder", 16, 6, 0)
+    assert draw(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10  # whatever comes first
 
 
-def test_what_cannot_be_read_is_not_left_out_in_silence(tmp_path, monkeypatch):
+def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
     photo(tmp_path / "cats/a.jpg")
     listed = os.scandir
 
@@ -182,14 +184,14 @@ def test_what_cannot_be_read_is_not_left_out_in_silence(tmp_path, monkeypatch):
         folder.pack(tmp_path, tmp_path / "x.tar")
 
 
-def test_what_is_no_file_is_named_and_not_waited_for(tmp_path):
+def test_pipes_and_broken_links_are_named(tmp_path):
     photo(tmp_path / "photos/a.jpg")
     os.mkfifo(tmp_path / "photos/pipe.jpg")
-    with pytest.raises(UserError, match=r"pipe\.jpg is a pipe, a link to nothing or the like: remove it"):
+    with pytest.raises(UserError, match=r"pipe\.jpg is a pipe, a broken link or the like: remove"):
         folder.pack(tmp_path / "photos", tmp_path / "x.tar")
     (tmp_path / "photos/pipe.jpg").unlink()
     (tmp_path / "photos/link.jpg").symlink_to("nowhere")
-    with pytest.raises(UserError, match=r"link\.jpg is a pipe, a link to nothing"):
+    with pytest.raises(UserError, match=r"link\.jpg is a pipe, a broken link"):
         folder.pack(tmp_path / "photos", tmp_path / "x.tar")
     assert not (tmp_path / "x.tar").exists()
 
@@ -208,13 +210,17 @@ def test_a_zip_within_a_tar_is_not_taken_for_it(tmp_path):
 def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     photo(tmp_path / "photos/a.jpg")
-    project_params = params.load(Path(__file__).parents[1] / "params.yaml")
-    settings = project_params.datasets.folder.model_copy(update={"source": "photos"})
-    download.download("folder", settings, project_params.imagenet, 0)
+    params = config.load(ROOT / "params.yaml")
+
+    def with_source(**changes: object) -> config.Params:
+        settings = params.data("folder").model_copy(update={"source": "photos", **changes})
+        return params.model_copy(update={"datasets": {**params.datasets, "folder": settings}})
+
+    download("folder", with_source())
     assert folder.read(paths.raw("folder") / folder.ARCHIVE, 16).train.images.shape == (1, 3, 16, 16)
-    assert "photos: md5 not checked, as params.yaml gives none (it is " in capsys.readouterr().out
+    assert "photos: md5 not checked: params.yaml has none (it is " in capsys.readouterr().out
     with pytest.raises(UserError, match="photos has md5"):
-        download.download("folder", settings.model_copy(update={"md5": "0" * 32}), project_params.imagenet, 0)
+        download("folder", with_source(md5="0" * 32))
 
 
 def test_photographs_without_classes_through_dvc(tmp_path):
@@ -229,9 +235,9 @@ def test_photographs_without_classes_through_dvc(tmp_path):
     command = ["dvc", "exp", "run", *(part for setting in settings for part in ("--set-param", setting))]
     output = project.run(*command, "evaluate@resnet", "pretext@xavier")
     assert "folder: 14 photographs, no classes" in output
-    assert "pretext/xavier: left out, as folder has no classes" in output
-    found = json.loads((project.root / "metrics/resnet.json").read_text())
+    assert "pretext/xavier: left out: folder has no classes" in output
+    found = json.loads((project.root / "evaluations/resnet.json").read_text())
     assert (found["data"], found["n"]) == ("folder", 3)
-    left_out = json.loads((project.root / "metrics/pretext/xavier.json").read_text())
+    left_out = json.loads((project.root / "evaluations/pretext/xavier.json").read_text())
     assert left_out == {"data": "folder", "left_out": "folder has no classes"}
-    assert "left_out" in project.run("dvc", "metrics", "show")
+    assert json.loads((project.root / "metrics/pretext/xavier.json").read_text()) == {}
