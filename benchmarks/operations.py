@@ -90,8 +90,8 @@ def perceptual(rounds: int) -> Table:
             }
         )
     caption = (
-        "A batch of 64 at 32x32 against itself with noise, VGG-16, the same random weights in all. `lpips` is the package as "
-        "its README shows it, in float32; the second row, under autocast. Errors are of the norms, against the "
+        "A batch of 64 at 32x32 against itself with noise, VGG-16, the same random weights. `lpips` is the package as "
+        "its README shows it, in float32; the second row, with autocast. Errors are of norms, against the "
         "package in float64. Training uses bfloat16."
     )
     return Table("LPIPS", caption, rows)

@@ -1,8 +1,8 @@
 """Image metrics, one pure function each; its docstring says what is averaged over what.
 
 `batch_ssim` and `batch_psnr` are the paper's protocol, for the training curves: torchmetrics' defaults on the ab planes,
-with the data range of each batch. The others are the field's usual metrics, per image, on sRGB in 0..1. The test metrics of the
-protocol are computed by torchmetrics itself (`evaluation.colorizers.protocol`).
+with the data range of each batch. The others are the field's usual metrics, per image, on sRGB in 0..1. The test metrics of
+the protocol are computed by torchmetrics itself (`evaluation.colorizers.protocol`).
 """
 
 import functools

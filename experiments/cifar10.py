@@ -90,7 +90,7 @@ def experiment(name: str, seed: int, settings: list[str]) -> str:
     title = f"cifar10-{name}-{seed}-{commit}"
     stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
     if name != "pretext":
-        stages = [f"evaluate@{name}", "baseline@no_color", "baseline@no_color_lpips"]
+        stages = [f"evaluate@{name}", "baseline@gray", "baseline@gray_lpips"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
@@ -131,7 +131,7 @@ def merged(result: str, title: str) -> dict:
 
     content = read(paths.evaluation(result)) | read(paths.metrics(result))
     if "loss" in content:
-        baseline = "baseline/no_color_lpips" if content["loss"] == "lpips" else "baseline/no_color"
+        baseline = "baseline/gray_lpips" if content["loss"] == "lpips" else "baseline/gray"
         content["original_colorfulness"] = read(paths.evaluation(baseline))["original_colorfulness"]
         content["baseline"] = read(paths.metrics(baseline))
     return content

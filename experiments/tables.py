@@ -5,6 +5,7 @@ In a document <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
 
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pandas as pd
@@ -15,7 +16,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import summary
 
-DOCUMENTS = (Path("README.md"), Path("results/cifar10/README.md"))
+DOCUMENTS = (Path("README.md"), Path("docs/dvc.md"), Path("results/cifar10/README.md"))
 BLOCK = re.compile(r"<!-- ([\w-]+) ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -61,6 +62,7 @@ def table(kind: str, folder: Path) -> str:
     """A table in Markdown: of the pipeline's results, or of results over seeds. Raises UserError for an unknown kind."""
     kinds = {
         "results": _results,
+        "metrics-show": _metrics_show,
         "pretext-results": _pretext,
         "colorizers": lambda: summary.colorizers_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
@@ -74,6 +76,12 @@ def table(kind: str, folder: Path) -> str:
 
 def _results() -> str:
     return tables.to_markdown(tables.results_table(load_results(), load_results("baseline")))
+
+
+def _metrics_show() -> str:
+    shown = subprocess.run(["dvc", "metrics", "show"], check=True, capture_output=True, text=True).stdout
+    lines = [line.rstrip() for line in shown.splitlines() if not line.startswith("live/")]  # empty when nothing trains
+    return "\n".join(["```", "$ dvc metrics show", *lines, "```"])
 
 
 def _pretext() -> str:

@@ -67,7 +67,7 @@ def is_test_area(row: int, column: int) -> bool:
 
 
 def shrink(image: Array, factor: int) -> Array:
-    """An image (H, W, 3) uint8 at 1 / `factor` of its size: each pixel is the rounded mean of a square, the rest is cut off."""
+    """An image (H, W, 3) uint8 at 1 / `factor` of its size: each pixel the rounded mean of a square, the rest cut off."""
     height, width = (size // factor for size in image.shape[:2])
     squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     shrunk: Array = np.round(squares.mean(axis=(1, 3))).astype(np.uint8)

@@ -91,8 +91,8 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     means, errors = _test(model, loss, images)
     if not math.isfinite(means["loss"]):
         raise UserError(
-            f"{paths.checkpoint(name, 'best')}: the test loss is {means['loss']}: its weights are damaged; remove it and run "
-            "`dvc repro`"
+            f"{paths.checkpoint(name, 'best')}: the test loss is {means['loss']}: its weights are damaged: remove it and "
+            "run `dvc repro`"
         )
     seed = metadata["train"]["seed"]
     run = {"seed": seed, "init": metadata["init"], "best_epoch": metadata["epoch"]["epoch"]}

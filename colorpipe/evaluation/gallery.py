@@ -5,12 +5,13 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
 from colorpipe import io as files
-from colorpipe.data.base import Array
 from colorpipe.evaluation import grids
 
 COUNT = 6  # images of each kind
@@ -48,7 +49,7 @@ def write(
     files.write_json(path, {"kinds": kinds, "images": images}, indent=None)
 
 
-def _png(pixels: Array) -> str:
+def _png(pixels: NDArray[np.uint8]) -> str:
     """An image (H, W, 3) uint8 as PNG in base64."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)

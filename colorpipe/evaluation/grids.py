@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from colorpipe import io
-from colorpipe.data.base import Array
 
 CELL = 96  # pixels, about: images are enlarged by a whole factor, so that each pixel stays a square
 GAP = 4
@@ -33,9 +33,9 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
     _save(path, canvas)
 
 
-def as_bytes(images: Tensor) -> Array:
+def as_bytes(images: Tensor) -> NDArray[np.uint8]:
     """(N, 3, H, W) in 0..1 to (N, H, W, 3) uint8."""
-    rounded: Array = (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
+    rounded: NDArray[np.uint8] = (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
     return rounded
 
 

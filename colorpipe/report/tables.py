@@ -117,7 +117,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         for setting, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
             for name, result in group:
                 run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
-                rows.append({"colorizer": name, **_setting(result), **run, **_scores(result), **paper_numbers(name, result.run)})
+                scores = _scores(result) | paper_numbers(name, result.run)
+                rows.append({"colorizer": name, **_setting(result), **run, **scores})
             baseline = next((one for one in baselines.values() if one.setting == setting), None)
             if baseline:
                 rows.append({"colorizer": NO_COLOR, **_setting(baseline), **_scores(baseline)})

@@ -14,12 +14,12 @@ import yaml
 from project import ROOT, Project
 from skimage.io import imread
 
-from colorpipe import checkpoints, params
+from colorpipe import config, weights
 from colorpipe.losses import lpips
-from stages import check
 
 PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")]
-LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # no inputs: DVCLive's, and when and where it ran
+LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # not inputs: DVCLive's files, and when and where it ran
+RUNTIME = "colorpipe/runtime/"  # cannot change a result
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
 
 
@@ -31,14 +31,15 @@ def project(tmp_path_factory) -> Project:
     cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
     stl, *_ = archives.stl10(folder / "stl.tar.gz", 20, 8)
     torch.manual_seed(0)
-    vgg = lpips.build({}, {"weights": "random", "seed": 0}).features.state_dict()
-    weights = {
+    slices = lpips.build({}, {"weights": "random", "random_seed": 0}).package.net.children()
+    vgg = {name: tensor for part in slices for name, tensor in part.state_dict().items()}
+    sources = {
         "resnet18": torchvision.models.resnet18().state_dict(),
         "densenet121": torchvision.models.densenet121().state_dict(),
-        "vgg16": {f"features.{name}": tensor.contiguous() for name, tensor in vgg.items()},
+        "lpips": {f"features.{name}": tensor.contiguous() for name, tensor in vgg.items()},
     }
     changes = {}
-    for name, state in weights.items():
+    for name, state in sources.items():
         torch.save(state, folder / f"{name}.pth")
         changes[f"imagenet__{name}__source"] = (folder / f"{name}.pth").as_uri()
         changes[f"imagenet__{name}__sha256"] = hashlib.sha256((folder / f"{name}.pth").read_bytes()).hexdigest()[:8]
@@ -87,7 +88,7 @@ def rows(project: Project) -> dict[str, dict]:
     """
     lines = project.run(sys.executable, "-c", script).splitlines()
     found = json.loads(lines[-1])
-    return {cmd.removeprefix("exec python -m ").replace(" ", "_").replace("/", "-"): row for cmd, row in found.items()}
+    return {"_".join(cmd.split()[3:]).replace("/", "-"): row for cmd, row in found.items()}
 
 
 def leaves(prefixes: list[str], content: dict) -> set[str]:
@@ -97,22 +98,44 @@ def leaves(prefixes: list[str], content: dict) -> set[str]:
         value = content
         for part in prefix.split("."):
             value = value[part]
-        found |= leaves([f"{prefix}.{key}" for key in value], content) if isinstance(value, dict) else {prefix}
+        found |= leaves([f"{prefix}.{key}" for key in value], content) if isinstance(value, dict) and value else {prefix}
     return found
 
 
 def test_every_stage_ran_and_left_only_what_is_tracked(project):
-    assert len(notes(project)) == len(rows(project)) == 18
+    assert len(notes(project)) == len(rows(project)) == 21
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
     assert changed <= {"dvc.lock", "metrics/", "report/overview.png"}, changed
 
 
-def test_imports_are_the_declared_modules(project):
-    ran = notes(project)
+def covers(declared: str, path: str) -> bool:
+    """Whether a declared file or folder is `path`, or holds it."""
+    return path == declared or path.startswith(f"{declared}/")
+
+
+def is_code(path: str) -> bool:
+    return path.endswith(".py") or (path.startswith("colorpipe/") and "." not in path)
+
+
+def test_imports_are_the_declared_layers(project):
+    """What a stage imports is declared; what is declared, a file or a folder, a row of the stage imports."""
+    ran, unused = notes(project), {}
     for note, row in rows(project).items():
-        declared = {dep for dep in row["deps"] if dep.endswith(".py")}
-        imported = set(ran[note]["modules"]) - {*PACKAGE_FILES, "stages/__init__.py"}
-        assert imported == declared, row["name"]
+        stage = row["name"].split("@")[0]
+        if stage == "check":
+            continue  # it imports every model and loss to check their settings; its output is constant
+        declared = {dep for dep in row["deps"] if is_code(dep)}
+        imported = {path for path in ran[note]["modules"] if not path.startswith(RUNTIME)}
+        imported -= {*PACKAGE_FILES, "stages/__init__.py"}
+        assert {path for path in imported if not any(covers(dep, path) for dep in declared)} == set(), row["name"]
+        idle = {dep for dep in declared if not any(covers(dep, path) for path in imported)}
+        unused[stage] = unused.get(stage, idle) & idle
+    assert {stage: deps for stage, deps in unused.items() if deps} == {}
+
+
+def test_nothing_that_changes_a_result_is_in_the_runtime_layer():
+    """Nothing there is imported for a number: errors, processes, the machine's description, live metrics."""
+    assert {path.stem for path in (ROOT / RUNTIME).glob("*.py")} == {"__init__", "errors", "process", "machine", "live"}
 
 
 def test_package_files_have_nothing_to_import():
@@ -124,14 +147,16 @@ def test_package_files_have_nothing_to_import():
 def test_files_read_are_the_declared_ones(project):
     ran = notes(project)
     for note, row in rows(project).items():
-        declared = {dep for dep in row["deps"] if not dep.endswith(".py")}
-        if row["name"] == "check":
-            assert set(ran[note]["read"]) == declared == {"params.yaml"}
+        declared = {dep for dep in row["deps"] if not is_code(dep)}
+        if row["name"] == "check":  # reads the table of colorizers too, on which no stage can depend: DVC rewrites its lock
+            assert set(ran[note]["read"]) == {*declared, "dvc.yaml"} == {"params.yaml", "dvc.yaml"}
             continue
+        declared.remove("requirements.lock")  # stands for the installed packages
         # A stage may read what it wrote; archives are checked by their hash.
         outs = [*row["outs"], "data/archives", *LOGS]
         own = {name for name in ran[note]["read"] if any(name == out or name.startswith(f"{out}/") for out in outs)}
         read = set(ran[note]["read"]) - own - ({"params.yaml"} - declared)
+        read = {path for path in read if not path.startswith("colorpipe/report/assets/")}  # in the report's folder of code
         within = {dep: {name for name in read if name == dep or name.startswith(f"{dep}/")} for dep in declared}
         assert read == set().union(*within.values()), row["name"]
         unread = {dep for dep, names in within.items() if not names}
@@ -155,38 +180,52 @@ def test_parameters_read_are_the_declared_ones(project):
     assert read == declared
 
 
-def test_metrics_have_the_protocol_and_the_baseline(project):
+def test_metrics_are_numbers_and_evaluations_say_whose(project):
     for name in COLORIZERS:
         found = json.loads((project.root / f"metrics/{name}.json").read_text())
-        assert found["n"] == 8
-        assert found["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        assert found["start"] == ("imagenet" if name in ("resnet", "resnet_lpips", "densenet") else "random")
-        assert found.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
-        assert {"loss", "ssim", "psnr"} <= found["test"].keys()
-        assert {"loss", "ssim", "psnr"} <= found["no_colour"].keys()
-        assert {"ssim", "psnr", "colourfulness"} == found["rgb"].keys()
+        assert found.keys() == {"test", "rgb", "colorfulness"}
+        assert found["test"].keys() == {"loss", "ssim", "psnr", "mse"}
+        assert found["rgb"].keys() == {"psnr", "ssim"}
+        run = json.loads((project.root / f"evaluations/{name}.json").read_text())
+        assert run["n"] == 8
+        assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
+        assert run["init"] == ("imagenet" if name in ("resnet", "resnet_lpips", "densenet") else "random")
+        assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
+    for name in ("gray", "gray_lpips", "gray_large"):
+        found = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())
+        assert found["colorfulness"] < 0.01
+        assert found["test"]["mse"] > 0
+
+
+def test_the_results_are_a_table_of_140_columns(project):
     shown = project.run("dvc", "metrics", "show")
-    assert all(f"metrics/{name}.json" in shown for name in [*COLORIZERS, "pretext/pretrained", "pretext/xavier"])
+    assert max(map(len, shown.splitlines())) <= 140
+    columns = shown.splitlines()[0].split()[1:]
+    names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse", "accuracy")} | {"rgb.psnr", "rgb.ssim", "colorfulness"}
+    assert set(columns) == names
+    every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", "pretext/pretrained", "pretext/xavier"]
+    assert all(f"metrics/{name}.json" in shown for name in every)
 
 
 def test_weights_know_what_they_are(project):
     for name in COLORIZERS:
-        tensors, description = checkpoints.load(project.root / f"models/{name}/best.safetensors")
-        assert description["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        assert description["loss"]["name"] == ("lpips" if name == "resnet_lpips" else "mse")
-        assert description["train"]["lr"] == params.load(project.root / "params.yaml").train.lr
+        tensors, metadata = weights.load(project.root / f"models/{name}/best.safetensors")
+        assert metadata["data"] == ("stl10" if name == "resnet_large" else "cifar10")
+        assert metadata["loss"]["name"] == ("lpips" if name == "resnet_lpips" else "mse")
+        assert metadata["train"]["lr"] == config.load(project.root / "params.yaml").train.lr
         assert all(tensor.isfinite().all() for tensor in tensors.values())
-        curves = (project.root / f"curves/{name}.csv").read_text().splitlines()
-        assert curves[0] == "epoch,train_loss,train_ssim,train_psnr,val_loss,val_ssim,val_psnr"
-        losses = [float(line.split(",")[4]) for line in curves[1:]]
-        assert description["row"]["val_loss"] == min(losses)
-        assert checkpoints.load(project.root / f"models/{name}/last.safetensors")[1]["row"]["epoch"] == len(losses)
+        history = (project.root / f"curves/{name}.csv").read_text().splitlines()
+        assert history[0] == "epoch,train_loss,train_ssim,train_psnr,val_loss,val_ssim,val_psnr"
+        losses = [float(line.split(",")[4]) for line in history[1:]]
+        assert metadata["epoch"]["val_loss"] == min(losses)
+        last = weights.load_metadata(project.root / f"models/{name}/last.safetensors")
+        assert last["epoch"]["epoch"] == len(losses)
 
 
 def test_the_report_is_whole(project):
     page = (project.root / "report/index.html").read_text()
     assert page.count('"kinds": {"best"') == len(COLORIZERS)  # a gallery each
-    assert "report&#39;s loss" in page
+    assert "paper&#39;s loss" in page
     assert ">not run here<" not in page
     assert "Data set stl10" in page
     table = (project.root / "report/results.csv").read_text()
@@ -203,15 +242,22 @@ def test_plots_are_drawn(project):
     shutil.rmtree(project.root / "dvc_plots")
 
 
-def test_every_list_of_colorizers_is_the_table():
+def test_what_a_new_row_of_the_table_also_needs():
+    """Compares the table of colorizers with what cannot follow from it; a failure says what to add where."""
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     table = content["stages"]["train"]["foreach"]
-    assert set(table) == set(COLORIZERS)
-    assert {name: row["model"] for name, row in table.items()} == check.MODELS
-    for plot in content["plots"]:
-        if isinstance(plot, dict) and "Pretext" not in next(iter(plot)):
-            (definition,) = plot.values()
-            assert set(definition["y"]) == {f"curves/{name}.csv" for name in table}
+    missing = [f"add `{name}` under `artifacts:` in dvc.yaml" for name in sorted(set(table) - set(content["artifacts"]))]
+    plots = [plot for plot in content["plots"] if isinstance(plot, dict) and "Pretext" not in next(iter(plot))]
+    for title, definition in (next(iter(plot.items())) for plot in plots):
+        lacking = sorted({f"curves/{name}.csv" for name in table} - set(definition["y"]))
+        missing += [f"add `{path}` to the plot {title!r} in dvc.yaml" for path in lacking]
+        assert set(definition["y"]) <= {f"curves/{name}.csv" for name in table}, f"{title}: a curve of no row"
+    settings = {(row["data"], row["loss"]) for row in table.values()}
+    baselines = {(row["data"], row["loss"]) for row in content["stages"]["baseline"]["foreach"].values()}
+    missing += [f"add a row for {data} and {loss} to `baseline:` in dvc.yaml" for data, loss in sorted(settings - baselines)]
+    assert not missing, "; ".join(missing)
+    assert set(content["artifacts"]) <= set(table), "an artifact of no row"
+    assert set(table) == set(COLORIZERS), "add it to COLORIZERS here"
 
 
 def test_again_does_nothing(project):
@@ -222,11 +268,15 @@ def test_again_does_nothing(project):
     ("file", "stages"),
     [
         ("colorpipe/models/eccv16.py", {"train@eccv", "evaluate@eccv"}),
-        ("colorpipe/losses/lpips.py", {"train@resnet_lpips", "evaluate@resnet_lpips"}),
-        ("colorpipe/datasets/stl10.py", {"download@stl10", "split@stl10"}),
+        ("colorpipe/losses/lpips.py", {"train@resnet_lpips", "evaluate@resnet_lpips", "baseline@gray_lpips"}),
+        ("colorpipe/runtime/errors.py", set()),
+        ("colorpipe/runtime/process.py", set()),
+        ("colorpipe/app/cli.py", set()),
+        ("requirements-dev.lock", set()),
+        ("colorpipe/tasks/classification.py", {"pretext@pretrained", "pretext@xavier"}),
     ],
 )
-def test_a_change_in_a_module_reruns_what_imports_it(project, file, stages):
+def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
     path = project.root / file
     original = path.read_text()
     path.write_text(original + "\n# changed\n")
@@ -241,12 +291,13 @@ def test_a_change_in_a_module_reruns_what_imports_it(project, file, stages):
     [
         (
             {"loss": "lpips"},
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in COLORIZERS if name != "resnet_lpips"},
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in COLORIZERS if name != "resnet_lpips"}
+            | {"baseline@gray", "baseline@gray_large"},
         ),
         ({"models__resnet18__cut": "layer1"}, {"train@resnet", "train@resnet_lpips", "train@resnet_large"}),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large"}),
         ({"pretext__colorizer": "resnet_lpips"}, {"pretext@pretrained"}),
-        ({"lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),
+        ({"losses__lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),
     ],
 )
 def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
@@ -254,7 +305,7 @@ def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
     original = path.read_text()
     project.edit_params(**changes)
     try:
-        would = project.would_run() - {"check", "report"}  # which depend on the whole file
+        would = project.would_run() - {"check", "report"}  # they depend on the whole file
         if "models__resnet18__cut" in changes:
             would -= {"pretext@pretrained", "pretext@xavier"}
         assert would == stages
@@ -262,8 +313,8 @@ def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
         path.write_text(original)
 
 
-def test_an_experiment_with_another_report_reruns_the_report_alone(project):
-    path = project.root / "colorpipe/report.py"
+def test_a_change_in_the_report_reruns_the_report_alone(project):
+    path = project.root / "colorpipe/report/tables.py"
     path.write_text(path.read_text() + "\n# changed\n")
     output = project.run("dvc", "repro")
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'report':"]
@@ -283,17 +334,17 @@ def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
     assert ran not in second.run("dvc", "repro", "--allow-missing")
     for name in ("models/eccv/best.safetensors", "data/stl10/train.npy", "galleries/resnet.json"):
         assert (second.root / name).read_bytes() == (project.root / name).read_bytes()
-    output = second.run("dvc", "repro")  # the page is not DVC's: the report writes it
+    output = second.run("dvc", "repro")  # DVC does not track the page: the report writes it
     assert [line for line in output.splitlines() if line.startswith(ran)] == ["Running stage 'report':"]
     assert ">not run here<" in (second.root / "report/index.html").read_text()
     assert second.run("git", "status", "--porcelain") == ""
 
 
-def test_the_page_is_that_of_the_results_that_are_here(project):
+def test_the_page_shows_the_results_that_are_here(project):
     page = project.root / "report/index.html"
     before = page.read_text()
     metrics = project.root / "metrics/eccv.json"
-    metrics.write_text(metrics.read_text().replace('"best_epoch": ', '"best_epoch": 9'))
+    metrics.write_text(metrics.read_text().replace('"loss": ', '"loss": 9'))
     project.run("dvc", "repro", "--single-item", "report")
     assert page.read_text() != before
     project.run("git", "checkout", "--", ".")
@@ -305,14 +356,12 @@ def test_the_page_is_that_of_the_results_that_are_here(project):
 
 
 def test_artifacts_are_the_trained_colorizers(project, tmp_path):
-    content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    assert set(content["artifacts"]) == set(content["stages"]["train"]["foreach"])
     project.run("git", "tag", "--annotate", "--message", "the first", "eccv@v1.0.0")
     project.run("dvc", "artifacts", "get", ".", "eccv", "--out", str(tmp_path / "eccv.safetensors"))
-    assert checkpoints.load(tmp_path / "eccv.safetensors")[1]["model"] == "eccv16"
+    assert weights.load(tmp_path / "eccv.safetensors")[1]["model"] == "eccv16"
 
 
-def test_live_progress_is_empty_when_nothing_trains(project):
+def test_live_metrics_are_empty_when_nothing_trains(project):
     assert json.loads((project.root / "live/metrics.json").read_text()) == {}
     assert (project.root / "live/plots/metrics/train/accuracy.tsv").exists()  # of the last training
 

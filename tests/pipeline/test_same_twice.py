@@ -26,10 +26,11 @@ run(split, "photos")
 for part, count in (("train", 8), ("val", 4), ("test", 4)):  # few images
     for path in (Path(f"data/photos/{part}.npy"), Path(f"data/photos/{part}_labels.npy")):
         np.save(path, np.load(path)[:count])
+init = "data/photos/weights/none.safetensors"
 for model in %r:
     for loss in %r:
         name = f"{model}_{loss}"
-        run(train, name, "--model", model, "--data", "photos", "--loss", loss)
+        run(train, name, "--model", model, "--data", "photos", "--loss", loss, "--init", init)
         run(evaluate, name, "--data", "photos", "--loss", loss)
 """ % (MODELS, LOSSES)  # noqa: UP031  # it is full of braces
 
@@ -40,6 +41,7 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
     content["datasets"]["photos"]["epochs"] = 1
     content["threads"] = 1
     content["train"]["batch_size"] = 4
+    (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed}
     return subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
@@ -48,7 +50,7 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
 def results(folder: Path) -> dict[str, bytes]:
     found = [
         path
-        for kind in ("data", "models", "curves", "metrics", "grids", "galleries")
+        for kind in ("data", "models", "curves", "metrics", "evaluations", "grids", "galleries")
         for path in folder.glob(f"{kind}/**/*")
     ]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}

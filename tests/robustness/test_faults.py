@@ -36,7 +36,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
         ["models/resnet", "curves"],
     ),
     "evaluate": (["resnet", "--data", "photos", "--loss", "mse"], ["metrics", "evaluations", "grids", "galleries"]),
-    "baseline": (["no_color", "--data", "photos", "--loss", "mse"], ["metrics/baseline", "evaluations/baseline"]),
+    "baseline": (["gray", "--data", "photos", "--loss", "mse"], ["metrics/baseline", "evaluations/baseline"]),
     "pretext": (
         ["xavier", "--data", "photos", "--init", "data/photos/weights/none.safetensors"],
         ["models/pretext/xavier", "curves/pretext", "metrics/pretext", "evaluations/pretext"],
@@ -67,6 +67,7 @@ def done(tmp_path_factory) -> Path:
     content["datasets"]["photos"] |= {"epochs": 1, "md5": ""}
     content["threads"] = 1
     (root / "params.yaml").write_text(yaml.safe_dump(content))
+    shutil.copy(ROOT / "dvc.yaml", root)
     before, arguments = Path.cwd(), sys.argv
     os.chdir(root)
     try:

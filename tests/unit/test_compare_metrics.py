@@ -16,8 +16,8 @@ from experiments.compare_metrics import too_far
         ("resnet", "test.ssim", 0.3, 0.45, True),
         ("resnet", "test.accuracy", 0.6, 0.5, False),
         ("resnet", "test.psnr", 18.0, float("nan"), True),
-        ("baseline/no_color", "test.loss", 700.0, 700.1, False),
-        ("baseline/no_color", "test.loss", 700.0, 710.0, True),
+        ("baseline/gray", "test.loss", 700.0, 700.1, False),
+        ("baseline/gray", "test.loss", 700.0, 710.0, True),
         ("resnet", "colorfulness", 42.0, 43.0, False),
         ("resnet", "unknown", 1.0, 1.1, True),
         ("resnet", "test.loss", 100.0, None, True),
@@ -31,12 +31,12 @@ def test_on_what_dvc_says(tmp_path):
     project = Project(tmp_path)
     path = project.root / "metrics/resnet.json"
     content = {"test": {"loss": 100.0, "ssim": 0.3, "mse": 100.0}}
-    for name in ("resnet", "baseline/no_color"):
+    for name in ("resnet", "baseline/gray"):
         evaluation = project.root / f"evaluations/{name}.json"
         evaluation.parent.mkdir(parents=True, exist_ok=True)
         evaluation.write_text('{"data": "photos"}')
     (project.root / "metrics/baseline").mkdir(parents=True)
-    (project.root / "metrics/baseline/no_color.json").write_text('{"test": {"mse": 180.0}}')
+    (project.root / "metrics/baseline/gray.json").write_text('{"test": {"mse": 180.0}}')
 
     def verify(code: int) -> list[str]:
         path.write_text(json.dumps(content))

@@ -7,7 +7,20 @@ from project import ROOT
 
 def test_every_fault_has_its_test():
     text = (ROOT / "docs/reliability.md").read_text()
-    named = re.findall(r"\b(test_\w+): (test_\w+)", text)
+    named = re.findall(r"\b(test_\w+):\s+(test_\w+)", text)
     assert len(named) >= 35
     for file, test in named:
-        assert f"def {test}(" in (ROOT / f"tests/{file}.py").read_text(), f"{file}: {test}"
+        (path,) = ROOT.glob(f"tests/*/{file}.py")
+        assert f"def {test}(" in path.read_text(), f"{file}: {test}"
+
+
+def test_every_link_leads_somewhere():
+    for document in [
+        ROOT / "README.md",
+        *ROOT.glob("docs/*.md"),
+        ROOT / "results/cifar10/README.md",
+        ROOT / "benchmarks/README.md",
+    ]:
+        for link in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
+            if "://" not in link:
+                assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -64,12 +64,12 @@ def test_metrics_from_images_to_json(images):
     metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}, "epoch": {"epoch": 4}}
     weights.save(paths.checkpoint("some", "best"), model.state_dict(), metadata)
     colorizers.evaluate("some", "photos", "mse", threads=2)
-    colorizers.evaluate_baseline("no_color", "photos", "mse", threads=2)
+    colorizers.evaluate_baseline("gray", "photos", "mse", threads=2)
 
     L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
     with torch.no_grad():
         predicted = model(torch.from_numpy(L).float()).numpy()
-    for name, ab in (("some", predicted), ("baseline/no_color", np.zeros_like(predicted))):
+    for name, ab in (("some", predicted), ("baseline/gray", np.zeros_like(predicted))):
         found, wanted = json.loads(paths.metrics(name).read_text()), expected(ab, images["test"])
         for key in ("loss", "ssim", "psnr"):
             assert found["test"][key] == pytest.approx(wanted[key], rel=1e-3), (name, key)
@@ -79,7 +79,7 @@ def test_metrics_from_images_to_json(images):
     assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(paths.evaluation("some").read_text())
     assert run == {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "loss": "mse"}
-    baseline = json.loads(paths.evaluation("baseline/no_color").read_text())
+    baseline = json.loads(paths.evaluation("baseline/gray").read_text())
     assert baseline.pop("original_colorfulness") > 1
     assert baseline == {"data": "photos", "n": N, "loss": "mse"}
     assert paths.grid("some").is_file()

@@ -56,8 +56,8 @@ def folder(tmp_path_factory) -> Path:
             colorizer(name, loss)
         colorizer("resnet_lpips", 0.1, "lpips")
         for name, kind in (
-            ("no_color", {"loss": "mse"}),
-            ("no_color_lpips", {"loss": "lpips", "lpips_weights": "imagenet"}),
+            ("gray", {"loss": "mse"}),
+            ("gray_lpips", {"loss": "lpips", "lpips_weights": "imagenet"}),
         ):
             run = {"data": "cifar10", "n": 12, **kind, "original_colorfulness": 3.0}
             write(f"baseline/{name}", run, {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0}, 0.0)

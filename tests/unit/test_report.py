@@ -22,7 +22,7 @@ def baseline(loss, data="photos"):
     return Result(found.run, {**found.metrics, "rgb.ssim": 0.8, "colorfulness": 0.0})
 
 
-BASELINES = {"no_color": baseline("mse"), "no_color_lpips": baseline("lpips")}
+BASELINES = {"gray": baseline("mse"), "gray_lpips": baseline("lpips")}
 
 
 def test_the_papers_numbers_stand_beside_the_same_experiment_only():
@@ -49,7 +49,7 @@ def test_a_baseline_for_each_data_set_and_loss():
 
 
 def test_a_loss_of_ones_own_needs_nothing_here():
-    table = tables.results_table({"a": result("huber")}, {"no_color": baseline("huber")})
+    table = tables.results_table({"a": result("huber")}, {"gray": baseline("huber")})
     assert table["loss"].tolist()[:2] == ["huber", "huber"]
 
 

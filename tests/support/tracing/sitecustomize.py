@@ -1,6 +1,6 @@
-"""On PYTHONPATH of a pipeline under test: each stage notes what it really imports, reads and asks of params.yaml.
+"""On PYTHONPATH of a pipeline under test: each stage notes which modules, files and parameters it really uses.
 
-The note of a process goes to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
+A process writes its note to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
 """
 
 import atexit
@@ -27,8 +27,8 @@ def on_event(event: str, args: tuple) -> None:
         note_file(args[0])
 
 
-def watch_checkpoints(module: object) -> None:
-    """safetensors opens files without Python's knowledge."""
+def watch_weights(module: object) -> None:
+    """safetensors opens files outside of Python."""
     original = module.safe_open
 
     def safe_open(path: object, **options: object) -> object:
@@ -43,17 +43,46 @@ def watch_params(module: object) -> None:
     names: dict[int, str] = {}
     original_load, original_get = module.load, module.Strict.__getattribute__
 
+    class Noted(dict):
+        """A section whose keys are names: notes what is read from it."""
+
+        def __init__(self, content: dict, prefix: str) -> None:
+            super().__init__(content)
+            self.prefix = prefix
+
+        def __getitem__(self, key: str) -> object:
+            value = super().__getitem__(key)
+            if not isinstance(value, module.Strict):
+                keys.update(leaves(value, self.prefix + key))
+            return value
+
+        def items(self) -> object:
+            return [(key, self[key]) for key in self]
+
+        def get(self, key: str, default: object = None) -> object:
+            return self[key] if key in self else default  # noqa: SIM401 - it notes the key
+
+    def leaves(value: object, prefix: str) -> set[str]:
+        if isinstance(value, dict):
+            return set().union(*(leaves(inner, f"{prefix}.{key}") for key, inner in value.items())) if value else {prefix}
+        return {prefix}
+
     def name_all(model: object, prefix: str) -> None:
         names[id(model)] = prefix
         for field in type(model).model_fields:
             value = original_get(model, field)
             if isinstance(value, module.Strict):
                 name_all(value, f"{prefix}{field}.")
+            elif isinstance(value, dict):
+                original_get(model, "__dict__")[field] = Noted(value, f"{prefix}{field}.")
+                for key, inner in value.items():
+                    if isinstance(inner, module.Strict):
+                        name_all(inner, f"{prefix}{field}.{key}.")
 
     def get(self: object, attribute: str) -> object:
         value = original_get(self, attribute)
         if id(self) in names:
-            if attribute in type(self).model_fields and not isinstance(value, module.Strict):
+            if attribute in type(self).model_fields and not isinstance(value, module.Strict | dict):
                 keys.add(names[id(self)] + attribute)
             if attribute == "model_dump":
                 keys.update(names[id(self)] + field for field in type(self).model_fields)
@@ -67,11 +96,11 @@ def watch_params(module: object) -> None:
     module.load, module.Strict.__getattribute__ = load, get
 
 
-WATCHED = {"colorpipe.checkpoints": watch_checkpoints, "colorpipe.params": watch_params}
+WATCHED = {"colorpipe.weights": watch_weights, "colorpipe.config": watch_params}
 
 
 class Watcher(importlib.abc.MetaPathFinder):
-    """Lets a module load as usual, and then watches it."""
+    """Lets a module load as usual, then watches it."""
 
     def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
         if name not in WATCHED:
