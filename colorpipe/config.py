@@ -1,8 +1,8 @@
 """params.yaml, loaded once and strictly: an unknown key, a wrong type, a value out of range or an unknown name stops.
 
 The meaning and unit of each parameter stand in params.yaml; here is what is allowed. The sections `datasets`, `models` and
-`losses` name the files of colorpipe/data, models and losses: a new file and its section are enough. What is allowed in the
-section of a model or a loss is said by the `Config` of its file.
+`losses` name the files of colorpipe/data, models and losses: a new file and its section are enough. The `Config` in the
+file of a model or a loss defines its section.
 """
 
 import importlib

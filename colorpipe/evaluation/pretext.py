@@ -9,12 +9,11 @@ from torch import nn
 from colorpipe import io, paths, weights
 from colorpipe.config import Params
 from colorpipe.data import load
-from colorpipe.runtime import live
+from colorpipe.tasks import supervised
 from colorpipe.tasks.classification import ClassificationTask, build_classifier
 from colorpipe.training import device as devices
-from colorpipe.training import loop, optim, resume
+from colorpipe.training import loop
 from colorpipe.training.loop import Batch, TrainSettings
-from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 
 def run(name: str, data: str, init: Path, params: Params) -> None:
@@ -42,26 +41,14 @@ def run(name: str, data: str, init: Path, params: Params) -> None:
         "init": str(init),
         "data": data,
         "classes": classes,
-        "train": vars(settings),
     }
-
-    def save(which: str, epoch: EpochMetrics) -> None:
-        weights.save(paths.checkpoint(name, which), model.state_dict(), {**metadata, "epoch": epoch})
-
     train, val, test = (
         tuple(load.load(path(data, split), device) for path in (paths.images, paths.labels))
         for split in ("train", "val", "test")
     )
-    task = ClassificationTask(settings.precision)
-    if settings.compile:
-        task.compile(device)
-    state = TrainState({MODEL: model}, {MODEL: optim.adam(model, settings.lr)})
-    devices.print_run(name, model, len(train[0]), settings.epochs, settings.precision, device)
     inputs = [init, *(path(data, split) for path in (paths.images, paths.labels) for split in ("train", "val"))]
-    with resume.checkpointed(name, metadata, inputs) as checkpoint:
-        with live.logging(name, checkpoint.elapsed) as log:
-            loop.fit(task, state, train, val, settings, save, log, checkpoint)
-        test_classifier(name, data, model, test, settings)
+    supervised.train(name, ClassificationTask(settings.precision), model, (train, val), settings, metadata, inputs)
+    test_classifier(name, data, model, test, settings)
 
 
 def test_classifier(name: str, data: str, model: nn.Module, test: Batch, settings: TrainSettings) -> None:

@@ -11,12 +11,10 @@ from colorpipe.config import Params
 from colorpipe.data import load
 from colorpipe.losses.base import Loss
 from colorpipe.models import base
-from colorpipe.runtime import live
+from colorpipe.tasks import supervised
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
-from colorpipe.training import loop, optim, resume
 from colorpipe.training.loop import Batch, Metrics, TrainSettings
-from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 
 class ColorizationTask(SupervisedTask):
@@ -99,17 +97,7 @@ def train(name: str, model_name: str, data: str, loss_name: str, init: Path, par
         "data": data,
         "size": list(train_images.shape[2:]),
         "loss": {"name": loss_name, **loss.metadata},
-        "train": vars(settings),
     }
-
-    def save(which: str, epoch: EpochMetrics) -> None:
-        weights.save(paths.checkpoint(name, which), model.state_dict(), {**metadata, "epoch": epoch})
-
-    task = ColorizationTask(loss, settings.precision)
-    if settings.compile:
-        task.compile(device)
-    state = TrainState({MODEL: model}, {MODEL: optim.adam(model, settings.lr)})
-    devices.print_run(name, model, len(train_images), settings.epochs, settings.precision, device)
     inputs = [init, paths.images(data, "train"), paths.images(data, "val"), paths.init_weights(data, loss_name)]
-    with resume.checkpointed(name, metadata, inputs) as checkpoint, live.logging(name, checkpoint.elapsed) as log:
-        loop.fit(task, state, (train_images,), (val_images,), settings, save, log, checkpoint)
+    task = ColorizationTask(loss, settings.precision)
+    supervised.train(name, task, model, ((train_images,), (val_images,)), settings, metadata, inputs)

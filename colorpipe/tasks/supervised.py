@@ -3,13 +3,19 @@
 import os
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from colorpipe import paths, weights
+from colorpipe.runtime import live
 from colorpipe.runtime.errors import UserError
-from colorpipe.training.loop import Batch, Metrics
-from colorpipe.training.state import MODEL, TrainState
+from colorpipe.training import loop, optim, resume
+from colorpipe.training.device import print_run
+from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 
 class SupervisedTask(ABC):
@@ -50,3 +56,37 @@ class SupervisedTask(ABC):
             return fused(model, batch)
 
         self.metrics = metrics  # type: ignore[method-assign]
+
+
+def train(
+    name: str,
+    task: SupervisedTask,
+    model: nn.Module,
+    data: tuple[Batch, Batch],
+    settings: TrainSettings,
+    metadata: Mapping[str, object],
+    inputs: Iterable[Path],
+) -> None:
+    """Train with Adam, resumed where it was killed: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
+
+    Args:
+        name: a colorizer, or "pretext/<init>".
+        task: what a step is.
+        model: on the device of the data.
+        data: the train and the validation set.
+        settings: how to train.
+        metadata: what describes the training; goes into the weight files, with the settings and the epoch's metrics.
+        inputs: the files that the training depends on.
+    """
+    device = data[0][0].device
+    metadata = {**metadata, "train": vars(settings)}
+
+    def save(which: str, epoch: EpochMetrics) -> None:
+        weights.save(paths.checkpoint(name, which), model.state_dict(), {**metadata, "epoch": epoch})
+
+    if settings.compile:
+        task.compile(device)
+    state = TrainState({MODEL: model}, {MODEL: optim.adam(model, settings.lr)})
+    print_run(name, model, len(data[0][0]), settings.epochs, settings.precision, device)
+    with resume.checkpointed(name, metadata, inputs) as checkpoint, live.logging(name, checkpoint.elapsed) as log:
+        loop.fit(task, state, *data, settings, save, log, checkpoint)

@@ -90,23 +90,30 @@ def fit(
             log(state.history[:epoch])
         save_best(state, save)
     with naming_memory_errors(settings):
-        for epoch in range(len(state.history) + 1, settings.epochs + 1):
-            metrics = {
-                "epoch": epoch,
-                **train_epoch(task, state, train, settings).means("train_"),
-                **evaluate(task.eval_step, state.model, val, settings.batch_size).means("val_"),
-            }
-            if not math.isfinite(metrics["val_loss"]):
-                raise not_finite(f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings)
+        while len(state.history) < settings.epochs:
+            metrics = run_epoch(task, state, train, val, settings)
             is_best = state.append(metrics)
             print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
             log(state.history)
             if is_best:
                 save("best", metrics)
-            if checkpoint and epoch < settings.epochs:  # after the last epoch there is nothing to resume
+            if checkpoint and len(state.history) < settings.epochs:  # after the last epoch there is nothing to resume
                 checkpoint.save(state)
     save("last", state.history[-1])
     return state.history
+
+
+def run_epoch(task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings) -> EpochMetrics:
+    """Train for an epoch and validate. Raises UserError where a loss is not finite."""
+    epoch = len(state.history) + 1
+    metrics = {
+        "epoch": epoch,
+        **train_epoch(task, state, train, settings).means("train_"),
+        **evaluate(task.eval_step, state.model, val, settings.batch_size).means("val_"),
+    }
+    if not math.isfinite(metrics["val_loss"]):
+        raise not_finite(f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings)
+    return metrics
 
 
 def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSettings) -> "MetricAverager":
