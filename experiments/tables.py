@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from colorpipe.report import tables
-from colorpipe.report.tables import load_history, load_results
+from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import summary
@@ -59,11 +58,9 @@ def write_readme(folder: Path) -> None:
 
 
 def table(kind: str, folder: Path) -> str:
-    """A table in Markdown: of the pipeline's results, or of results over seeds. Raises UserError for an unknown kind."""
+    """A table of the committed metrics, results over seeds, or benchmarks. Raises UserError for an unknown kind."""
     kinds = {
-        "results": _results,
-        "metrics-show": _metrics_show,
-        "pretext-results": _pretext,
+        "metrics-show": metrics_show,
         "colorizers": lambda: summary.colorizers_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
@@ -74,27 +71,18 @@ def table(kind: str, folder: Path) -> str:
     return kinds[kind]()
 
 
-def _results() -> str:
-    return tables.to_markdown(tables.results_table(load_results(), load_results("baseline")))
-
-
-def _metrics_show() -> str:
+def metrics_show() -> str:
+    """What `dvc metrics show` prints, but the row of the running training."""
     shown = subprocess.run(["dvc", "metrics", "show"], check=True, capture_output=True, text=True).stdout
     lines = [line.rstrip() for line in shown.splitlines() if not line.startswith("live/")]  # empty when nothing trains
     return "\n".join(["```", "$ dvc metrics show", *lines, "```"])
-
-
-def _pretext() -> str:
-    results = load_results("pretext")
-    histories = {name: load_history(f"pretext/{name}") for name in results}
-    return tables.to_markdown(tables.pretext_table(results, histories))
 
 
 def throughput_table(folder: Path) -> str:
     """The first of the benchmarks' tables, without the shares of time, in Markdown."""
     rows = json.loads((folder / "results.json").read_text())["Training throughput"]
     columns = ["task", "colorpipe", "notebook, no workers", "notebook, 2 workers", "ratio"]
-    return tables.to_markdown(pd.DataFrame(rows)[columns])
+    return to_markdown(pd.DataFrame(rows)[columns])
 
 
 if __name__ == "__main__":

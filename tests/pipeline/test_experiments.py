@@ -55,7 +55,7 @@ def test_a_page_gets_the_tables_of_what_is_run_later(results):
 
 
 def test_an_unknown_table():
-    with pytest.raises(UserError, match="there is no table 'colors': use one of results, "):
+    with pytest.raises(UserError, match="there is no table 'colors': use one of metrics-show, "):
         tables.table("colors", COMMITTED)
 
 
@@ -97,7 +97,7 @@ def test_settings_of_another_run_are_refused_before_anything_runs(results):
     committed = yaml.safe_load((results / "eccv/0/params.yaml").read_text())
     same = [f"datasets.cifar10.epochs={committed['datasets']['cifar10']['epochs']}", "threads=1", "dataset=cifar10"]
     same += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
-    same += [f"datasets.cifar10.md5={committed['datasets']['cifar10']['md5']}"]
+    same += [f"datasets.cifar10.{key}={committed['datasets']['cifar10'][key]}" for key in ("md5", "source")]
     cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "seed=5"]))
     with pytest.raises(UserError, match=r"0 was run with a different train\.lr: use another OUT"):
         cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "train.lr=1e-4"]))
