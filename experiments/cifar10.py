@@ -22,6 +22,7 @@ from experiments import summary, tables
 
 # Each run's results: a colorizer on `dataset` is a run; the pretext task's two classifiers are one.
 RUNS = {name: [name] for name, row in config.colorizers().items() if row["data"] == "${dataset}"}
+BASELINES = {name: "gray_lpips" if row["loss"] == "lpips" else "gray" for name, row in config.colorizers().items()}
 RUNS["pretext"] = ["pretext/pretrained", "pretext/xavier"]
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
 
@@ -90,7 +91,7 @@ def experiment(name: str, seed: int, settings: list[str]) -> str:
     title = f"cifar10-{name}-{seed}-{commit}"
     stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
     if name != "pretext":
-        stages = [f"evaluate@{name}", "baseline@gray", "baseline@gray_lpips"]
+        stages = [f"evaluate@{name}", f"baseline@{BASELINES[name]}"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
@@ -131,7 +132,7 @@ def merged(result: str, title: str) -> dict:
 
     content = read(paths.evaluation(result)) | read(paths.metrics(result))
     if "loss" in content:
-        baseline = "baseline/gray_lpips" if content["loss"] == "lpips" else "baseline/gray"
+        baseline = f"baseline/{BASELINES[result]}"
         content["original_colorfulness"] = read(paths.evaluation(baseline))["original_colorfulness"]
         content["baseline"] = read(paths.metrics(baseline))
     return content

@@ -1,8 +1,8 @@
-"""Files that take longest start first, so that no worker is left with one at the end."""
+"""The slowest files start first, so that no worker is left with one at the end."""
 
 import pytest
 
-LONG = ("test_pipeline", "test_experiments")
+LONG = ("test_pipeline", "test_experiments", "test_extending", "test_same_twice", "test_resume")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -24,7 +24,7 @@ from colorpipe.training.state import MODEL, TrainState
 INIT = "data/photos/weights/none.safetensors"
 TRAIN = ("train", "resnet", "--model", "resnet18", "--data", "photos", "--loss", "mse", "--init", INIT)
 PRETEXT = ("pretext", "xavier", "--data", "photos", "--init", INIT)
-EPOCHS = 8
+EPOCHS = 40  # so many that a signal arrives before the last one, however fast the machine
 
 
 @pytest.fixture(scope="module")
