@@ -51,7 +51,10 @@ def start(folder: Path, stage: tuple[str, ...], **environment: str) -> subproces
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    return subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+    # A shell starts what it runs in the background with SIGINT ignored, and its children inherit that.
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+    )
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:

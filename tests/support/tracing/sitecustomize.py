@@ -41,6 +41,7 @@ def watch_weights(module: object) -> None:
 def watch_params(module: object) -> None:
     """Note each parameter that is read once the file has been checked."""
     names: dict[int, str] = {}
+    alive: list[object] = []  # so that no later section gets the id of a loaded one
     original_load, original_get = module.load, module.Strict.__getattribute__
 
     class Noted(dict):
@@ -90,6 +91,7 @@ def watch_params(module: object) -> None:
 
     def load(*args: object) -> object:
         loaded = original_load(*args)
+        alive.append(loaded)
         name_all(loaded, "")
         return loaded
 
