@@ -6,6 +6,7 @@ In a document <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -73,7 +74,9 @@ def table(kind: str, folder: Path) -> str:
 
 def metrics_show() -> str:
     """What `dvc metrics show` prints, but the row of the running training."""
-    shown = subprocess.run(["dvc", "metrics", "show"], check=True, capture_output=True, text=True).stdout
+    shown = subprocess.run(
+        [sys.executable, "-m", "dvc", "metrics", "show"], check=True, capture_output=True, text=True
+    ).stdout
     lines = [line.rstrip() for line in shown.splitlines() if not line.startswith("live/")]  # empty when nothing trains
     return "\n".join(["```", "$ dvc metrics show", *lines, "```"])
 
