@@ -57,7 +57,7 @@ def write_json(path: Path, content: object, indent: int | None = 2) -> None:
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
-    """Write a training's history as CSV, a row an epoch, atomically."""
+    """Write a training history as CSV, one row per epoch, atomically."""
     header = history[0] if history else {"epoch": 0}
     lines = [",".join(header), *(",".join(map(str, row.values())) for row in history)]
     write_text(path, "\n".join(lines) + "\n")

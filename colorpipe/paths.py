@@ -50,7 +50,7 @@ def checkpoint(name: str, which: str) -> Path:
 
 
 def curves(name: str) -> Path:
-    """The history of a colorizer, or of "pretext/<init>": CSV, a row an epoch."""
+    """The history of a colorizer, or of "pretext/<init>": CSV, one row per epoch."""
     return CURVES / f"{name}.csv"
 
 

@@ -21,7 +21,7 @@ from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Print a line a kill, and whether all results were the same."""
+    """Print one line per kill, and whether all results were the same."""
     parser = argparse.ArgumentParser(prog="make kills", description=__doc__.splitlines()[0])
     parser.add_argument("--colorizer", default="resnet", help="whose training is killed (resnet)")
     parser.add_argument("--kills", type=int, default=10, help="how many times (10)")
@@ -71,7 +71,7 @@ def _results(clone: Path, name: str) -> list[bytes]:
 
 
 def _forget(clone: Path, name: str) -> None:
-    """Remove a training's outputs and DVC's run cache, so that it runs again."""
+    """Remove the outputs of a training run and DVC's run cache, so that it runs again."""
     for path in _files(clone, name):
         path.unlink(missing_ok=True)
     shutil.rmtree(clone / ".dvc/cache/runs", ignore_errors=True)

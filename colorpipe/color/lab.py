@@ -113,6 +113,6 @@ def lab_f(xyz: Tensor) -> Tensor:
 
 
 def _mix(channels: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
-    """The rows of a matrix of three columns applied to the channel axis of (B, 3, H, W): a channel a row."""
+    """The rows of a matrix of three columns applied to the channel axis of (B, 3, H, W): one output channel per row."""
     x, y, z = channels.unbind(1)
     return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=1)

@@ -61,10 +61,10 @@ class EvalStep:
 
 
 def protocol(predicted: Tensor, target: Tensor) -> Metrics:
-    """The paper's SSIM and PSNR of a batch of ab planes (B, 2, H, W), by torchmetrics, averaged over the batch.
+    """The paper's SSIM and PSNR of a batch of ab planes (B, 2, H, W), by torchmetrics.
 
-    SSIM's data range is the larger of max - min of the prediction and of the target, PSNR's that of the target: the defaults
-    of torchmetrics in 2023.
+    SSIM is the mean over images; its data range is the larger of max - min of the batch's prediction and of its target. PSNR
+    is that of the squared error pooled over the batch, with the target's max - min. Both were torchmetrics' defaults in 2023.
     """
     data_range = (target.max() - target.min()).item()
     ssim = structural_similarity_index_measure(predicted, target)

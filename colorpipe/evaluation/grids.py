@@ -1,4 +1,4 @@
-"""Grids of images as PNG: a row a kind (gray, predicted, original), a column an image."""
+"""Grids of images as PNG: one row per kind (gray, predicted, original), one column per image."""
 
 from collections.abc import Mapping
 from pathlib import Path

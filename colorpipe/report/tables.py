@@ -99,7 +99,7 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
 
 
 def load_history(name: str) -> pd.DataFrame:
-    """The history of a training, a row an epoch. Raises UserError where it is missing or damaged."""
+    """A training history, one row per epoch. Raises UserError where it is missing or damaged."""
     path = paths.curves(name)
     try:
         return pd.read_csv(path)

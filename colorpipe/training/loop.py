@@ -76,7 +76,7 @@ def fit(
         checkpoint: to resume from, and to save to after each epoch.
 
     Returns:
-        The history, a row an epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the weights
+        The history, one row per epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the weights
         change, validation metrics at the end of the epoch.
 
     Raises:

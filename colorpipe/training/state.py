@@ -1,4 +1,4 @@
-"""What changes in a training, saved and restored as one."""
+"""What changes in a training run, saved and restored as one; and the rule for the best epoch (`append`)."""
 
 import math
 from dataclasses import dataclass, field
