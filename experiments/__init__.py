@@ -1,1 +1,1 @@
-"""The report's run over seeds, and the tables that documents show."""
+"""The paper's runs over seeds, and the tables that documents show."""

@@ -79,7 +79,7 @@ def draw(folder: Path) -> None:
         frames = {name: _frames(runs) for name, runs in colorizers.items()}
         figures.training_curves(folder / "curves.png", frames, losses)
         images = {name: folder / name / str(runs[0].metrics["seed"]) / "grid.png" for name, runs in colorizers.items()}
-        grids.compare(folder / "overview.png", images)
+        grids.compare(folder / "overview.png", [images])
     if inits:
         figures.pretext_curves(folder / "pretext.png", inits)
 

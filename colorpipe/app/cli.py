@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from colorpipe import paths
+from colorpipe import io, paths
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
@@ -38,6 +38,8 @@ def export(options: argparse.Namespace) -> None:
 
     if options.out.exists() and not options.force:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
+    if not options.out.parent.is_dir():
+        raise UserError(f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o")
     difference = export.export(weights(options.model), options.out)
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 
@@ -56,7 +58,18 @@ def weights(name: str) -> Path:
             path = path / "best.safetensors"
         if path.is_file():
             return path
+    live = paths.LIVE / "metrics.json"
+    if live.is_file() and io.read_json(live).get("training") == name:
+        raise UserError(f"--model {name}: it is being trained now: wait for its end, or use another of `colorpipe models`")
     raise UserError(f"--model {name}: no such weights here: `colorpipe models` lists them, `dvc repro` trains them")
+
+
+def port(text: str) -> int:
+    """A whole number from 1 to 65535."""
+    number = int(text)
+    if not 1 <= number <= 65535:
+        raise argparse.ArgumentTypeError(f"use 1 to 65535, not {number}")
+    return number
 
 
 def pixels(text: str) -> int:
@@ -97,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("demo", help="serve a page to try the colorizers", description=demo.__doc__)
     command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
-    command.add_argument("--port", type=int, default=7860, help="of the page (7860)")
+    command.add_argument("--port", type=port, default=7860, help="of the page (7860)")
     command.set_defaults(call=demo)
     return root
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from colorpipe import weights
 from colorpipe.color import gamut, lab
 from colorpipe.data.base import Array
 from colorpipe.models import base
@@ -31,6 +32,8 @@ def load(path: Path, device_name: str) -> tuple[Colorizer, int]:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {device_name} cannot be used here: {str(error).splitlines()[0]}") from None
+    if "classes" in weights.load_metadata(path):
+        raise UserError(f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those")
     model, metadata = base.load(path, device)
     size = metadata.get("size")
     if not (isinstance(size, list) and size and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)):

@@ -19,7 +19,7 @@ def names(folder: Path) -> list[str]:
 
 
 def table(folder: Path) -> str:
-    """A row a colorizer. Metrics are those of metrics/, where the weights are the pipeline's."""
+    """One row per colorizer, with its metrics where those in metrics/ are of these very weights."""
     rows: list[tuple[str, ...]] = [COLUMNS]
     for name in names(folder):
         path = folder / name / "best.safetensors"
@@ -33,7 +33,7 @@ def table(folder: Path) -> str:
             (
                 name,
                 *map(str, (metadata["model"], metadata["data"], size, loss, *run)),
-                *(_metrics(name) if folder == paths.MODELS else [""] * 4),
+                *(_metrics(name) if _is_evaluated(name, metadata) else [""] * 4),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -41,11 +41,18 @@ def table(folder: Path) -> str:
     return "\n".join(lines)
 
 
+def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:
+    """Whether the pipeline's evaluation of `name` is of the weights with this metadata."""
+    if not (paths.metrics(name).is_file() and paths.evaluation(name).is_file()):
+        return False
+    evaluation = io.read_json(paths.evaluation(name))
+    identity = (metadata["data"], metadata["train"]["seed"], metadata["epoch"]["epoch"], metadata["epoch"].get("val_loss"))
+    return identity == tuple(evaluation.get(key) for key in ("data", "seed", "best_epoch", "val_loss"))
+
+
 def _metrics(name: str) -> list[str]:
-    """The test loss, SSIM and PSNR of a colorizer, and the loss of no color; empty where there are none."""
+    """The test loss, SSIM and PSNR of a colorizer, and the loss of no color."""
     path = paths.metrics(name)
-    if not path.is_file():
-        return [""] * 4
     try:
         test = io.read_json(path)["test"]
         return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", _baseline_loss(name)]
@@ -54,8 +61,6 @@ def _metrics(name: str) -> list[str]:
 
 
 def _baseline_loss(name: str) -> str:
-    if not paths.evaluation(name).is_file():
-        return ""
     setting = _setting(io.read_json(paths.evaluation(name)))
     for path in sorted((paths.EVALUATIONS / "baseline").glob("*.json")):
         if _setting(io.read_json(path)) == setting:

@@ -7,7 +7,7 @@ from colorpipe import config, io, paths, weights
 from colorpipe.config import ImageNetConfig, Params
 from colorpipe.data.fetch import SourceError, check_hash, fetch
 from colorpipe.data.pretrained import read_torchvision
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, one_line
 
 BUNDLED = "bundled"
 
@@ -52,6 +52,11 @@ def get_archive(data: str, params: Params) -> None:
         archive.parent.mkdir(parents=True, exist_ok=True)
         module.pack(Path(settings.source), archive)
         _check_packed(archive, settings.md5, settings.source)
+    elif hasattr(module, "pack") and "://" not in settings.source and not Path(settings.source).exists():
+        raise UserError(
+            f"datasets.{data}.source: there is no {one_line(settings.source, 1000)}: use the path of a folder of "
+            "photographs, or of a zip or tar archive"
+        )
     else:
         instead = "use the bundled default (dataset=photos, large_dataset=photos96)"
         fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)

@@ -63,8 +63,9 @@ class EvalStep:
 def protocol(predicted: Tensor, target: Tensor) -> Metrics:
     """The paper's SSIM and PSNR of a batch of ab planes (B, 2, H, W), by torchmetrics.
 
-    SSIM is the mean over images; its data range is the larger of max - min of the batch's prediction and of its target. PSNR
-    is that of the squared error pooled over the batch, with the target's max - min. Both were torchmetrics' defaults in 2023.
+    SSIM is the mean over images; its data range is the larger of max - min of the batch's prediction and of its target.
+    PSNR is that of the squared error pooled over the batch, with the target's max - min. Both were torchmetrics' defaults
+    in 2023.
     """
     data_range = (target.max() - target.min()).item()
     ssim = structural_similarity_index_measure(predicted, target)
@@ -86,7 +87,7 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     """
     device = devices.prepare(0, threads)  # nothing is drawn
     model, metadata = base.load(paths.checkpoint(name, "best"), device)
-    images = load.load(paths.images(data, "test"), device)
+    images, labels = (load.load(path(data, "test"), device) for path in (paths.images, paths.labels))
     loss = colorization.load_loss(loss_name, data, PRECISION, device)
     means, errors = _test(model, loss, images)
     if not math.isfinite(means["loss"]):
@@ -94,17 +95,28 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
             f"{paths.checkpoint(name, 'best')}: the test loss is {means['loss']}: its weights are damaged: remove it and "
             "run `dvc repro`"
         )
-    seed = metadata["train"]["seed"]
-    run = {"seed": seed, "init": metadata["init"], "best_epoch": metadata["epoch"]["epoch"]}
+    seed, epoch = metadata["train"]["seed"], metadata["epoch"]
+    run = {"seed": seed, "init": metadata["init"], "best_epoch": epoch["epoch"], "val_loss": epoch["val_loss"]}
     _write(name, means, {"data": data, "n": len(images), **run, "loss": loss_name, **loss.metadata})
 
-    spread = torch.linspace(0, len(images) - 1, min(GRID_IMAGES, len(images))).long()
-    grids.write(paths.grid(name), render_all(model, images[spread]))
+    grids.write(paths.grid(name), render_all(model, images[choose_examples(labels)]))
     kinds = gallery.choose(errors.cpu(), seed)
     numbers = sorted(set().union(*kinds.values()))
-    shown = render_all(model, images[numbers])
-    scores = {"mse": errors[numbers], "psnr": metrics.psnr(shown["predicted"], shown["original"])}
-    gallery.write(paths.gallery(name), kinds, numbers, scores, shown)
+    rendered = render_all(model, images[numbers])
+    scores = {"mse": errors[numbers], "psnr": metrics.psnr(rendered["predicted"], rendered["original"])}
+    gallery.write(paths.gallery(name), kinds, numbers, scores, rendered)
+
+
+def choose_examples(labels: Tensor) -> list[int]:
+    """Choose at most GRID_IMAGES images for the grid, given their labels (N,): the last ones of each class, as many of each.
+
+    The last crop of a bundled photograph is one at the largest scale. Without classes: evenly spaced images.
+    """
+    classes = labels.unique().tolist()
+    if len(classes) < 2:
+        return torch.linspace(0, len(labels) - 1, min(GRID_IMAGES, len(labels))).long().tolist()
+    each = max(1, GRID_IMAGES // len(classes))
+    return [number for label in classes[:GRID_IMAGES] for number in (labels == label).nonzero().flatten().tolist()[-each:]]
 
 
 def evaluate_baseline(name: str, data: str, loss_name: str, threads: int) -> None:

@@ -1,6 +1,6 @@
 """Grids of images as PNG: one row per kind (gray, predicted, original), one column per image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -39,20 +39,31 @@ def as_bytes(images: Tensor) -> NDArray[np.uint8]:
     return rounded
 
 
-def compare(path: Path, grids: Mapping[str, Path]) -> None:
-    """Draw several grids of the same images as one: gray once, the predictions of each by name, the originals once."""
-    opened = {name: Image.open(grid).convert("RGB") for name, grid in grids.items()}
+def compare(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
+    """Draw grids as one. Each group, by name, is of the same images: gray once, the predictions, the originals once."""
+    rows = [row for group in groups for row in _rows(group)]
+    width = LABEL + LABEL // 2 + max(images.width for _, images in rows)
+    gaps = 3 * GAP * (len(groups) - 1)
+    canvas = Image.new("RGB", (width, sum(images.height for _, images in rows) + gaps + GAP), "white")
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.load_default(size=16)
+    left, top = LABEL + LABEL // 2, 0
+    for name, images in rows:
+        if name == "gray" and top:
+            top += 3 * GAP
+        canvas.paste(images, (left, top))
+        draw.text((left - 8, top + images.height // 2), name, fill="black", font=font, anchor="rm")
+        top += images.height
+    _save(path, canvas)
+
+
+def _rows(group: Mapping[str, Path]) -> list[tuple[str, Image.Image]]:
+    """The rows of grids of the same images, without their names."""
+    opened = {name: Image.open(grid).convert("RGB") for name, grid in group.items()}
     first = next(iter(opened.values()))
     strip = (first.height - GAP) // 3  # the three rows of a grid, each with the gap above it
     rows = [("gray", first, 0), *((name, image, 1) for name, image in opened.items()), ("original", first, 2)]
-    canvas = Image.new("RGB", (first.width + LABEL // 2, len(rows) * strip + GAP), "white")
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=16)
-    for number, (name, image, row) in enumerate(rows):
-        images = image.crop((LABEL, row * strip, image.width, (row + 1) * strip))
-        canvas.paste(images, (canvas.width - images.width, number * strip))
-        draw.text((canvas.width - images.width - 8, number * strip + strip // 2), name, fill="black", font=font, anchor="rm")
-    _save(path, canvas)
+    return [(name, image.crop((LABEL, row * strip, image.width, (row + 1) * strip))) for name, image, row in rows]
 
 
 def _save(path: Path, canvas: Image.Image) -> None:

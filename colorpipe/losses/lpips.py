@@ -1,8 +1,8 @@
 """LPIPS (Zhang et al. 2018, version 0.1, VGG-16) between the predicted and the true image, by the lpips package.
 
-The package brings the 1x1 heads and, under them, torchvision's VGG-16: with ImageNet weights, which `data/download.py` fetches
-(`imagenet.lpips` in params.yaml), or with random ones drawn from a seed of their own (`datasets.<name>.lpips_weights`).
-Distances under the two are different quantities, so `metadata` goes into every result.
+The package brings the 1x1 heads and, under them, torchvision's VGG-16: with ImageNet weights, which `data/download.py`
+fetches (`imagenet.lpips` in params.yaml), or with random ones drawn from a seed of their own
+(`datasets.<name>.lpips_weights`). Distances under the two are different quantities, so `metadata` goes into every result.
 """
 
 import warnings

@@ -23,9 +23,9 @@ class Classifier(nn.Module):
 
 
 def xavier(colorizer: Colorizer, classes: int, seed: int) -> Classifier:
-    """Build a classifier on a colorizer's encoder and redraw every weight: Xavier-uniform, biases zero (the paper's baseline).
+    """Build a classifier on a colorizer's encoder and redraw every weight: Xavier-uniform, biases zero.
 
-    The encoder is the colorizer's own, changed in place.
+    The paper's baseline. The encoder is the colorizer's own, changed in place.
 
     Xavier is not defined for the vectors of BatchNorm: scales are 1, shifts and running means 0, running variances 1.
     `seed` alone decides the draw.

@@ -1,5 +1,7 @@
 """The report stage: tables, figures and the page, from what the other stages wrote."""
 
+from pathlib import Path
+
 from colorpipe import io, paths
 from colorpipe.evaluation import grids
 from colorpipe.report import figures, page
@@ -25,9 +27,10 @@ def build() -> None:
     table, pretext_rows = results_table(results, baselines), pretext_table(pretext, pretext_histories)
     pretext_caption = f"Left out: {', '.join(sorted(left_out))}." if left_out else PRETEXT_CAPTION
 
-    first = next(iter(results.values())).run["data"]
-    same_data = {name: paths.grid(name) for name, result in results.items() if result.run["data"] == first}
-    grids.compare(paths.REPORT / "overview.png", same_data)
+    pictures: dict[str, dict[str, Path]] = {}
+    for name, result in results.items():
+        pictures.setdefault(result.run["data"], {})[name] = paths.grid(name)
+    grids.compare(paths.REPORT / "overview.png", list(pictures.values()))
     losses = {name: str(result.run["loss"]) for name, result in results.items()}
     figures.training_curves(paths.REPORT / "curves.png", histories, losses)
     figures.pretext_curves(paths.REPORT / "pretext.png", pretext_histories)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from importlib.metadata import version
@@ -22,7 +23,10 @@ def describe() -> dict[str, str]:
 
 
 def commit() -> str:
-    """The short hash of HEAD, with a remark where code or parameters differ from it. Empty outside of git."""
+    """The short hash of HEAD, with a remark where code or parameters differ from it. Empty outside of git, or without it."""
+
+    if not shutil.which("git"):
+        return ""
 
     def git(*command: str) -> str:
         return subprocess.run(["git", *command], capture_output=True, text=True).stdout.strip()

@@ -23,7 +23,7 @@ def run_main(main: Callable[[], None]) -> None:
         name = f": {printable_path(Path(os.fsdecode(error.filename)))}" if isinstance(error.filename, str | bytes) else ""
         sys.exit(f"error: {error.strerror or one_line(error)}{name}; fix that and run the command again")
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted: {interrupt or 'run the command again'}", file=sys.stderr)
+        print(f"interrupted: {str(interrupt) or 'run the command again'}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not is_out_of_memory(error):

@@ -76,8 +76,8 @@ def fit(
         checkpoint: to resume from, and to save to after each epoch.
 
     Returns:
-        The history, one row per epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the weights
-        change, validation metrics at the end of the epoch.
+        The history, one row per epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the
+        weights change, validation metrics at the end of the epoch.
 
     Raises:
         UserError: the loss is not finite, or memory ran out.

@@ -20,6 +20,7 @@ from colorpipe.losses import lpips
 PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")]
 LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # not inputs: DVCLive's files, and when and where it ran
 RUNTIME = "colorpipe/runtime/"  # cannot change a result
+WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
 
 
@@ -366,15 +367,47 @@ def test_live_metrics_are_empty_when_nothing_trains(project):
     assert (project.root / "live/plots/metrics/train/accuracy.tsv").exists()  # of the last training
 
 
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ("loss=lipps", "loss: should be 'mse' or 'lpips', not 'lipps'"),
-    ],
-)
-def test_a_wrong_parameter_stops_before_any_stage(project, setting, message):
-    output = project.run("dvc", "exp", "run", "-S", setting, code=255)
-    assert f"error: params.yaml: {message}" in output
+def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
+    """As large as the right one: git must not take the file that DVC wrote for unchanged."""
+    output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
+    assert "error: params.yaml: loss: should be 'mse' or 'lpips', not 'l2x'. To restore" in output
     assert "Traceback" not in output
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
-    project.run("git", "checkout", "--", ".")
+    assert project.run("git", "status", "--porcelain").split() == ["M", "params.yaml"]
+    project.run("git", "checkout", "params.yaml")
+    assert project.run("git", "status", "--porcelain") == ""
+    project.run("dvc", "repro", "check")
+
+
+def test_the_walk_throughs_of_extending_work(project):
+    """docs/extending.md, applied and run to the page: a loss, a model, rows that use them; nothing else is trained again."""
+    blocks = dict(WALK_THROUGH.findall((ROOT / "docs/extending.md").read_text()))
+    assert blocks.keys() == {"row", "losses", "models", "colorpipe/losses/huber.py", "colorpipe/models/resnet34.py"}
+    for name, content in blocks.items():
+        if name.endswith(".py"):
+            (project.root / name).write_text(content)
+    params, pipeline = project.root / "params.yaml", project.root / "dvc.yaml"
+    text = params.read_text()
+    for section in ("losses", "models"):
+        text = re.sub(rf"(?m)^({section}:.*\n)", lambda found: found[1] + blocks[section], text)  # noqa: B023 - used at once
+    params.write_text(text)
+    rows = blocks["row"] + '      deep: {model: resnet34, data: "${dataset}", loss: "${loss}", init: none}\n'
+    pipeline.write_text(pipeline.read_text().replace("    foreach: &colorizers\n", "    foreach: &colorizers\n" + rows))
+
+    output = project.run("dvc", "repro")
+    assert set(re.findall(r"Running stage '(train@\w+)'", output)) == {"train@resnet_huber", "train@deep"}
+    assert json.loads((project.root / "evaluations/resnet_huber.json").read_text())["loss"] == "huber"
+    page = (project.root / "report/index.html").read_text()
+    assert page.count('"kinds": {"best"') == len(COLORIZERS) + 2
+    assert '"Loss: huber"' in page
+    assert "resnet34" in project.run(sys.executable, "-c", "from colorpipe.app.cli import main; main()", "models")
+    assert "metrics/deep.json" in project.run("dvc", "metrics", "show")
+
+    test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/pipeline/test_pipeline.py", "-k", "new_row"]
+    failed = project.run(*test, code=1)
+    for words in (
+        "add `deep` under `artifacts:`",
+        "curves/resnet_huber.csv` to the plot 'Training loss'",
+        "${dataset} and huber to",
+    ):
+        assert words in failed

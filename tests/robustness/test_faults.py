@@ -152,7 +152,12 @@ GONE = {
     "download": [],
     "split": ["data/photos/raw/photos.tar"],
     "train": ["data/photos/train.npy", "data/photos/val.npy", "data/photos/weights/none.safetensors"],
-    "evaluate": ["models/resnet/best.safetensors", "data/photos/test.npy", "data/photos/weights/mse.safetensors"],
+    "evaluate": [
+        "models/resnet/best.safetensors",
+        "data/photos/test.npy",
+        "data/photos/test_labels.npy",
+        "data/photos/weights/mse.safetensors",
+    ],
     "pretext": ["data/photos/classes.json", "data/photos/test_labels.npy", "data/photos/weights/none.safetensors"],
     "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
     "report": [

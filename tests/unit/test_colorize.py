@@ -32,7 +32,13 @@ def weights(tmp_path_factory) -> Path:
     nn.init.normal_(last.weight, std=3.0)
     nn.init.constant_(last.bias, 3.0)  # a strong orange
     path = tmp_path_factory.mktemp("models") / "small" / "best.safetensors"
-    metadata = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "photos", "epoch": {"epoch": 3}}
+    metadata = {
+        "model": "resnet18",
+        "settings": settings,
+        "size": [32, 32],
+        "data": "photos",
+        "epoch": {"epoch": 3, "val_loss": 150.0},
+    }
     weight_files.save(path, model.state_dict(), {**metadata, "loss": {"name": "mse"}, "train": {"seed": 0}})
     return path
 
@@ -246,6 +252,34 @@ def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
+def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    io.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
+    run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
+    assert capsys.readouterr().err.startswith("error: --model resnet: it is being trained now: wait")
+    run("colorize", "a.png", "-o", "out", "--model", "eccv", code=1)
+    assert capsys.readouterr().err.startswith("error: --model eccv: no such weights here")
+
+
+def test_a_classifier_is_no_colorizer(weights, tmp_path, capsys):
+    tensors, metadata = weight_files.load(weights)
+    weight_files.save(tmp_path / "best.safetensors", tensors, {**metadata, "classes": ["cat", "dog"]})
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "best.safetensors is a classifier of the pretext task, not a colorizer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "99999"])
+def test_a_port_that_is_none(capsys, number):
+    run("demo", "--port", number, code=2)
+    assert f"use 1 to 65535, not {number}" in capsys.readouterr().err
+
+
+def test_an_export_creates_no_folders(weights, tmp_path, capsys):
+    run("export", "--model", weights, "-o", tmp_path / "new/a.onnx", code=1)
+    assert "there is no folder" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_weights_that_are_none(tmp_path, capsys):
     (tmp_path / "best.safetensors").write_bytes(b"nothing")
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
@@ -278,14 +312,20 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     assert "models holds no trained colorizers" in capsys.readouterr().err
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
-    for name, data, loss in (("small", "photos", "mse"), ("baseline/a", "photos", "lpips"), ("baseline/b", "photos", "mse")):
-        io.write_json(Path(f"evaluations/{name}.json"), {"data": data, "loss": loss})
+    for name, loss in (("a", "lpips"), ("b", "mse")):
+        io.write_json(Path(f"evaluations/baseline/{name}.json"), {"data": "photos", "loss": loss})
+    evaluation = {"data": "photos", "loss": "mse", "seed": 0, "best_epoch": 3, "val_loss": 150.0}
+    io.write_json(Path("evaluations/small.json"), evaluation)
     io.write_json(Path("metrics/baseline/a.json"), {"test": {"loss": 0.1}})
     io.write_json(Path("metrics/baseline/b.json"), {"test": {"loss": 193.6}})
     run("models")
     heads, row = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
     assert row.split() == ["small", "resnet18", "photos", "32x32", "mse", "0", "3", "151.2", "0.250", "21.50", "193.6"]
+    io.write_json(Path("evaluations/small.json"), {**evaluation, "val_loss": 149.0})  # of other weights
+    run("models")
+    assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
+    io.write_json(Path("evaluations/small.json"), evaluation)
     for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)

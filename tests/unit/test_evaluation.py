@@ -30,6 +30,7 @@ def images(tmp_path, monkeypatch):
     found = {part: archives.smooth_images(rng, count, 32) for part, count in (("train", 40), ("val", 16), ("test", N))}
     for part, array in found.items():
         np.save(paths.images("photos", part), array)
+    np.save(paths.labels("photos", "test"), np.arange(N) % 7)
     for name in ("mse", "resnet18"):
         weights.save(paths.init_weights("photos", name), {}, {"weights": "random"})
     return found
@@ -61,7 +62,8 @@ def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
 def test_metrics_from_images_to_json(images):
     torch.manual_seed(0)
     model = build("resnet18", CUT).eval()
-    metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}, "epoch": {"epoch": 4}}
+    metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}}
+    metadata["epoch"] = {"epoch": 4, "val_loss": 150.5}
     weights.save(paths.checkpoint("some", "best"), model.state_dict(), metadata)
     colorizers.evaluate("some", "photos", "mse", threads=2)
     colorizers.evaluate_baseline("gray", "photos", "mse", threads=2)
@@ -78,11 +80,25 @@ def test_metrics_from_images_to_json(images):
             assert found["rgb"][key] == pytest.approx(wanted[f"rgb_{key}"], rel=1e-3), (name, key)
     assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(paths.evaluation("some").read_text())
-    assert run == {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "loss": "mse"}
+    identity = {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "val_loss": 150.5, "loss": "mse"}
+    assert run == identity
     baseline = json.loads(paths.evaluation("baseline/gray").read_text())
     assert baseline.pop("original_colorfulness") > 1
     assert baseline == {"data": "photos", "n": N, "loss": "mse"}
     assert paths.grid("some").is_file()
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2], [0, 1, 2, 3, 4, 5, 8, 9, 10]),  # 3 of each of 3 classes: the last ones
+        (list(range(12)) * 2, list(range(12, 22))),  # one of each of the first 10
+        ([0] * 19, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]),  # no classes: evenly spaced
+        ([0] * 3, [0, 1, 2]),
+    ],
+)
+def test_the_images_of_the_grid_are_of_different_classes(labels, expected):
+    assert colorizers.choose_examples(torch.tensor(labels)) == expected
 
 
 def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):

@@ -41,6 +41,7 @@ def once(function):
 def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monkeypatch, name):
     path, model = trained(tmp_path, name)
     monkeypatch.setattr(torch.onnx, "export", once(torch.onnx.export))
+    (tmp_path / "new").mkdir()
     target = tmp_path / "new" / "model.onnx"
     assert export.export(path, target) < 1e-3
     assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]  # one file, nothing beside it

@@ -221,6 +221,8 @@ def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys)
     assert "photos: md5 not checked: params.yaml has none (it is " in capsys.readouterr().out
     with pytest.raises(UserError, match="photos has md5"):
         download("folder", with_source(md5="0" * 32))
+    with pytest.raises(UserError, match=r"datasets\.folder\.source: there is no phtos: use the path of a folder"):
+        download("folder", with_source(source="phtos"))
 
 
 def test_photographs_without_classes_through_dvc(tmp_path):
