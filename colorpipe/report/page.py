@@ -87,6 +87,20 @@ def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
     return marks
 
 
+def conclusions(table: pd.DataFrame) -> list[str]:
+    """What to conclude from the results table: one sentence per data set."""
+    sentences = []
+    for data, rows in table.groupby("data", sort=False):
+        colorizers, baseline = rows[~rows["colorizer"].isin(TRIVIAL)], rows[rows["colorizer"] == NO_COLOR]["ab MSE"]
+        best = colorizers.loc[colorizers["ab MSE"].idxmin()]
+        beaten = f"; no color at all has {baseline.iloc[0]:.1f}" if len(baseline) else ""
+        sentences.append(
+            f"On {data} ({best['n']} test images) the lowest squared error of ab is {best['colorizer']}'s, "
+            f"{best['ab MSE']:.1f} Lab units squared{beaten}."
+        )
+    return sentences
+
+
 def write(
     results: Mapping[str, Result],
     tables: tuple[Table, Table],
@@ -119,6 +133,7 @@ def write(
         finished=time.strftime("%Y-%m-%d %H:%M"),
         commit=machine.commit(),
         results=tables[0],
+        conclusions=conclusions(tables[0].numbers),
         overview=base64.b64encode((paths.REPORT / "overview.png").read_bytes()).decode(),
         colorizers=list(results),
         seed=next(iter(results.values())).run["seed"],

@@ -36,6 +36,7 @@ DIGITS = {
     "last train accuracy": 3,
     "test accuracy": 3,
 }
+IDENTITY = ["data", "n", "loss", "seed", "epoch", "init"]
 NO_COLOR = "no color"
 ORIGINAL = "original"
 CAPTION = (
@@ -110,7 +111,10 @@ def load_history(name: str) -> pd.DataFrame:
 
 
 def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]) -> pd.DataFrame:
-    """A row a colorizer; after those of a setting, a row for no color; after those of a data set, one for the originals."""
+    """One row per colorizer; after those of a setting, one for no color; after those of a data set, one for the originals.
+
+    The columns: the name, the results, what identifies them.
+    """
     rows = []
     for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
         original: dict[str, Any] = {}
@@ -127,7 +131,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         if original:
             rows.append(original)
     table = pd.DataFrame(rows)
-    return table.astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+    results = [column for column in table if column not in IDENTITY]
+    return table[[*results, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
 
 
 def _setting(result: Result) -> dict[str, Any]:
@@ -152,7 +157,7 @@ def loss_label(run: Mapping[str, Any]) -> str:
 
 
 def pretext_table(results: Mapping[str, Result], histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """A row an initialization."""
+    """One row per initialization."""
     return pd.DataFrame(
         {
             "init": name,

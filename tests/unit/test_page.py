@@ -92,6 +92,21 @@ def test_it_fits_and_every_picture_has_words(url, width, scheme):
 
 
 @needs_chromium
+def test_no_table_of_results_is_cut(url):
+    """At 1,280 pixels all columns are visible; on a phone the name and the first result."""
+    with opened(url, 1280) as shown:
+        for table in ("#results .wide", "#pretext .wide >> nth=0"):
+            box = shown.locator(table)
+            assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0, table
+    with opened(url, 400) as shown:
+        heads = shown.locator("#results thead th")
+        assert heads.nth(0).inner_text().startswith("colorizer")
+        assert heads.nth(1).inner_text().startswith("test loss")
+        box = heads.nth(1).bounding_box()
+        assert box["x"] + box["width"] < 400
+
+
+@needs_chromium
 def test_the_table_sorts_and_marks(url):
     with opened(url) as shown:
         names = shown.locator("#results tbody th")
@@ -107,10 +122,10 @@ def test_the_table_sorts_and_marks(url):
         assert heading.get_attribute("aria-sort") == "descending"
         assert names.all_inner_texts() == ["eccv", *in_order[3:5], *in_order[2:0:-1], "resnet_lpips", "original"]
         cells = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="densenet")).locator("td")
-        assert cells.nth(6).inner_text().startswith("140.00")
-        assert "best" in cells.nth(6).get_attribute("class")
+        assert cells.nth(0).inner_text().startswith("140.00")
+        assert "best" in cells.nth(0).get_attribute("class")
         eccv = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="eccv")).locator("td")
-        assert "below" in eccv.nth(6).get_attribute("class")
+        assert "below" in eccv.nth(0).get_attribute("class")
         text = shown.locator("#results").inner_text()
         assert "147.26" in text  # the paper's number beside ours
         assert "0.0950" in text
@@ -192,6 +207,23 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
     with opened(Path("report/index.html").resolve().as_uri()) as shown:
         assert shown.locator("#pretext").inner_text().endswith("Left out: folder has no classes.")
         assert shown.locator(".cards button").count() == gallery.COUNT
+
+
+def test_what_to_conclude():
+    table = pd.DataFrame(
+        [
+            {"colorizer": "one", "data": "photos", "n": 5, "ab MSE": 150.0},
+            {"colorizer": "other", "data": "photos", "n": 5, "ab MSE": 140.0},
+            {"colorizer": "no color", "data": "photos", "n": 5, "ab MSE": 130.0},
+            {"colorizer": "original", "data": "photos", "n": 5},
+            {"colorizer": "large", "data": "photos96", "n": 6, "ab MSE": 120.0},
+        ]
+    )
+    sentence = "On {} ({} test images) the lowest squared error of ab is {}'s, {} Lab units squared{}."
+    assert page.conclusions(table) == [
+        sentence.format("photos", 5, "other", "140.0", "; no color at all has 130.0"),
+        sentence.format("photos96", 6, "large", "120.0", ""),
+    ]
 
 
 def test_best_is_by_data_and_loss():
