@@ -131,8 +131,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         if original:
             rows.append(original)
     table = pd.DataFrame(rows)
-    scores = [column for column in table if column not in IDENTITY]
-    return table[[*scores, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+    shown = [column for column in table if column not in IDENTITY]
+    return table[[*shown, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
 
 
 def _setting(result: Result) -> dict[str, Any]:
