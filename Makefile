@@ -31,7 +31,7 @@ coverage: $(READY) ## run the tests and measure line and branch coverage, of the
 lowest: ## run the tests on the lowest versions that pyproject.toml allows, in .cache/lowest
 	$(PYTHON) -m venv .cache/lowest
 	.cache/lowest/bin/pip install --quiet uv
-	.cache/lowest/bin/uv pip install --quiet --python .cache/lowest --resolution lowest-direct --all-extras --group dev --editable .
+	.cache/lowest/bin/uv pip install --quiet --python .cache/lowest --resolution lowest-direct --group dev --editable '.[demo,export]'
 	PATH="$(CURDIR)/.cache/lowest/bin:$$PATH" .cache/lowest/bin/pytest $(WORKERS)
 
 lint: $(READY) ## check style and formatting
