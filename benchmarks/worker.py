@@ -75,7 +75,7 @@ class Colorpipe:
     def __init__(self, task: str) -> None:
         params = config.load()
         self.device = devices.prepare(params.seed, params.threads)
-        self.settings = TrainSettings(epochs=1, seed=params.seed, **params.train.model_dump())
+        self.settings = TrainSettings(epochs=1, flips=False, seed=params.seed, **params.train.model_dump())
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
         self.task = build_task(task, params.train.precision)
 

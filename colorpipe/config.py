@@ -38,6 +38,7 @@ class DatasetConfig(Strict):
     size: Annotated[int, Field(ge=16, le=1024)]
     val_size: Annotated[int, Field(ge=1)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
+    flips: bool
     pretrained: bool
     lpips_weights: Literal["imagenet", "random"]
 

@@ -16,13 +16,14 @@ from tqdm import tqdm
 
 from colorpipe.config import Params
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
+from colorpipe.training.augment import random_flip
 from colorpipe.training.resume import Checkpoint
 from colorpipe.training.state import EpochMetrics, TrainState
 
 Batch = tuple[Tensor, ...]  # of images and what belongs to them; a whole set has the same form
 Metrics = dict[str, Tensor]  # means over a batch, scalars
 EvalStep = Callable[[nn.Module, Batch], Metrics]
-ORDER = "order"  # the generator of the order of the images
+ORDER, FLIPS = "order", "flips"  # the generators of the order of the images and of which are mirrored
 
 
 class Task(Protocol):
@@ -37,9 +38,10 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Epochs, learning rate, images per batch, "bfloat16" or "float32", compiled or not, and the seed."""
+    """Epochs, random flips or none, learning rate, images per batch, "bfloat16" or "float32", compiled or not, the seed."""
 
     epochs: int
+    flips: bool
     lr: float
     batch_size: int
     precision: str
@@ -49,7 +51,8 @@ class TrainSettings:
     @classmethod
     def from_params(cls, params: Params, data: str) -> Self:
         """The settings for a data set."""
-        return cls(epochs=params.data(data).epochs, seed=params.seed, **params.train.model_dump())
+        dataset = params.data(data)
+        return cls(epochs=dataset.epochs, flips=dataset.flips, seed=params.seed, **params.train.model_dump())
 
 
 def fit(
@@ -66,7 +69,7 @@ def fit(
 
     Args:
         task: what a step is.
-        state: models and optimizers; the loop adds the generator of the order.
+        state: models and optimizers; the loop adds its generators.
         train: the train set as tensors (N, ...) of equal length, on the device.
         val: the validation set, likewise.
         settings: epochs, batch size, seed.
@@ -84,7 +87,8 @@ def fit(
     """
     if len(train[0]) < 2:
         raise UserError("cannot train on a single image: BatchNorm needs two; lower val_size, or add images")
-    state.generators[ORDER] = torch.Generator(train[0].device).manual_seed(settings.seed)
+    for name in (ORDER, FLIPS) if settings.flips else (ORDER,):
+        state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
     if checkpoint and checkpoint.restore(state):
         for epoch in range(1, len(state.history) + 1):
             log(state.history[:epoch])
@@ -124,6 +128,8 @@ def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSett
     order = torch.randperm(len(train[0]), generator=state.generators[ORDER], device=train[0].device)
     averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
     for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
+        if settings.flips:
+            batch = (random_flip(batch[0], state.generators[FLIPS]), *batch[1:])
         metrics = task.train_step(state, batch)
         averager.update(metrics, len(batch[0]))
         guard.update(metrics["loss"].detach())

@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,10 +12,11 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.tasks.colorization import ColorizationTask
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device, loop, optim
+from colorpipe.training.augment import random_flip
 from colorpipe.training.loop import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
 
-SETTINGS = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
+SETTINGS = TrainSettings(epochs=4, flips=False, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
 
 
 def state_of(model: nn.Module, lr: float = 0.01) -> TrainState:
@@ -124,10 +126,10 @@ def two_players() -> TrainState:
 
 
 def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
-    images = torch.randn(24, 3, generator=torch.Generator().manual_seed(1))
+    images = torch.randn(24, 1, 1, 3, generator=torch.Generator().manual_seed(1))
 
     def train(state, epochs):
-        settings = TrainSettings(epochs=epochs, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
+        settings = replace(SETTINGS, epochs=epochs, flips=True)
         loop.fit(TwoPlayers(), state, (images,), (images[:8],), settings, lambda which, metrics: None)
         return state
 
@@ -146,12 +148,38 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
             pass
 
     resumed = two_players()
-    settings = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
+    settings = replace(SETTINGS, flips=True)
     loop.fit(TwoPlayers(), resumed, (images,), (images[:8],), settings, lambda which, metrics: None, checkpoint=Restored())
     assert resumed.history == whole.history
     for name, model in whole.models.items():
         for key, tensor in model.state_dict().items():
             assert torch.equal(tensor, resumed.models[name].state_dict()[key]), (name, key)
+
+
+def test_half_of_the_images_are_mirrored_each_as_a_whole():
+    images = torch.arange(200 * 3 * 2 * 4).view(200, 3, 2, 4)
+    flipped = random_flip(images, torch.Generator().manual_seed(0))
+    mirrored = [torch.equal(image, original.flip(-1)) for image, original in zip(flipped, images, strict=True)]
+    assert all(m or torch.equal(image, original) for m, image, original in zip(mirrored, flipped, images, strict=True))
+    assert 70 < sum(mirrored) < 130
+    assert torch.equal(flipped, random_flip(images, torch.Generator().manual_seed(0)))
+
+
+def test_flips_are_for_training_alone():
+    seen = {True: [], False: []}
+
+    class Recording(SupervisedTask):
+        def metrics(self, model, batch):
+            seen[model.training].append(batch[0])
+            return {"loss": model.weight.sum() ** 2}
+
+    images = torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 1, 2) + torch.tensor([0.0, 0.5])
+    settings = replace(SETTINGS, flips=True, epochs=1)
+    loop.fit(Recording("float32"), state_of(nn.Linear(1, 1)), (images,), (images,), settings, lambda which, metrics: None)
+    left, right = torch.cat(seen[True])[:, 0, 0].unbind(1)
+    assert 0 < (left > right).sum() < 16
+    assert sorted(left.floor().tolist()) == list(range(16))
+    assert torch.equal(torch.cat(seen[False]), images)
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
@@ -160,7 +188,7 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
         device.prepare(seed=1, threads=2)
         model = build("resnet18", {"cut": "layer1"}).to(memory_format=torch.channels_last)
         images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-        settings = TrainSettings(epochs=2, lr=0.001, batch_size=16, precision=precision, compile=False, seed=1)
+        settings = TrainSettings(epochs=2, flips=False, lr=0.001, batch_size=16, precision=precision, compile=False, seed=1)
         task = ColorizationTask(mse.build({}, {}), precision)
         state = state_of(model, 0.001)
         history = loop.fit(task, state, (images[:32],), (images[32:],), settings, lambda which, metrics: None)
@@ -180,7 +208,9 @@ def test_training_learns_and_the_seed_matters():
         model = build("resnet18", {"cut": "layer1"})
         L = torch.linspace(0, 255, 32).view(1, 1, 1, 32).expand(48, 3, 32, 32).clone()
         L[:, 0] *= 0.5  # every image the same blue-green
-        settings = TrainSettings(epochs=5, lr=0.003, batch_size=16, precision="float32", compile=False, seed=seed)
+        settings = TrainSettings(
+            epochs=5, flips=False, lr=0.003, batch_size=16, precision="float32", compile=False, seed=seed
+        )
         task, state = ColorizationTask(mse.build({}, {}), "float32"), state_of(model, 0.003)
         history = loop.fit(task, state, (L.byte(),), (L[:8].byte(),), settings, lambda which, metrics: None)
         return [metrics["train_loss"] for metrics in history]
