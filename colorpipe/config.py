@@ -13,7 +13,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
 
@@ -26,6 +27,13 @@ Text = Annotated[str, Field(min_length=1)]
 Value = TypeVar("Value")
 
 
+def _count_or_share(value: float) -> float:
+    """A whole number of images, or a share of them below one half."""
+    if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
+        raise PydanticCustomError("count_or_share", "should be a whole number of images, or a share below 0.5")
+    return value
+
+
 class Strict(BaseModel):
     """A section of params.yaml: no unknown keys, no conversions, no NaN, read-only."""
 
@@ -36,7 +44,7 @@ class DatasetConfig(Strict):
     source: Text
     md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
     size: Annotated[int, Field(ge=16, le=1024)]
-    val_size: Annotated[int, Field(ge=1)]
+    val_size: Annotated[float, AfterValidator(_count_or_share)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     flips: bool
     pretrained: bool
@@ -112,6 +120,8 @@ def check(path: Path = Path("params.yaml")) -> None:
             module = plugin(section, name)
             if section != "datasets":
                 plugin_config(module.Config, getattr(params, section)[name], f"{path}: {section}.{name}")
+            elif hasattr(module, "check_source"):
+                module.check_source(f"{path}: datasets.{name}.source", params.data(name).source)
     models = {row: columns["model"] for row, columns in colorizers().items()}
     row, model = params.pretext.colorizer, params.pretext.model
     if row not in models:

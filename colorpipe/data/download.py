@@ -7,7 +7,7 @@ from colorpipe import config, io, paths, weights
 from colorpipe.config import ImageNetConfig, Params
 from colorpipe.data.fetch import SourceError, check_hash, fetch
 from colorpipe.data.pretrained import read_torchvision
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.runtime.errors import UserError
 
 BUNDLED = "bundled"
 
@@ -37,8 +37,10 @@ def download(data: str, params: Params) -> None:
 
 
 def get_archive(data: str, params: Params) -> None:
-    """Put a data set's archive in place: bundled, packed from a folder, or fetched."""
+    """Put a data set's archive in place: bundled or fetched; of a folder of photographs, its manifest."""
     module, settings = config.plugin("datasets", data), params.data(data)
+    if hasattr(module, "check_source"):
+        module.check_source(f"datasets.{data}.source", settings.source)
     archive = paths.raw(data) / module.ARCHIVE
     if settings.source == BUNDLED:
         if not hasattr(module, "bundle"):
@@ -48,15 +50,10 @@ def get_archive(data: str, params: Params) -> None:
         archive.parent.mkdir(parents=True, exist_ok=True)
         module.bundle(archive)
         _check_packed(archive, settings.md5, "the photographs of the installed scikit-image")
-    elif Path(settings.source).is_dir() and hasattr(module, "pack"):
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        module.pack(Path(settings.source), archive)
-        _check_packed(archive, settings.md5, settings.source)
-    elif hasattr(module, "pack") and "://" not in settings.source and not Path(settings.source).exists():
-        raise UserError(
-            f"datasets.{data}.source: there is no {one_line(settings.source, 1000)}: use the path of a folder of "
-            "photographs, or of a zip or tar archive"
-        )
+    elif hasattr(module, "list_folder") and Path(settings.source).is_dir():
+        if settings.md5:
+            raise UserError(f"datasets.{data}.md5: it is of an archive, and the source is a folder: set it to ''")
+        module.list_folder(Path(settings.source), archive)
     else:
         instead = "use the bundled default (dataset=photos, large_dataset=photos96)"
         fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)

@@ -1,6 +1,7 @@
 """The user's own photographs: a folder of them, or a zip or tar archive, with a subfolder for each class or without classes.
 
-Each is cropped to its central square and resized once. There is no test set: `split` draws one.
+A folder is not copied: `download` writes a manifest of its photographs, and `split` reads them where they are. Each is
+cropped to its central square and resized once. There is no test set: `split` draws one.
 """
 
 import hashlib
@@ -8,81 +9,102 @@ import io
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from colorpipe import io as files
-from colorpipe.data import archives, images
+from colorpipe.data import archives, images, manifest
 from colorpipe.data.base import Array, Dataset, Images
-from colorpipe.runtime.errors import UserError, printable_path
+from colorpipe.runtime.errors import UserError, name_files, one_line
+from colorpipe.runtime.parallel import ordered_map
 
-ARCHIVE = "my-photos.archive"
+ARCHIVE = "my-photos.archive"  # zip or tar; of a folder, its manifest
 MAX_NAMED = 3  # damaged files that a message names
 
-
-def pack(folder: Path, archive: Path) -> None:
-    """Pack the photographs of a folder into a tar archive, deterministically."""
-    found = images.inside(folder)
-    for path in found:
-        if path.is_dir():
-            raise UserError(f"{printable_path(path)} cannot be read: permission denied: check the folder's permissions")
-    found = [path for path in found if _is_photograph(path.relative_to(folder))]
-    for path in found:
-        if not path.is_file():
-            raise UserError(f"{printable_path(path)} is a pipe, a broken link or the like: remove or rename it")
-    with files.atomic_write(archive) as temporary, tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
-        for path in found:
-            member = tarfile.TarInfo(path.relative_to(folder).as_posix())
-            member.size = path.stat().st_size
-            with path.open("rb") as file:
-                tar.addfile(member, file)
+list_folder = manifest.write
 
 
-def _is_photograph(path: PurePosixPath | Path) -> bool:
-    """By its name: not hidden, with the suffix of an image."""
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-    return not hidden and path.suffix.lower() in images.SUFFIXES
+class Decoded(NamedTuple):
+    """A photograph's name, its pixels (3, H, H) uint8 or why they cannot be read, and the hash of its file."""
+
+    name: str
+    image: Array | UserError
+    sha256: str
+
+
+def check_source(key: str, source: str) -> None:
+    """Raise UserError, naming the parameter, where the source is no local file or folder: DVC watches it for changes."""
+    if "://" in source or not Path(source).exists():
+        raise UserError(
+            f"{key}: there is no {one_line(source, 999)}: use the path of a folder of photographs or of a zip or tar file"
+        )
 
 
 def read(archive: Path, size: int) -> Dataset:
-    """The photographs at size x size pixels, sorted by name; those without color are skipped and reported.
+    """The photographs at size x size pixels, sorted by name.
 
-    Identical files share an area, so that they stay on one side of a split. Where every photograph is in a folder, its first
-    folder is its class; otherwise there are no classes. Raises UserError where the archive or a photograph cannot be read.
+    Those without color and exact copies of others are left out and reported, and so is every other file. Where every
+    photograph is in a folder, its first folder is its class; otherwise there are no classes.
+
+    Args:
+        archive: a zip or tar archive, or the manifest of a folder.
+        size: pixels a side.
+
+    Raises:
+        UserError: the archive or a photograph cannot be read, or differs from the manifest.
     """
-    pixels, names, areas, damaged, gray = [], [], [], [], []
-    seen: dict[bytes, int] = {}
-    for name, content in tqdm(_members(archive), "reading", unit="photo", disable=None, leave=False):
-        try:
-            rgb = images.read(Path(name), io.BytesIO(content)).rgb
-        except UserError as error:
-            damaged.append(str(error))
-            continue
-        square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
-        image = np.asarray(square).transpose(2, 0, 1)
-        if (image == image[:1]).all():
-            gray.append(name)
-            continue
-        pixels.append(image)
-        names.append(name)
-        areas.append(seen.setdefault(hashlib.sha256(content).digest(), len(seen)))
+    unused: list[str] = []
+    decoded = ordered_map(partial(_decode, size=size), _entries(archive, unused))
+    kept = _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False))
+    if unused:
+        print(f"folder: {name_files(unused)} not used: not {images.KINDS}")
+    if not kept:
+        raise UserError(f"{archive} holds no color photographs ({images.KINDS})")
+    classes, labels = _labels(list(kept))
+    print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
+    return Dataset(Images(np.array(list(kept.values())), labels, np.arange(len(kept))), None, classes)
+
+
+def _decode(entry: tuple[str, Callable[[], bytes]], size: int) -> Decoded:
+    """A photograph's central square at size x size pixels."""
+    name, load = entry
+    content = load()
+    try:
+        rgb = images.read(Path(name), io.BytesIO(content)).rgb
+    except UserError as error:
+        return Decoded(name, error, "")
+    square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
+    return Decoded(name, np.asarray(square).transpose(2, 0, 1), hashlib.sha256(content).hexdigest())
+
+
+def _select(photographs: Iterable[Decoded]) -> dict[str, Array]:
+    """The images to use, by name; gray ones and copies are reported. Raises UserError where some cannot be read."""
+    kept: dict[str, Array] = {}
+    damaged, gray, copies = [], [], []
+    seen = set()
+    for name, image, sha256 in photographs:
+        if isinstance(image, UserError):
+            damaged.append(str(image))
+        elif sha256 in seen:
+            copies.append(name)
+        else:
+            seen.add(sha256)
+            if (image == image[:1]).all():
+                gray.append(name)
+            else:
+                kept[name] = image
     if damaged:
         more = f"; and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
         raise UserError(f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}")
-    if not pixels:
-        raise UserError(f"{archive} holds no color photographs (JPEG, PNG, WebP, TIFF)")
-    if gray:
-        named = ", ".join(printable_path(Path(name)) for name in gray[:MAX_NAMED])
-        print(f"folder: {len(gray)} photographs without color skipped: {named}{', ...' if gray[MAX_NAMED:] else ''}")
-    if len(seen) < len(pixels):
-        print(f"folder: {len(pixels) - len(seen)} are copies of others; copies stay on one side of the split")
-    classes, labels = _labels(names)
-    print(f"folder: {len(pixels)} photographs, {len(classes) or 'no'} classes")
-    return Dataset(Images(np.array(pixels), labels, np.array(areas)), None, classes)
+    for names, why in ((gray, "without color"), (copies, "copies of others")):
+        if names:
+            print(f"folder: {name_files(names)} not used: {why}")
+    return kept
 
 
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:
@@ -96,22 +118,33 @@ def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:
     return classes, np.array([classes.index(parts[0]) for parts in folders], np.int64)
 
 
-def _members(archive: Path) -> Iterator[tuple[str, bytes]]:
-    """The name and content of every photograph in a zip or tar archive, in the names' order."""
+def _entries(archive: Path, unused: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """The name of every photograph and how to read it, in the names' order; the names of other files go to `unused`."""
     with archives.naming_damage(archive, "zip or tar"):
         with archive.open("rb") as file:
-            is_zip = file.read(2) == b"PK"  # `is_zipfile` is fooled by a tar archive whose last file is a zip
-        if is_zip:
+            start = file.read(2)
+        if start.startswith(manifest.START):
+            album = manifest.load(archive)
+            unused += album.unused
+            for photograph in album.photographs:
+                yield photograph.name, partial(manifest.content, album, photograph)
+        elif start == b"PK":  # `is_zipfile` is fooled by a tar archive whose last file is a zip
             with zipfile.ZipFile(archive) as opened:
-                for entry in sorted(_checked_entries(archive, opened), key=lambda entry: entry.filename):
-                    if _is_photograph(PurePosixPath(entry.filename)):
-                        yield entry.filename, opened.read(entry)
+                entries = {entry.filename: entry for entry in _checked_entries(archive, opened) if not entry.is_dir()}
+                for name in _sort_out(entries, unused):
+                    yield name, partial(bytes, opened.read(entries[name]))
         else:
             with tarfile.open(archive, tarinfo=archives.CheckedTarInfo) as opened:
-                for member in sorted(archives.checked_members(archive, opened), key=lambda member: member.name):
-                    name = member.name.removeprefix("./")
-                    if member.isfile() and _is_photograph(PurePosixPath(name)):
-                        yield name, archives.read_member(archive, opened, member)
+                members = {member.name: member for member in archives.checked_members(archive, opened) if member.isfile()}
+                for name in _sort_out(members, unused):
+                    yield name, partial(bytes, archives.read_member(archive, opened, members[name]))
+
+
+def _sort_out(names: Iterable[str], unused: list[str]) -> list[str]:
+    """The names of photographs, sorted; other files go to `unused`."""
+    photographs, others = images.sort_out(sorted(names))
+    unused += others
+    return photographs
 
 
 def _checked_entries(archive: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:

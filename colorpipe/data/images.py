@@ -1,23 +1,30 @@
-"""Image files: reading JPEG, PNG, WebP and TIFF of every kind as 8-bit sRGB, and writing them atomically."""
+"""Image files: reading JPEG, PNG, WebP, TIFF and HEIC of every kind as 8-bit sRGB, and writing them atomically."""
 
 import io
 import os
 import stat
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms, ImageOps
 
 from colorpipe import io as files
 from colorpipe.data.base import Array
 from colorpipe.runtime.errors import UserError, printable_path
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF")  # JPEG also reads MPO, in which phones store several images
+pillow_heif.register_heif_opener()
+# Pillow's warnings are about odd metadata; what matters raises. (A filter around each image would not be thread-safe.)
+warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
+
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")  # JPEG also reads MPO, in which phones store several images
+KINDS = "JPEG, PNG, WebP, TIFF or HEIC"
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
-SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"}
 WRITERS: dict[str, tuple[str, dict[str, Any]]] = {  # by suffix: Pillow's format and options; only JPEG is lossy
     ".png": ("PNG", {"compress_level": 1}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -62,6 +69,17 @@ def inside(folder: Path, exclude: Path | None = None) -> list[Path]:
     return found + unread
 
 
+def sort_out(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The names of photographs, by their suffixes, and those of other files; hidden ones are in neither."""
+    photographs: list[str] = []
+    others: list[str] = []
+    for name in names:
+        path = PurePosixPath(name)
+        if not any(part.startswith(".") or part == "__MACOSX" for part in path.parts):
+            (photographs if path.suffix.lower() in SUFFIXES else others).append(name)
+    return photographs, others
+
+
 def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     """Read an image: EXIF orientation and ICC profile applied, 16 bits a channel reduced to 8, alpha kept.
 
@@ -75,10 +93,8 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     try:
         if not content and stat.S_ISFIFO(path.stat().st_mode):
             raise UserError("it is a pipe, not a file")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's, about odd metadata: what matters raises
-            with Image.open(content or path, formats=FORMATS) as image:
-                return _decode(image)
+        with Image.open(content or path, formats=FORMATS) as image:
+            return _decode(image)
     except FileNotFoundError:
         raise UserError(f"{printable_path(path)} is missing") from None
     except IsADirectoryError:
@@ -86,9 +102,7 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     except PermissionError:
         raise UserError(f"{printable_path(path)} cannot be read: permission denied: check the file's permissions") from None
     except Image.UnidentifiedImageError:
-        raise UserError(
-            f"{printable_path(path)} is not a JPEG, PNG, WebP or TIFF, or a rare kind of one, or damaged"
-        ) from None
+        raise UserError(f"{printable_path(path)} is not a {KINDS}, or a rare kind of one, or damaged") from None
     except Image.DecompressionBombError as error:
         raise UserError(f"{printable_path(path)} is too large: {' '.join(str(error).split())}") from None
     except Exception as error:  # a damaged image can raise anything

@@ -8,8 +8,10 @@ from colorpipe import config, io, paths
 from colorpipe.data.base import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError
 
+MIN_SHARE = 10  # images, of a share
 
-def split(data: str, size: int, val_size: int, seed: int) -> None:
+
+def split(data: str, size: int, val_size: float, seed: int) -> None:
     """Read a data set's archive and write data/<data>/{train,val,test}.npy, their labels and the class names.
 
     Where a data set has no test set, one of the same size as the validation set is drawn first.
@@ -17,7 +19,7 @@ def split(data: str, size: int, val_size: int, seed: int) -> None:
     Args:
         data: a data set of params.yaml.
         size: pixels a side.
-        val_size: images held out for validation.
+        val_size: images held out for validation; below 1 their share of all, MIN_SHARE images at least.
         seed: of the draw.
 
     Raises:
@@ -26,16 +28,17 @@ def split(data: str, size: int, val_size: int, seed: int) -> None:
     module = config.plugin("datasets", data)
     content: Dataset = module.read(paths.raw(data) / module.ARCHIVE, size)
     train, test = content.train, content.test
+    count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.images)))
     if test is None:
-        if 2 * val_size >= len(train.images):
+        if 2 * count >= len(train.images):
             raise UserError(
-                f"datasets.{data}.val_size: {val_size} for validation and as many for testing leave none of "
-                f"{len(train.images)} images to train on: lower it"
+                f"datasets.{data}.val_size: {count} for validation and as many for testing leave none of "
+                f"{len(train.images)} images to train on: set it to a lower number of images, or add images"
             )
-        test, train = _held_out(train, val_size, seed, data)
+        test, train = _held_out(train, count, seed, data)
     if not len(test.images):
         raise UserError(f"{data}: the archive has no test images")
-    val, train = _held_out(train, val_size, seed, data)
+    val, train = _held_out(train, count, seed, data)
     absent = [name for label, name in enumerate(content.classes) if not (train.labels == label).any()]
     if absent:
         print(f"{data}: no training images of {', '.join(absent)}")

@@ -1,7 +1,11 @@
 """Errors that the user can fix: one clear line that names the thing and what to do, never a traceback."""
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+
+MAX_NAMED = 10  # files that a message names
 
 
 class UserError(Exception):
@@ -23,6 +27,15 @@ def one_line(error: object, length: int = 160) -> str:
 def printable_path(path: Path) -> str:
     """A path as one printable line, whatever bytes it has."""
     return _printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
+
+
+def name_files(names: Sequence[str | Path]) -> str:
+    """Files counted by kind and named up to ten: "3 files (2 .cr2, 1 .txt): a.cr2, b.cr2, notes.txt"."""
+    kinds = Counter(Path(name).suffix.lower() or "without suffix" for name in names)
+    counts = ", ".join(f"{count} {_printable(kind)}" for kind, count in kinds.most_common())
+    named = ", ".join(printable_path(Path(name)) for name in names[:MAX_NAMED])
+    more = ", ..." if len(names) > MAX_NAMED else ""
+    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({counts}): {named}{more}"
 
 
 def _printable(text: str) -> str:

@@ -8,7 +8,7 @@ import torch
 
 from colorpipe import weights
 from colorpipe.app import cli
-from colorpipe.data import folder, images
+from colorpipe.data import folder, images, manifest
 from colorpipe.models import base
 from colorpipe.runtime.errors import UserError, printable_path
 
@@ -62,7 +62,7 @@ def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
 
 def test_a_data_set_of_odd_photographs(tmp_path):
     odd_images.write(tmp_path / "photos", odd_images.READ)
-    folder.pack(tmp_path / "photos", tmp_path / "a.tar")
+    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
     data = folder.read(tmp_path / "a.tar", 16)
     gray = 4  # two of them 16 bits deep, one of one bit
     assert len(data.train.images) == len(odd_images.READ) - gray
@@ -70,7 +70,7 @@ def test_a_data_set_of_odd_photographs(tmp_path):
 
 def test_bad_photographs_in_a_data_set_are_named(tmp_path):
     odd_images.write(tmp_path / "photos", {**odd_images.READ, **odd_images.REFUSED})
-    folder.pack(tmp_path / "photos", tmp_path / "a.tar")
+    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
     with pytest.raises(UserError, match=rf"; and {len(odd_images.REFUSED) - 3} more$") as raised:
         folder.read(tmp_path / "a.tar", 16)
     assert "\n" not in str(raised.value)

@@ -1,5 +1,6 @@
 """The user's own photographs as a data set: folders and archives, classes or none, any size, and a pipeline on them."""
 
+import hashlib
 import json
 import os
 import stat
@@ -13,7 +14,7 @@ from PIL import Image
 from project import ROOT, Project
 
 from colorpipe import config, paths
-from colorpipe.data import archives, folder
+from colorpipe.data import archives, folder, manifest
 from colorpipe.data.download import download
 from colorpipe.data.split import draw, split
 from colorpipe.runtime.errors import UserError
@@ -28,9 +29,9 @@ def photo(path: Path, width: int = 50, height: int = 40, mode: str = "RGB") -> P
     return path
 
 
-def packed(source: Path, archive: Path) -> Path:
-    folder.pack(source, archive)
-    return archive
+def listed(source: Path, target: Path) -> Path:
+    manifest.write(source, target)
+    return target
 
 
 def test_photographs_are_cropped_to_their_middle_and_resized(tmp_path):
@@ -38,7 +39,7 @@ def test_photographs_are_cropped_to_their_middle_and_resized(tmp_path):
     wide[:, 20:40] = (200, 100, 0)
     Image.fromarray(wide).save(tmp_path / "wide.png")
     Image.fromarray(wide.transpose(1, 0, 2)).save(tmp_path / "tall.png")
-    data = folder.read(packed(tmp_path, tmp_path / "a.tar"), 16)
+    data = folder.read(listed(tmp_path, tmp_path / "a.tar"), 16)
     assert data.train.images.shape == (2, 3, 16, 16)
     assert data.test is None
     assert (data.train.images[:, 0] > 180).all()  # Lanczos looks a little beyond the border
@@ -46,7 +47,7 @@ def test_photographs_are_cropped_to_their_middle_and_resized(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip", "tar.gz"])
-def test_classes_are_the_first_folders(tmp_path, kind):
+def test_classes_are_the_first_folders(tmp_path, kind, capsys):
     source = tmp_path / "source"
     names = ["cats/a.jpg", "cats/deeper/b.png", "dogs/c.webp", "dogs/notes.txt", "dogs/.hidden.jpg", "__MACOSX/d.jpg"]
     for name in names:
@@ -56,7 +57,7 @@ def test_classes_are_the_first_folders(tmp_path, kind):
             photo(source / name)
     archive = tmp_path / "a"
     if kind == "folder":
-        folder.pack(source, archive)
+        manifest.write(source, archive)
     elif kind == "zip":
         with zipfile.ZipFile(archive, "w") as file:
             for name in reversed(names):
@@ -67,33 +68,43 @@ def test_classes_are_the_first_folders(tmp_path, kind):
     data = folder.read(archive, 32)
     assert data.classes == ("cats", "dogs")
     assert data.train.labels.tolist() == [0, 0, 1]
+    prefix = {"folder": "", "zip": "pets/", "tar.gz": "./"}[kind]
+    assert f"folder: 1 file (1 .txt): {Path(prefix, 'dogs/notes.txt')} not used" in capsys.readouterr().out
     assert len(set(data.train.areas.tolist())) == 3
 
 
 def test_photographs_outside_of_folders_have_no_classes(tmp_path):
     photo(tmp_path / "a.jpg")
     photo(tmp_path / "cats/b.jpg")
-    data = folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
+    data = folder.read(listed(tmp_path, tmp_path / "x.tar"), 32)
     assert data.classes == ()
     assert data.train.labels.tolist() == [0, 0]
 
 
-def test_gray_is_skipped_and_copies_stay_together(tmp_path, capsys):
+def test_nothing_is_left_out_silently(tmp_path, capsys):
+    """Gray ones, copies and other files are counted and named, by `download` and by `split`; up to ten."""
     first = photo(tmp_path / "a.png")
     (tmp_path / "copy.png").write_bytes(first.read_bytes())
     photo(tmp_path / "gray.png", mode="L")
-    data = folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
-    assert data.train.areas.tolist() == [0, 0]
+    for number in range(11):
+        (tmp_path / f"raw{number:02}.CR2").write_bytes(b"raw")
+    (tmp_path / "z.txt").write_text("hello")
+    other_files = "folder: 12 files (11 .cr2, 1 .txt): " + ", ".join(f"raw{n:02}.CR2" for n in range(10)) + ", ... not used"
+    target = listed(tmp_path, tmp_path.parent / "x.json")
+    assert other_files in capsys.readouterr().out
+    data = folder.read(target, 32)
+    assert len(data.train.images) == 1
     output = capsys.readouterr().out
-    assert "1 photographs without color skipped: gray.png" in output
-    assert "1 are copies of others" in output
+    assert other_files in output
+    assert "folder: 1 file (1 .png): gray.png not used: without color" in output
+    assert "folder: 1 file (1 .png): copy.png not used: copies of others" in output
 
 
 def test_a_damaged_photograph_is_named(tmp_path):
     for name in "abcde":
         (tmp_path / f"{name}.jpg").write_bytes(photo(tmp_path / f"{name}.jpg").read_bytes()[:300])
     with pytest.raises(UserError, match=r"repair or remove the unreadable files: a\.jpg .*; c\.jpg .*; and 2 more"):
-        folder.read(packed(tmp_path, tmp_path / "x.tar"), 32)
+        folder.read(listed(tmp_path, tmp_path / "x.tar"), 32)
 
 
 def test_archives_that_are_none(tmp_path):
@@ -114,9 +125,12 @@ def test_archives_that_are_none(tmp_path):
     archive.write_bytes(content)
     with pytest.raises(UserError, match="is not a readable zip or tar archive"):
         folder.read(archive, 32)
-    (tmp_path / "none").mkdir()
+    photo(tmp_path / "gray/gray.png", mode="L")
     with pytest.raises(UserError, match="holds no color photographs"):
-        folder.read(packed(tmp_path / "none", archive), 32)
+        folder.read(listed(tmp_path / "gray", archive), 32)
+    (tmp_path / "none").mkdir()
+    with pytest.raises(UserError, match=r"none holds no photographs \(JPEG, PNG, WebP, TIFF or HEIC\): put some there"):
+        manifest.write(tmp_path / "none", archive)
 
 
 def test_a_crafted_zip_is_refused(tmp_path, monkeypatch):
@@ -142,12 +156,26 @@ def test_a_crafted_zip_is_refused(tmp_path, monkeypatch):
         folder.read(tmp_path / "x.tar", 32)
 
 
-def test_the_same_folder_gives_the_same_archive(tmp_path):
-    for name in ("b.jpg", "a.jpg"):
+def test_a_folder_is_listed_not_copied(tmp_path):
+    for name in ("b.jpg", "sub/c.HEIC", "a.jpg"):
         photo(tmp_path / "photos" / name)
-    assert (
-        packed(tmp_path / "photos", tmp_path / "x").read_bytes() == packed(tmp_path / "photos", tmp_path / "y").read_bytes()
-    )
+    first, second = (listed(tmp_path / "photos", tmp_path / name) for name in "xy")
+    assert first.read_bytes() == second.read_bytes()
+    assert first.stat().st_size < 1000
+    entries = manifest.load(first).photographs
+    assert [entry.name for entry in entries] == ["a.jpg", "b.jpg", "sub/c.HEIC"]
+    content = (tmp_path / "photos/a.jpg").read_bytes()
+    assert (entries[0].bytes, entries[0].sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_a_photograph_that_changed_after_it_was_listed_is_named(tmp_path):
+    target = listed(photo(tmp_path / "photos/a.jpg").parent, tmp_path / "x.json")
+    photo(tmp_path / "photos/a.jpg")
+    with pytest.raises(UserError, match=r"photos/a\.jpg has changed since it was listed: run `dvc repro` again"):
+        folder.read(target, 16)
+    (tmp_path / "photos/a.jpg").unlink()
+    with pytest.raises(UserError, match=r"photos/a\.jpg is gone since it was listed"):
+        folder.read(target, 16)
 
 
 def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
@@ -155,7 +183,7 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     paths.raw("folder").mkdir(parents=True)
     for number in range(12):
         photo(tmp_path / f"photos/{number}.jpg")
-    folder.pack(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
+    manifest.write(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
 
     def parts(seed: int) -> list[set[bytes]]:
         split("folder", 16, 3, seed)
@@ -167,6 +195,15 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     assert parts(1)[2] != test
     with pytest.raises(UserError, match=r"val_size: 6 for validation and as many for testing leave none of 12"):
         split("folder", 16, 6, 0)
+    with pytest.raises(UserError, match=r"val_size: 10 for validation and as many for testing leave none of 12"):
+        split("folder", 16, 0.1, 0)
+    for number in range(12, 130):
+        photo(tmp_path / f"photos/{number}.jpg")
+    manifest.write(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
+    split("folder", 16, 0.2, 0)
+    assert [len(np.load(paths.images("folder", part))) for part in ("train", "val", "test")] == [78, 26, 26]
+    split("folder", 16, 0.01, 0)
+    assert [len(np.load(paths.images("folder", part))) for part in ("train", "val", "test")] == [110, 10, 10]
     assert draw(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10  # whatever comes first
 
 
@@ -181,18 +218,18 @@ def test_an_unreadable_folder_is_an_error(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "scandir", refuse)
     with pytest.raises(UserError, match=r"cats cannot be read: permission denied"):
-        folder.pack(tmp_path, tmp_path / "x.tar")
+        manifest.write(tmp_path, tmp_path / "x.tar")
 
 
 def test_pipes_and_broken_links_are_named(tmp_path):
     photo(tmp_path / "photos/a.jpg")
     os.mkfifo(tmp_path / "photos/pipe.jpg")
     with pytest.raises(UserError, match=r"pipe\.jpg is a pipe, a broken link or the like: remove"):
-        folder.pack(tmp_path / "photos", tmp_path / "x.tar")
+        manifest.write(tmp_path / "photos", tmp_path / "x.tar")
     (tmp_path / "photos/pipe.jpg").unlink()
     (tmp_path / "photos/link.jpg").symlink_to("nowhere")
     with pytest.raises(UserError, match=r"link\.jpg is a pipe, a broken link"):
-        folder.pack(tmp_path / "photos", tmp_path / "x.tar")
+        manifest.write(tmp_path / "photos", tmp_path / "x.tar")
     assert not (tmp_path / "x.tar").exists()
 
 
@@ -207,7 +244,7 @@ def test_a_zip_within_a_tar_is_not_taken_for_it(tmp_path):
     assert len(folder.read(tmp_path / "x.tar", 16).train.images) == 2
 
 
-def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys):
+def test_the_download_stage_lists_a_folder_and_copies_an_archive(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photo(tmp_path / "photos/a.jpg")
     params = config.load(ROOT / "params.yaml")
@@ -216,10 +253,15 @@ def test_a_folder_is_packed_by_the_download_stage(tmp_path, monkeypatch, capsys)
         settings = params.data("folder").model_copy(update={"source": "photos", **changes})
         return params.model_copy(update={"datasets": {**params.datasets, "folder": settings}})
 
+    raw = paths.raw("folder") / folder.ARCHIVE
     download("folder", with_source())
-    assert folder.read(paths.raw("folder") / folder.ARCHIVE, 16).train.images.shape == (1, 3, 16, 16)
-    assert "photos: md5 not checked: params.yaml has none (it is " in capsys.readouterr().out
-    with pytest.raises(UserError, match="photos has md5"):
+    assert manifest.load(raw).folder == Path("photos")
+    assert folder.read(raw, 16).train.images.shape == (1, 3, 16, 16)
+    with zipfile.ZipFile("photos.zip", "w") as file:
+        file.write("photos/a.jpg")
+    download("folder", with_source(source="photos.zip"))
+    assert raw.read_bytes() == Path("photos.zip").read_bytes()
+    with pytest.raises(UserError, match=r"datasets\.folder\.md5: it is of an archive, and the source is a folder: set it"):
         download("folder", with_source(md5="0" * 32))
     with pytest.raises(UserError, match=r"datasets\.folder\.source: there is no phtos: use the path of a folder"):
         download("folder", with_source(source="phtos"))
@@ -243,3 +285,6 @@ def test_photographs_without_classes_through_dvc(tmp_path):
     left_out = json.loads((project.root / "evaluations/pretext/xavier.json").read_text())
     assert left_out == {"data": "folder", "left_out": "folder has no classes"}
     assert json.loads((project.root / "metrics/pretext/xavier.json").read_text()) == {}
+    assert "up to date" in project.run("dvc", "status", "download@folder")
+    photo(tmp_path / "my photos/new.jpg")
+    assert "my photos" in project.run("dvc", "status", "download@folder")
