@@ -170,7 +170,7 @@ def colorizers() -> dict[str, dict[str, str]]:
 def parse(text: str) -> Any:
     """Parse YAML as DVC does (YAML 1.2): 010 is ten, 1e-05 is a number, "no" is a word, duplicate keys are errors."""
     with warnings.catch_warnings(action="ignore"):  # about an anchor that is defined again
-        return YAML(typ="safe").load(text)
+        return YAML(typ="safe", pure=True).load(text)  # its parser in C has other messages
 
 
 def _read_yaml(path: Path) -> Any:

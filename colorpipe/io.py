@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Raises UserError, naming `path`, where it cannot be written: a full disk, no permission, a read-only file system.
     """
-    temporary = path.with_name(f".{os.getpid()}.part")  # unique to the process, and never too long
+    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")  # of this thread alone, and never too long
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

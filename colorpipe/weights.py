@@ -18,7 +18,7 @@ from torch import Tensor
 from colorpipe import io, paths
 from colorpipe.runtime.errors import UserError, one_line
 
-DTYPES = ("float32", "int64")  # weights, and BatchNorm's count of batches
+DTYPES = ("float32", "float16", "int64")  # weights, those that are stored in half, and BatchNorm's count of batches
 KEY = "colorpipe"  # a single key: safetensors writes several in no fixed order
 
 
@@ -34,7 +34,10 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and metadata of a file that `save` wrote. Raises UserError for any other file and for NaN."""
+    """The tensors and metadata of a file that `save` wrote; float16 as float32.
+
+    Raises UserError for any other file and for NaN.
+    """
     with _opened(path, "pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         metadata = _metadata(file)
@@ -44,7 +47,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             raise UserError(f"{path}: {one_line(name)} has dtype {dtype}, expected float32: {remedy(path)}")
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {one_line(name)} has non-finite values, expected trained weights: {remedy(path)}")
-    return tensors, metadata
+    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, metadata
 
 
 def load_metadata(path: Path) -> dict[str, Any]:

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import pandas as pd
 
+from colorpipe import weights
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import summary
 
-DOCUMENTS = (Path("README.md"), Path("docs/dvc.md"), Path("results/cifar10/README.md"))
+DOCUMENTS = (Path("README.md"), Path("docs/dvc.md"), Path("results/cifar10/README.md"), Path("colorpipe/app/zoo/README.md"))
+CARD = ("network", "trained on", "training", "commit, machine", "used at")
 BLOCK = re.compile(r"<!-- ([\w-]+) ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 
 
@@ -66,6 +68,7 @@ def table(kind: str, folder: Path) -> str:
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),
+        "model-card": lambda: model_card(folder),
     }
     if kind not in kinds:
         raise UserError(f"there is no table {kind!r}: use one of {', '.join(kinds)}")
@@ -79,6 +82,29 @@ def metrics_show() -> str:
     ).stdout
     lines = [line.rstrip() for line in shown.splitlines() if not line.startswith("live/")]  # empty when nothing trains
     return "\n".join(["```", "$ dvc metrics show", *lines, "```"])
+
+
+def model_card(path: Path) -> str:
+    """What a bundled colorizer is and how it did on its test set, from the metadata of its file."""
+    metadata = weights.load_metadata(path)
+    settings = metadata["train"]
+    about = [
+        f"{metadata['model']} {metadata['settings']}, {path.stat().st_size / 1e6:.1f} MB in float16",
+        f"{metadata['images']}, at {metadata['size'][0]} pixels a side; flips: {settings['flips']}",
+        f"{metadata['loss']['name']}, Adam at {settings['lr']}, batch {settings['batch_size']}, {settings['precision']}; epoch "
+        f"{metadata['epoch']['epoch']} of {settings['epochs']} (lowest validation loss); seed {settings['seed']}; "
+        f"{metadata['init']} initial weights",
+        f"{metadata['commit']}; {metadata['hardware']}; torch {metadata['torch']}",
+        f"{metadata['colorize_size'][0]} pixels a side",
+    ]
+    lines = ["| | |", "|---|---|"]
+    lines += [f"| {key} | {value} |" for key, value in zip(CARD, about, strict=True)]
+    columns = {"MSE of ab": "mse", "ab SSIM": "ssim", "ab PSNR": "psnr", "RGB PSNR": "rgb_psnr", "RGB SSIM": "rgb_ssim"}
+    columns |= {"colorfulness": "colorfulness"}
+    rows = {f"test set, n = {metadata['test']['n']}": metadata["test"], "no color": metadata["no_color"]}
+    lines += ["", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
+    lines += [f"| {name} | {' | '.join(f'{row[key]:.4g}' for key in columns.values())} |" for name, row in rows.items()]
+    return "\n".join(lines)
 
 
 def throughput_table(folder: Path) -> str:

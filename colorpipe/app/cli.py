@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from colorpipe import io, paths
+from colorpipe.app import DEFAULT_MODEL
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
@@ -26,9 +27,11 @@ def colorize(options: argparse.Namespace) -> None:
 
 
 def models(options: argparse.Namespace) -> None:
-    """List the trained colorizers, and what they are."""
+    """List the colorizers, trained here or bundled, and what they are."""
     from colorpipe.app import model_zoo
 
+    if not list(options.folder.glob("*/best.safetensors")):
+        print(f"{options.folder} holds no trained colorizers: `dvc repro` trains them; bundled:", file=sys.stderr)
     print(model_zoo.table(options.folder))
 
 
@@ -53,10 +56,10 @@ def demo(options: argparse.Namespace) -> None:
 
 def weights(name: str) -> Path:
     """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name."""
-    for path in (Path(name), paths.MODELS / name):
-        if path.is_dir():
-            path = path / "best.safetensors"
-        if path.is_file():
+    from colorpipe.app import model_zoo
+
+    for path in (Path(name), Path(name) / "best.safetensors", model_zoo.find(paths.MODELS).get(name)):
+        if path and path.is_file():
             return path
     live = paths.LIVE / "metrics.json"
     if live.is_file() and io.read_json(live).get("training") == name:
@@ -116,7 +119,9 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", default="resnet", help="a name of `colorpipe models`, a folder or a file (resnet)")
+    command.add_argument(
+        "--model", default=DEFAULT_MODEL, help=f"a name of `colorpipe models`, a folder or a file ({DEFAULT_MODEL})"
+    )
 
 
 def main() -> None:

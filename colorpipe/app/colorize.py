@@ -21,7 +21,10 @@ STRIP = 2**18  # pixels that are converted at a time
 
 
 def load(path: Path, device_name: str) -> tuple[Colorizer, int]:
-    """A colorizer in eval mode on a device ("auto": a GPU where there is one), and the pixels a side it was trained on."""
+    """A colorizer in eval mode on a device ("auto": a GPU where there is one), and on how many pixels a side to use it.
+
+    That is the size it was trained on, unless its metadata has a `colorize_size`.
+    """
     machine.keep_freed_memory()
     if device_name == "auto":
         device_name = "cuda" if torch.cuda.is_available() else "cpu"
@@ -35,7 +38,7 @@ def load(path: Path, device_name: str) -> tuple[Colorizer, int]:
     if "classes" in weights.load_metadata(path):
         raise UserError(f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those")
     model, metadata = base.load(path, device)
-    size = metadata.get("size")
+    size = metadata.get("colorize_size", metadata.get("size"))
     if not (isinstance(size, list) and size and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)):
         raise UserError(f"{path} does not say on which size it was trained: train it again with `dvc repro`")
     return model, max(size)

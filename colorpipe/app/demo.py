@@ -1,10 +1,19 @@
-"""A page to try the trained colorizers: drop a photograph, choose a colorizer, compare gray and color with a slider."""
+"""A page to try the colorizers: drop a photograph, choose a colorizer, compare gray and color with a slider.
 
+A preview comes first; then the photograph is colorized at its full resolution, to download.
+"""
+
+import contextlib
 import os
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from colorpipe.app import colorize, model_zoo
+import numpy as np
+from PIL import Image
+
+from colorpipe.app import DEFAULT_MODEL, colorize, model_zoo
 from colorpipe.data import images
 from colorpipe.data.base import Array
 from colorpipe.runtime.errors import UserError
@@ -12,52 +21,108 @@ from colorpipe.runtime.errors import UserError
 if TYPE_CHECKING:
     import gradio
 
+PREVIEW_PIXELS = 2_000_000
+DOWNLOAD = "Download at full resolution"
+Tell = Callable[[float, str], object]  # the share of the work that is done, and what comes now
 
-def build(folder: Path) -> "gradio.Blocks":
-    """The page over the colorizers in a folder of folders. Raises UserError where gradio or the colorizers are missing."""
+
+def preview(path: Path, weights: Path, tell: Tell) -> tuple[Array, Array, tuple[str, ...]]:
+    """A photograph of at most PREVIEW_PIXELS pixels in gray and in color, (H, W, 3) uint8, and notes on reading it."""
+    tell(0.2, "reading")
+    photograph = images.read(path)
+    tell(0.6, "colorizing a preview")
+    small = shrink(photograph.rgb)
+    model, size = colorize.load(weights, "auto")
+    return colorize.to_gray(small), colorize.colorize(model, small, size), photograph.notes
+
+
+def full(path: Path, weights: Path, target: Path, tell: Tell) -> None:
+    """Write the colorized photograph at its full resolution."""
+    tell(0.1, "reading")
+    photograph = images.read(path)
+    tell(0.3, f"colorizing {photograph.rgb.shape[0] * photograph.rgb.shape[1] / 1e6:.1f} megapixels")
+    model, size = colorize.load(weights, "auto")
+    colored = colorize.colorize(model, photograph.rgb, size)
+    tell(0.7, "writing")
+    images.write(target, colored, photograph.alpha)
+
+
+def shrink(rgb: Array) -> Array:
+    """An image (H, W, 3) uint8 with at most PREVIEW_PIXELS pixels; a small one unchanged."""
+    scale = (PREVIEW_PIXELS / (rgb.shape[0] * rgb.shape[1])) ** 0.5
+    if scale >= 1:
+        return rgb
+    size = (max(1, int(rgb.shape[1] * scale)), max(1, int(rgb.shape[0] * scale)))
+    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
+
+
+def build(folder: Path, results: Path) -> "gradio.Blocks":
+    """The page over the bundled colorizers and those in a folder of folders.
+
+    Args:
+        folder: of the trained colorizers.
+        results: a folder for the files to download.
+
+    Raises:
+        UserError: gradio is missing.
+    """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     try:
         import gradio
     except ImportError as error:
         raise UserError(f"the demo needs {error.name}: pip install 'colorpipe[demo]'") from None
 
-    names = model_zoo.names(folder)
+    models = model_zoo.find(folder)
+    progress = gradio.Progress()
 
-    def paint(path: str | None, name: str) -> tuple[Array, Array] | None:
-        if path is None:
-            return None
+    @contextlib.contextmanager
+    def shown_errors() -> Iterator[None]:
         try:
-            photograph = images.read(Path(path))
-            model, size = colorize.load(folder / name / "best.safetensors", "auto")
+            yield
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
-        for note in photograph.notes:
-            gradio.Info(note)
-        return colorize.to_gray(photograph.rgb), colorize.colorize(model, photograph.rgb, size)
 
-    with gradio.Blocks(title="colorpipe") as page:
+    def show_preview(path: str | None, name: str, progress: Any = progress) -> tuple[Any, Any]:
+        not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
+        if path is None:
+            return None, not_yet
+        with shown_errors():
+            gray, colored, notes = preview(Path(path), models[name], progress)
+        for note in notes:
+            gradio.Info(note)
+        return (gray, colored), not_yet
+
+    def offer_full(path: str | None, name: str, progress: Any = progress) -> Any:
+        if path is None:
+            return gradio.skip()
+        target = results / f"{Path(path).stem}-{name}.png"
+        with shown_errors():
+            full(Path(path), models[name], target, progress)
+        return gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
+
+    with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
         gradio.Markdown(
             "# colorpipe\nDrop a photograph, gray or not: it keeps its lightness, and a network predicts the colors."
         )
         with gradio.Row():
             with gradio.Column(scale=1):
-                given = gradio.File(
-                    label="Photograph: JPEG, PNG, WebP or TIFF", height=140
-                )  # the file itself: gradio's Image would decode it
-                default = "resnet" if "resnet" in names else names[0]
-                model = gradio.Dropdown(names, value=default, label="Colorizer")
+                # The file itself: gradio's Image would decode it.
+                given = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
+                model = gradio.Dropdown(list(models), value=DEFAULT_MODEL, label="Colorizer")
+                download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
-                result = gradio.ImageSlider(label="Gray and color", interactive=False, format="png")
+                result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
         for change in (given.change, model.change):
-            change(paint, [given, model], result)
+            change(show_preview, [given, model], [result, download]).success(offer_full, [given, model], download)
     assert isinstance(page, gradio.Blocks)
     return page
 
 
 def serve(folder: Path, port: int) -> None:
     """Serve the page on this machine alone until it is interrupted."""
-    page = build(folder)
-    import gradio
+    with tempfile.TemporaryDirectory(prefix="colorpipe-") as results:
+        page = build(folder, Path(results))
+        import gradio
 
-    theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts
-    page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
+        theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts
+        page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])

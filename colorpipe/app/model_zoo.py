@@ -1,4 +1,7 @@
-"""The trained colorizers that are here: what each is, what it was trained on, and its metrics."""
+"""The colorizers that are here, trained by the pipeline or bundled: what each is, what it was trained on, its metrics.
+
+zoo/ holds the bundled ones, with a model card.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -7,22 +10,20 @@ from colorpipe import io, paths, weights
 from colorpipe.runtime.errors import UserError, one_line
 
 COLUMNS = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch", "test loss", "SSIM", "PSNR", "no color")
+BUNDLED = Path(__file__).parent / "zoo"
 SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its baseline
 
 
-def names(folder: Path) -> list[str]:
-    """The colorizers with weights in a folder of folders. Raises UserError where there are none."""
-    found = sorted(path.parent.name for path in folder.glob("*/best.safetensors"))
-    if not found:
-        raise UserError(f"{folder} holds no trained colorizers: `dvc repro` trains them, `dvc pull` fetches them")
-    return found
+def find(folder: Path) -> dict[str, Path]:
+    """The weight files by name: the bundled ones, and those in a folder of folders, which come first."""
+    trained = {path.parent.name: path for path in sorted(folder.glob("*/best.safetensors"))}
+    return trained | {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
 
 
 def table(folder: Path) -> str:
     """One row per colorizer, with its metrics where those in metrics/ are of these very weights."""
     rows: list[tuple[str, ...]] = [COLUMNS]
-    for name in names(folder):
-        path = folder / name / "best.safetensors"
+    for name, path in find(folder).items():
         metadata = weights.load_metadata(path)
         try:
             size, loss = "x".join(map(str, metadata["size"])), metadata["loss"]["name"]
@@ -33,12 +34,26 @@ def table(folder: Path) -> str:
             (
                 name,
                 *map(str, (metadata["model"], metadata["data"], size, loss, *run)),
-                *(_metrics(name) if _is_evaluated(name, metadata) else [""] * 4),
+                *_metrics(name, metadata),
             )
         )
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:
+    """The test loss, SSIM and PSNR of these weights, and the loss of no color; blank where they were not tested."""
+    test, gray = metadata.get("test"), metadata.get("no_color", {}).get("loss")  # a bundled colorizer brings its own
+    path = paths.metrics(name)
+    try:
+        if not test and _is_evaluated(name, metadata):
+            test, gray = io.read_json(path)["test"], _baseline_loss(name)
+        if not test:
+            return [""] * 4
+        return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", f"{gray:.4g}" if gray else ""]
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from None
 
 
 def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:
@@ -47,25 +62,15 @@ def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:
         return False
     evaluation = io.read_json(paths.evaluation(name))
     identity = (metadata["data"], metadata["train"]["seed"], metadata["epoch"]["epoch"], metadata["epoch"].get("val_loss"))
-    return identity == tuple(evaluation.get(key) for key in ("data", "seed", "best_epoch", "val_loss"))
+    return identity == tuple(evaluation[key] for key in ("data", "seed", "best_epoch", "val_loss"))
 
 
-def _metrics(name: str) -> list[str]:
-    """The test loss, SSIM and PSNR of a colorizer, and the loss of no color."""
-    path = paths.metrics(name)
-    try:
-        test = io.read_json(path)["test"]
-        return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", _baseline_loss(name)]
-    except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from None
-
-
-def _baseline_loss(name: str) -> str:
+def _baseline_loss(name: str) -> float | None:
     setting = _setting(io.read_json(paths.evaluation(name)))
     for path in sorted((paths.EVALUATIONS / "baseline").glob("*.json")):
         if _setting(io.read_json(path)) == setting:
-            return f"{io.read_json(paths.metrics(f'baseline/{path.stem}'))['test']['loss']:.4g}"
-    return ""
+            return float(io.read_json(paths.metrics(f"baseline/{path.stem}"))["test"]["loss"])
+    return None
 
 
 def _setting(evaluation: dict[str, Any]) -> list[Any]:

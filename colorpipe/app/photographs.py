@@ -5,18 +5,22 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+import torch
 from tqdm import tqdm
 
 from colorpipe.app import colorize
 from colorpipe.data import images
-from colorpipe.data.images import Photograph, is_folder
+from colorpipe.data.images import is_folder
 from colorpipe.models.base import Colorizer
-from colorpipe.runtime.errors import UserError, is_out_of_memory, printable_path
+from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
+from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
+
+MAX_PIXELS = 100_000_000  # of the photographs in memory at a time; a larger one is alone
 
 
 @dataclass(frozen=True)
@@ -57,21 +61,23 @@ def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
 
 
 def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None, force: bool, compare: bool) -> bool:
-    """Do the jobs with a progress bar, naming each failed one on stderr. True where none failed."""
+    """Do the jobs on all cores, with a progress bar, naming each failed one on stderr. True where none failed."""
     allowed = list(_allowed(work, force=force, compare=compare))
-    failed = 0
-    with tqdm(total=len(work), unit="photo", disable=None) as bar, ThreadPoolExecutor(1) as reader:
-        photos = _read_ahead([job for job in allowed if isinstance(job, Job)], reader)
-        model, trained = colorize.load(model_path, device_name)  # while the first photograph is read
-        for job in allowed:
-            note = job if isinstance(job, UserError) else _do(job, next(photos), model, size or trained)
+    workers = max(1, min(WORKERS, len(work)))
+    torch.set_num_threads(max(1, WORKERS // workers))  # of each photograph's arithmetic
+    model, trained = colorize.load(model_path, device_name)
+    budget = PixelBudget(MAX_PIXELS)
+    notes = ordered_map(partial(_do, model=model, size=size or trained, budget=budget), allowed, workers)
+    failed = []
+    with tqdm(total=len(work), unit="photo", disable=None) as bar:
+        for job, note in zip(work, notes, strict=True):
             if isinstance(note, UserError):
-                failed += 1
+                failed.append(job.source)
                 bar.write(f"skipped: {note}", file=sys.stderr)
             elif note:
                 bar.write(note, file=sys.stderr)
             bar.update()
-    print(f"{len(work) - failed} colorized, {failed} skipped")
+    print(f"{len(work) - len(failed)} colorized, {f'skipped: {name_files(failed)}' if failed else '0 skipped'}")
     return not failed
 
 
@@ -107,30 +113,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
-def _read_ahead(work: list[Job], reader: Executor) -> Iterator[Future[Photograph]]:
-    """The photographs in turn; the next one is read in the background."""
-    reading = [reader.submit(images.read, job.source) for job in work[:1]]
-
-    def photos() -> Iterator[Future[Photograph]]:
-        for job in [*work[1:], None]:
-            current = reading.pop()
-            current.exception()  # waits
-            if job:
-                reading.append(reader.submit(images.read, job.source))
-            yield current
-
-    return photos()
-
-
-def _do(job: Job, photo: Future[Photograph], model: Colorizer, size: int) -> str | UserError:
+def _do(job: Job | UserError, model: Colorizer, size: int, budget: PixelBudget) -> str | UserError:
     """Colorize a photograph and write it; a note on it, or why it failed."""
+    if isinstance(job, UserError):
+        return job
     source = printable_path(job.source)
     try:
-        photograph = photo.result()
-        colored = colorize.colorize(model, photograph.rgb, size)
-        notes = [*photograph.notes, *images.write(job.target, colored, photograph.alpha)]
-        if job.comparison:
-            images.write(job.comparison, np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1), None)
+        with budget.spend(images.count_pixels(job.source)):
+            photograph = images.read(job.source)
+            colored = colorize.colorize(model, photograph.rgb, size)
+            notes = [*photograph.notes, *images.write(job.target, colored, photograph.alpha)]
+            if job.comparison:
+                images.write(job.comparison, np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1), None)
     except UserError as error:
         return error
     except Exception as error:

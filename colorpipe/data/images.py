@@ -80,6 +80,17 @@ def sort_out(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return photographs, others
 
 
+def count_pixels(path: Path) -> int:
+    """The pixels of an image by its header, before it is read; 0 for what `read` refuses."""
+    try:
+        if not path.is_file():
+            return 0
+        with Image.open(path, formats=FORMATS) as image:
+            return image.width * image.height
+    except Exception:  # a damaged image can raise anything
+        return 0
+
+
 def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     """Read an image: EXIF orientation and ICC profile applied, 16 bits a channel reduced to 8, alpha kept.
 

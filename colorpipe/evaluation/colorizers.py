@@ -89,7 +89,7 @@ def evaluate(name: str, data: str, loss_name: str, threads: int) -> None:
     model, metadata = base.load(paths.checkpoint(name, "best"), device)
     images, labels = (load.load(path(data, "test"), device) for path in (paths.images, paths.labels))
     loss = colorization.load_loss(loss_name, data, PRECISION, device)
-    means, errors = _test(model, loss, images)
+    means, errors = test(model, loss, images)
     if not math.isfinite(means["loss"]):
         raise UserError(
             f"{paths.checkpoint(name, 'best')}: the test loss is {means['loss']}: its weights are damaged: remove it and "
@@ -124,12 +124,12 @@ def evaluate_baseline(name: str, data: str, loss_name: str, threads: int) -> Non
     device = devices.prepare(0, threads)
     images = load.load(paths.images(data, "test"), device)
     loss = colorization.load_loss(loss_name, data, PRECISION, device)
-    means, _ = _test(NoColor(), loss, images)
+    means, _ = test(NoColor(), loss, images)
     original = {"original_colorfulness": means["original_colorfulness"]}
     _write(f"baseline/{name}", means, {"data": data, "n": len(images), "loss": loss_name, **loss.metadata, **original})
 
 
-def _test(model: nn.Module, loss: Loss, images: Tensor) -> tuple[dict[str, float], Tensor]:
+def test(model: nn.Module, loss: Loss, images: Tensor) -> tuple[dict[str, float], Tensor]:
     """The means over the test set, and the squared error of each image (N,)."""
     step = EvalStep(loss)
     means = loop.evaluate(step, model, (images,), PROTOCOL_BATCH).means()

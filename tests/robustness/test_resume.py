@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,27 @@ from colorpipe.training.state import MODEL, TrainState
 INIT = "data/photos/weights/none.safetensors"
 TRAIN = ("train", "resnet", "--model", "resnet18", "--data", "photos", "--loss", "mse", "--init", INIT)
 PRETEXT = ("pretext", "xavier", "--data", "photos", "--init", INIT)
-EPOCHS = 40  # so many that a signal arrives before the last one, however fast the machine
+EPOCHS = 8  # of three steps each
+PAUSED = """
+# Runs a stage that waits for a signal in its training step number argv[1], and creates the file argv[2] when it is there.
+import runpy, signal, sys
+from pathlib import Path
+from colorpipe.tasks.supervised import SupervisedTask
+
+step, when, there = SupervisedTask.train_step, int(sys.argv[1]), Path(sys.argv[2])
+
+def train_step(self, state, batch):
+    global when
+    when -= 1
+    if when == 0:
+        there.touch()
+        signal.pause()
+    return step(self, state, batch)
+
+SupervisedTask.train_step = train_step
+sys.argv = sys.argv[3:]
+runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +68,10 @@ def folder(tmp_path_factory) -> Path:
     return root
 
 
-def start(folder: Path, stage: tuple[str, ...], **environment: str) -> subprocess.Popen:
+def start(folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **environment: str) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    command = [sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]]
+    run = ["-c", PAUSED, *pause, stage[0]] if pause else ["-m", f"stages.{stage[0]}"]
+    command = [sys.executable, *run, *stage[1:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     # A shell starts what it runs in the background with SIGINT ignored, and its children inherit that.
     return subprocess.Popen(
@@ -62,10 +84,10 @@ def results(folder: Path, name: str) -> dict[str, bytes]:
     return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
 
 
-def wait_for_a_checkpoint(repository: Path, after: set[Path]) -> None:
-    until = time.monotonic() + 60
-    while not {*(repository / paths.RESUME).glob("*/[0-9]*-*.pt")} - after:
-        assert time.monotonic() < until
+def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
+    """Wait until the event, however long that takes; the process must not end before it."""
+    while not event():
+        assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)
 
 
@@ -78,7 +100,7 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
     repository = tmp_path if copied else folder
     environment = {"DVC_ROOT": str(repository)} if copied else {}
     whole = start(folder, stage)
-    output = whole.communicate(timeout=120)[0]
+    output = whole.communicate()[0]
     assert whole.returncode == 0, output
     expected = results(folder, name)
     assert len(expected) >= 3
@@ -87,11 +109,12 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
 
     moments = random.Random(0)
     for sent in signals:
-        process = start(folder, stage, **environment)
-        wait_for_a_checkpoint(repository, {*(repository / paths.RESUME).glob("*/[0-9]*-*.pt")})
-        time.sleep(moments.uniform(0, 0.3))
+        there = tmp_path / sent.name
+        process = start(folder, stage, (str(moments.randint(4, 8)), str(there)), **environment)
+        wait_for(there.exists, process)
+        wait_for(lambda: [*(repository / paths.RESUME).glob("*/[0-9]*-*.pt")], process)
         process.send_signal(sent)
-        output = process.communicate(timeout=60)[0]
+        output = process.communicate()[0]
         if sent == signal.SIGKILL:
             assert process.returncode == -signal.SIGKILL
         else:
@@ -103,8 +126,7 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
             )
         for path in expected:  # as DVC does before it runs a stage again
             (folder / path).unlink(missing_ok=True)
-    last = start(folder, stage, **environment)
-    output = last.communicate(timeout=120)[0]
+    output = start(folder, stage, **environment).communicate()[0]
     assert f"{name}: resuming after epoch " in output
     assert results(folder, name) == expected
     assert not (repository / paths.RESUME).exists()

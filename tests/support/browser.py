@@ -29,7 +29,7 @@ def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(300_000)  # for what hangs: a busy machine is not a fault
     page.goto(url)
     yield page
     page.close()

@@ -16,7 +16,7 @@ from browser import needs_chromium, opened
 from PIL import Image
 
 from colorpipe import weights
-from colorpipe.app import colorize
+from colorpipe.app import DEFAULT_MODEL, colorize, demo, model_zoo
 from colorpipe.models import base
 
 
@@ -41,12 +41,13 @@ def url(models) -> Iterator[str]:
     command = [sys.executable, "-c", "from colorpipe.app.cli import main; main()", "demo", str(models)]
     with subprocess.Popen([*command, "--port", str(port)], cwd=models, stdout=subprocess.DEVNULL) as process:
         try:
-            for _ in range(120):
+            while True:
+                assert process.poll() is None
                 try:
                     urllib.request.urlopen(f"http://127.0.0.1:{port}").close()
                     break
                 except OSError:
-                    time.sleep(0.5)
+                    time.sleep(0.1)
             yield f"http://127.0.0.1:{port}/"
         finally:
             process.terminate()
@@ -54,6 +55,7 @@ def url(models) -> Iterator[str]:
 
 @needs_chromium
 def test_a_photograph_in_gray_and_in_color(url, models, tmp_path):
+    """With the bundled colorizer first, then with another; and at full resolution, to download."""
     pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     with opened(url) as shown:
@@ -66,16 +68,41 @@ def test_a_photograph_in_gray_and_in_color(url, models, tmp_path):
 
         assert np.array_equal(picture(gray), colorize.to_gray(pixels))
         first = color.get_attribute("src")
-        assert np.array_equal(picture(color), colors(models, "one", pixels))
+        assert np.array_equal(picture(color), colors(model_zoo.BUNDLED / f"{DEFAULT_MODEL}.safetensors", pixels))
         shown.get_by_label("Colorizer").click()
         shown.get_by_role("option", name="other").click()
         shown.wait_for_function("first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first)
-        assert np.array_equal(picture(color), colors(models, "other", pixels))
+        expected = colors(models / "other/best.safetensors", pixels)
+        assert np.array_equal(picture(color), expected)
+        button = shown.get_by_text("Download at full resolution (PNG)")
+        button.wait_for()
+        with shown.expect_download() as download:
+            button.click()
+        assert download.value.suggested_filename == "photo-other.png"
+        assert np.array_equal(np.array(Image.open(download.value.path())), expected)
 
 
-def colors(folder: Path, name: str, pixels: np.ndarray) -> np.ndarray:
-    model, size = colorize.load(folder / name / "best.safetensors", "cpu")
+def colors(path: Path, pixels: np.ndarray) -> np.ndarray:
+    model, size = colorize.load(path, "cpu")
     return colorize.colorize(model, pixels, size)
+
+
+def test_a_large_photograph_has_a_small_preview_and_progress(models, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    path, told = models / "one/best.safetensors", []
+    gray, color, _ = demo.preview(tmp_path / "photo.png", path, lambda share, what: told.append((share, what)))
+    assert gray.shape == color.shape == (1224, 1632, 3)
+    assert np.abs(gray.astype(int) - colorize.to_gray(demo.shrink(pixels)).astype(int)).max() == 0
+    demo.full(tmp_path / "photo.png", path, tmp_path / "full.png", lambda share, what: told.append((share, what)))
+    assert np.array_equal(np.array(Image.open(tmp_path / "full.png")), colors(path, pixels))
+    assert [what for _, what in told] == [
+        "reading",
+        "colorizing a preview",
+        "reading",
+        "colorizing 3.0 megapixels",
+        "writing",
+    ]
 
 
 @needs_chromium
@@ -83,4 +110,4 @@ def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     with opened(url) as shown:
         shown.set_input_files("input[type=file]", tmp_path / "broken.png")
-        shown.get_by_text("is not a JPEG, PNG, WebP or TIFF").wait_for()
+        shown.get_by_text("is not a JPEG, PNG, WebP, TIFF or HEIC").wait_for()

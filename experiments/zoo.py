@@ -1,0 +1,81 @@
+"""Put a colorizer of a DVC experiment into the package, in float16, tested as it is stored: python -m experiments.zoo -h."""
+
+import argparse
+import io
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from dvc import api
+
+from colorpipe import config, paths, weights
+from colorpipe.app.model_zoo import BUNDLED
+from colorpipe.evaluation import colorizers
+from colorpipe.losses.base import Loss
+from colorpipe.models import base
+from colorpipe.runtime import machine
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
+from colorpipe.training import device as devices
+
+
+def main() -> None:
+    """Write colorpipe/app/zoo/<name>.safetensors, and print the rows of its model card."""
+    parser = argparse.ArgumentParser(prog="python -m experiments.zoo", description=__doc__.partition(":")[0])
+    parser.add_argument("experiment", help="its name, as `dvc exp list` shows it")
+    parser.add_argument("row", help="a row of the table in dvc.yaml that it trained with MSE")
+    parser.add_argument("name", help="of the colorizer in the package")
+    parser.add_argument("--images", required=True, help="where the images come from, for the model card")
+    parser.add_argument("--colorize-size", required=True, type=int, help="pixels a side at which to colorize photographs")
+    options = parser.parse_args()
+
+    path = BUNDLED / f"{options.name}.safetensors"
+    commit = baseline(options.experiment)
+    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
+        file.write(read(paths.checkpoint(options.row, "best"), options.experiment))
+        file.flush()
+        tensors, metadata = weights.load(Path(file.name))
+    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    metadata |= {
+        "images": options.images,
+        "colorize_size": [options.colorize_size] * 2,
+        "commit": commit[:7],
+        **{key: value for key, value in machine.describe().items() if key in ("hardware", "torch")},
+    }
+    weights.save(path, halves, metadata)  # then as others load it
+    weights.save(path, halves, metadata | test(path, options.experiment, metadata["data"]))
+
+
+def read(path: Path, experiment: str) -> bytes:
+    """A file of an experiment, from git or DVC's cache."""
+    content: bytes = api.read(str(path), rev=experiment, mode="rb")
+    return content
+
+
+def baseline(experiment: str) -> str:
+    """The hash of the commit that an experiment was run from, which its git reference holds."""
+    references = subprocess.run(
+        ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], check=True, capture_output=True, text=True
+    ).stdout.splitlines()
+    for reference in references:
+        *_, start, rest, name = reference.split("/")
+        if name == experiment:
+            return start + rest
+    raise UserError(f"there is no experiment {experiment}: `dvc exp list` shows them")
+
+
+def test(path: Path, experiment: str, data: str) -> dict[str, object]:
+    """The metrics of the stored weights and of no color, on the experiment's test set."""
+    device = devices.prepare(0, config.load().threads)
+    model, _ = base.load(path, device)
+    images = torch.from_numpy(np.load(io.BytesIO(read(paths.images(data, "test"), experiment)))).to(device)
+    loss: Loss = config.plugin("losses", "mse").build({}, {})
+    found, _ = colorizers.test(model, loss, images)
+    gray, _ = colorizers.test(colorizers.NoColor(), loss, images)
+    return {"test": {"n": len(images), **found}, "no_color": gray}
+
+
+if __name__ == "__main__":
+    run_main(main)
