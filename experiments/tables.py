@@ -91,8 +91,8 @@ def model_card(path: Path) -> str:
     about = [
         f"{metadata['model']} {metadata['settings']}, {path.stat().st_size / 1e6:.1f} MB in float16",
         f"{metadata['images']}, at {metadata['size'][0]} pixels a side; flips: {settings['flips']}",
-        f"{metadata['loss']['name']}, Adam at {settings['lr']}, batch {settings['batch_size']}, {settings['precision']}; epoch "
-        f"{metadata['epoch']['epoch']} of {settings['epochs']} (lowest validation loss); seed {settings['seed']}; "
+        f"{metadata['loss']['name']}, Adam at {settings['lr']}, batch {settings['batch_size']}, {settings['precision']}; "
+        f"epoch {metadata['epoch']['epoch']} of {settings['epochs']} (lowest validation loss); seed {settings['seed']}; "
         f"{metadata['init']} initial weights",
         f"{metadata['commit']}; {metadata['hardware']}; torch {metadata['torch']}",
         f"{metadata['colorize_size'][0]} pixels a side",

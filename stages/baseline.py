@@ -2,15 +2,15 @@
 
 import argparse
 
-from colorpipe.runtime.process import run_main
+from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
     """Write metrics/baseline/<name>.json and evaluations/baseline/<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="the baseline's name")
-    parser.add_argument("--data", required=True, help="the data set to test on")
-    parser.add_argument("--loss", required=True, help="the loss to report as test.loss")
+    parser.add_argument("name", type=name, help="the baseline's name")
+    parser.add_argument("--data", required=True, type=name, help="the data set to test on")
+    parser.add_argument("--loss", required=True, type=name, help="the loss to report as test.loss")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import colorizers

@@ -3,14 +3,14 @@
 import argparse
 from pathlib import Path
 
-from colorpipe.runtime.process import run_main
+from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
     """Write models/pretext/<name>, curves/pretext/<name>.csv, metrics/ and evaluations/pretext/<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="the run's name")
-    parser.add_argument("--data", required=True, help="a data set of params.yaml")
+    parser.add_argument("name", type=name, help="the run's name")
+    parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
     parser.add_argument("--init", required=True, type=Path, help="a colorizer's weights; or a file without any: Xavier")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too

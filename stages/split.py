@@ -2,13 +2,13 @@
 
 import argparse
 
-from colorpipe.runtime.process import run_main
+from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
     """Write data/<data>/{train,val,test}.npy, their labels, and classes.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", help="a data set of params.yaml")
+    parser.add_argument("data", type=name, help="a data set of params.yaml")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.data.split import split

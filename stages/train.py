@@ -3,16 +3,16 @@
 import argparse
 from pathlib import Path
 
-from colorpipe.runtime.process import run_main
+from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
     """Write models/<name>/{best,last}.safetensors and curves/<name>.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", help="the colorizer's name: a row of the table in dvc.yaml")
-    parser.add_argument("--model", required=True, help="its architecture, a file of colorpipe/models")
-    parser.add_argument("--data", required=True, help="a data set of params.yaml")
-    parser.add_argument("--loss", required=True, help="a file of colorpipe/losses")
+    parser.add_argument("name", type=name, help="the colorizer's name: a row of the table in dvc.yaml")
+    parser.add_argument("--model", required=True, type=name, help="its architecture, a file of colorpipe/models")
+    parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
+    parser.add_argument("--loss", required=True, type=name, help="a file of colorpipe/losses")
     parser.add_argument("--init", required=True, type=Path, help="ImageNet weights; or a file without any: random")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too

@@ -53,7 +53,9 @@ def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:
             return [""] * 4
         return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", f"{gray:.4g}" if gray else ""]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from None
+        raise UserError(
+            f"{path} or {paths.evaluation(name)} is damaged ({one_line(error)}): run `dvc repro --force evaluate@{name}`"
+        ) from None
 
 
 def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 from colorpipe import io, paths
 from colorpipe.evaluation import grids
 from colorpipe.report import figures, page
+from colorpipe.report.conclusions import conclusions
 from colorpipe.report.tables import (
     CAPTION,
     PRETEXT_CAPTION,
@@ -43,4 +44,5 @@ def build() -> None:
     pretext_section = page.Table(pretext_rows, formatted(pretext_rows), pretext_caption)
     page.write(results, (results_section, pretext_section), histories, pretext_histories)
     print(to_markdown(table))
+    print("\n".join(conclusions(table)))
     print(f"report: {paths.REPORT / 'index.html'}")

@@ -14,7 +14,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from colorpipe import config, io, paths
-from colorpipe.report.tables import NO_COLOR, ORIGINAL, Result
+from colorpipe.report.conclusions import conclusions
+from colorpipe.report.tables import NO_COLOR, TRIVIAL, Result
 from colorpipe.runtime import machine
 
 ASSETS = Path(__file__).parent / "assets"
@@ -28,7 +29,6 @@ BETTER: dict[str, Any] = {
     "RGB PSNR": max,
     "test accuracy": max,
 }
-TRIVIAL = (NO_COLOR, ORIGINAL)
 LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
 # What the curves can show: the metric's name in the history and, for losses, of which colorizers, as their units differ.
 METRICS: dict[str, tuple[str, str | None]] = {"SSIM of ab": ("ssim", None), "PSNR of ab (dB)": ("psnr", None)}
@@ -85,20 +85,6 @@ def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
                 if baseline and better(value, *baseline) != value:
                     marks[number, column] = "below"
     return marks
-
-
-def conclusions(table: pd.DataFrame) -> list[str]:
-    """What to conclude from the results table: one sentence per data set."""
-    sentences = []
-    for data, rows in table.groupby("data", sort=False):
-        colorizers, baseline = rows[~rows["colorizer"].isin(TRIVIAL)], rows[rows["colorizer"] == NO_COLOR]["ab MSE"]
-        best = colorizers.loc[colorizers["ab MSE"].idxmin()]
-        beaten = f"; no color at all has {baseline.iloc[0]:.1f}" if len(baseline) else ""
-        sentences.append(
-            f"On {data} ({best['n']} test images) the lowest squared error of ab is {best['colorizer']}'s, "
-            f"{best['ab MSE']:.1f} Lab units squared{beaten}."
-        )
-    return sentences
 
 
 def write(

@@ -39,6 +39,7 @@ DIGITS = {
 IDENTITY = ["data", "n", "loss", "seed", "epoch", "init"]
 NO_COLOR = "no color"
 ORIGINAL = "original"
+TRIVIAL = (NO_COLOR, ORIGINAL)
 CAPTION = (
     "n test images; the weights of the best epoch by validation loss. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
     "protocol: on the ab planes in Lab units, with the data range of each batch of 64. RGB SSIM, RGB PSNR (dB) and "

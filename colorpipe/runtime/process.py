@@ -1,7 +1,9 @@
 """The process of a stage or a command: how it ends, and what it tells the user."""
 
+import argparse
 import ctypes
 import os
+import re
 import signal
 import sys
 from collections.abc import Callable
@@ -10,6 +12,13 @@ from pathlib import Path
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line, printable_path
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
+
+
+def name(text: str) -> str:
+    """An argument that is part of a path: a plain name."""
+    if not re.fullmatch(r"\w[\w.-]*", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no name: use letters, digits, '_', '-' and '.'")
+    return text
 
 
 def run_main(main: Callable[[], None]) -> None:

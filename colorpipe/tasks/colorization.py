@@ -60,8 +60,8 @@ def loss_of(loss: Loss, rgb: Tensor, target: Tensor, predicted: Tensor, precisio
 
 def load_loss(name: str, data: str, precision: str, device: torch.device) -> Loss:
     """The loss of colorpipe/losses/<name>.py under the data set's settings, for use at a precision."""
-    init, metadata = weights.load(paths.init_weights(data, name))
-    loss: Loss = config.plugin("losses", name).build(init, metadata)
+    module = config.plugin("losses", name)
+    loss: Loss = module.build(*weights.load(paths.init_weights(data, name)))
     return cast_frozen(loss, precision).to(device)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import importlib
 import os
 import resource
 import shutil
@@ -16,6 +17,7 @@ import yaml
 from project import ROOT
 
 from colorpipe.runtime.process import run_main
+from stages import evaluate
 
 STAGES = {  # in their order: the arguments of each, and the folders that it writes to
     "check": ([], ["data"]),
@@ -49,7 +51,7 @@ WRITES = [(stage, folder) for stage, (_, folders) in STAGES.items() for folder i
 
 def run(stage: str) -> str:
     """Run a stage here; the line that it ends with, empty when all went well."""
-    module = __import__(f"stages.{stage}", fromlist=["main"])
+    module = importlib.import_module(f"stages.{stage}")
     sys.argv = [f"stages.{stage}", *STAGES[stage][0]]
     try:
         run_main(module.main)
@@ -67,6 +69,7 @@ def done(tmp_path_factory) -> Path:
     content["datasets"]["photos"] |= {"epochs": 1, "md5": ""}
     content["threads"] = 1
     (root / "params.yaml").write_text(yaml.safe_dump(content))
+    (root / "data/my-photos").mkdir(parents=True)
     shutil.copy(ROOT / "dvc.yaml", root)
     before, arguments = Path.cwd(), sys.argv
     os.chdir(root)
@@ -128,6 +131,21 @@ def test_a_disk_that_fills_up_leaves_whole_files_alone(project, stage, capsys):
     assert os.strerror(errno.EFBIG) in said
     assert "\n" not in said
     assert contents(project) == before
+
+
+def test_a_stage_by_hand_names_the_mistake(project, capsys):
+    sys.argv = ["stages.evaluate", "resnet", "--data", "photos", "--loss", "huber"]
+    with pytest.raises(SystemExit, match=r"losses\.'huber': no colorpipe/losses/huber\.py defines `build`"):
+        run_main(evaluate.main)
+    before = contents(project.parent)
+    for stage, (arguments, _) in STAGES.items():
+        for number, argument in enumerate(arguments):
+            if not argument.startswith("-") and "/" not in argument:
+                sys.argv = [f"stages.{stage}", *arguments[:number], "../../x", *arguments[number + 1 :]]
+                with pytest.raises(SystemExit):
+                    run_main(importlib.import_module(f"stages.{stage}").main)
+                assert "'../../x' is no name" in capsys.readouterr().err
+    assert contents(project.parent) == before
 
 
 @pytest.mark.parametrize(("stage", "folder"), WRITES)

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import nn
 
 from colorpipe import io
 from colorpipe import weights as weight_files
-from colorpipe.app import cli, colorize
+from colorpipe.app import DEFAULT_MODEL, cli, colorize, model_zoo
 from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models import base
+from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 RNG = np.random.default_rng(1)
 
@@ -147,7 +149,7 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     out = tmp_path / "out"
     run("colorize", folder, "-o", out, "--model", weights.parent, code=1)
     output = capsys.readouterr()
-    assert "6 colorized, 2 skipped" in output.out
+    assert output.out == f"6 colorized, skipped: 2 files (1 .jpg, 1 .txt): {folder}/cut.jpg, {folder}/no image.txt\n"
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
     assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
@@ -308,8 +310,12 @@ def test_weights_that_predict_nothing_finite(weights, tmp_path, capsys):
 
 def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    run("models", code=1)
-    assert "models holds no trained colorizers" in capsys.readouterr().err
+    run("models")
+    output = capsys.readouterr()
+    assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
+    heads, bundled = output.out.splitlines()
+    assert bundled.split()[:5] == [DEFAULT_MODEL, "resnet18", "cifar10", "32x32", "mse"]
+    assert len(bundled.split()) == len(model_zoo.COLUMNS)
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
     for name, loss in (("a", "lpips"), ("b", "mse")):
@@ -319,7 +325,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     io.write_json(Path("metrics/baseline/a.json"), {"test": {"loss": 0.1}})
     io.write_json(Path("metrics/baseline/b.json"), {"test": {"loss": 193.6}})
     run("models")
-    heads, row = capsys.readouterr().out.splitlines()
+    heads, row, _ = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
     assert row.split() == ["small", "resnet18", "photos", "32x32", "mse", "0", "3", "151.2", "0.250", "21.50", "193.6"]
     io.write_json(Path("evaluations/small.json"), {**evaluation, "val_loss": 149.0})  # of other weights
@@ -329,7 +335,53 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)
-        assert "metrics/small.json is damaged" in capsys.readouterr().err
+        assert "metrics/small.json or evaluations/small.json is damaged" in capsys.readouterr().err
+
+
+def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
+    """In a folder without models/: it is the default, at the size that its card says."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph(60, 90)).save("a.png")
+    run("colorize", "a.png", "-o", "b.png")
+    assert capsys.readouterr().out == "1 colorized, 0 skipped\n"
+    path = model_zoo.BUNDLED / f"{DEFAULT_MODEL}.safetensors"
+    model, size = colorize.load(path, "cpu")
+    assert size == weight_files.load_metadata(path)["colorize_size"][0] != weight_files.load_metadata(path)["size"][0]
+    assert np.array_equal(images.read(Path("b.png")).rgb, colorize.colorize(model, images.read(Path("a.png")).rgb, size))
+    assert path.stat().st_size < 5e6
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_the_work_is_done_in_order_by_all_and_an_error_in_its_place():
+    seen = []
+
+    def double(number: int) -> int:
+        seen.append(number)
+        if number == 7:
+            raise ValueError(number)
+        return 2 * number
+
+    results = ordered_map(double, iter(range(100)), workers=3)
+    assert [next(results) for _ in range(7)] == [0, 2, 4, 6, 8, 10, 12]
+    with pytest.raises(ValueError, match="7"):
+        next(results)
+    assert max(seen) < 20  # never far ahead
+
+
+def test_large_photographs_wait_for_each_other():
+    budget, inside, most = PixelBudget(100), [], []
+
+    def work(pixels: int) -> None:
+        with budget.spend(pixels):
+            inside.append(pixels)
+            most.append(sum(inside))
+            time.sleep(0.01)
+            inside.remove(pixels)
+
+    assert len(list(ordered_map(work, [40, 50, 30, 90, 500, 10, 60, 40] * 3, workers=4))) == 24
+    assert max(total for total in most if total != 500) <= 100
+    assert [total for total in most if total > 100] == [500] * 3  # more than there is: alone
+    assert budget.free == 100
 
 
 def test_help_needs_no_torch():

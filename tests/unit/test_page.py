@@ -14,6 +14,7 @@ from project import ROOT
 from colorpipe import io, paths
 from colorpipe.evaluation import gallery, grids
 from colorpipe.report import build, page
+from colorpipe.report.conclusions import conclusions
 from colorpipe.runtime import live
 
 LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
@@ -212,16 +213,18 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
 def test_what_to_conclude():
     table = pd.DataFrame(
         [
-            {"colorizer": "one", "data": "photos", "n": 5, "ab MSE": 150.0},
-            {"colorizer": "other", "data": "photos", "n": 5, "ab MSE": 140.0},
-            {"colorizer": "no color", "data": "photos", "n": 5, "ab MSE": 130.0},
+            {"colorizer": "one", "data": "photos", "n": 5, "ab MSE": 150.0, "RGB PSNR": 21.0, "RGB SSIM": 0.9},
+            {"colorizer": "other", "data": "photos", "n": 5, "ab MSE": 140.0, "RGB PSNR": 15.7, "RGB SSIM": 0.9},
+            {"colorizer": "no color", "data": "photos", "n": 5, "ab MSE": 130.0, "RGB PSNR": 16.19, "RGB SSIM": 0.8},
             {"colorizer": "original", "data": "photos", "n": 5},
             {"colorizer": "large", "data": "photos96", "n": 6, "ab MSE": 120.0},
         ]
     )
     sentence = "On {} ({} test images) the lowest squared error of ab is {}'s, {} Lab units squared{}."
-    assert page.conclusions(table) == [
+    assert conclusions(table) == [
         sentence.format("photos", 5, "other", "140.0", "; no color at all has 130.0"),
+        "In RGB, too, these beat no color: one.",
+        "In RGB other does not beat no color: PSNR 15.70 dB, SSIM 0.900; no color: PSNR 16.19 dB, SSIM 0.800.",
         sentence.format("photos96", 6, "large", "120.0", ""),
     ]
 

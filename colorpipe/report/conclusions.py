@@ -1,0 +1,36 @@
+"""What to conclude from the results table, in sentences."""
+
+import pandas as pd
+
+from colorpipe.report.tables import NO_COLOR, TRIVIAL
+
+RGB = {"RGB PSNR": "PSNR {:.2f} dB", "RGB SSIM": "SSIM {:.3f}"}  # higher is better
+
+
+def conclusions(table: pd.DataFrame) -> list[str]:
+    """For each data set: which colorizer has the lowest squared error of ab, and whether each beats no color in RGB."""
+    sentences = []
+    for data, rows in table.groupby("data", sort=False):
+        colorizers, baseline = rows[~rows["colorizer"].isin(TRIVIAL)], rows[rows["colorizer"] == NO_COLOR]
+        best = colorizers.loc[colorizers["ab MSE"].idxmin()]
+        gray = f"; no color at all has {baseline['ab MSE'].iloc[0]:.1f}" if len(baseline) else ""
+        sentences.append(
+            f"On {data} ({best['n']} test images) the lowest squared error of ab is {best['colorizer']}'s, "
+            f"{best['ab MSE']:.1f} Lab units squared{gray}."
+        )
+        if len(baseline):
+            sentences += in_rgb(colorizers, baseline.iloc[0])
+    return sentences
+
+
+def in_rgb(colorizers: pd.DataFrame, gray: "pd.Series[float]") -> list[str]:
+    """Which colorizers are nearer to the originals than no color in RGB too, in both PSNR and SSIM, and which are not."""
+
+    def numbers(row: "pd.Series[float]") -> str:
+        return ", ".join(text.format(row[column]) for column, text in RGB.items())
+
+    beats = colorizers[(colorizers[list(RGB)] > gray[list(RGB)]).all(axis=1)]["colorizer"].tolist()
+    sentences = [f"In RGB, too, these beat no color: {', '.join(beats)}."] if beats else []
+    for _, row in colorizers[~colorizers["colorizer"].isin(beats)].iterrows():
+        sentences.append(f"In RGB {row['colorizer']} does not beat no color: {numbers(row)}; no color: {numbers(gray)}.")
+    return sentences
