@@ -53,7 +53,7 @@ def shrink(rgb: Array) -> Array:
     if scale >= 1:
         return rgb
     size = (max(1, int(rgb.shape[1] * scale)), max(1, int(rgb.shape[0] * scale)))
-    return np.asarray(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
+    return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
 def build(folder: Path, results: Path) -> "gradio.Blocks":
