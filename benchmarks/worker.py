@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -75,9 +76,10 @@ class Colorpipe:
     def __init__(self, task: str) -> None:
         params = config.load()
         self.device = devices.prepare(params.seed, params.threads)
-        self.settings = TrainSettings(epochs=1, flips=False, seed=params.seed, **params.train.model_dump())
+        with contextlib.redirect_stdout(sys.stderr):
+            self.settings = replace(TrainSettings.from_params(params, "photos", self.device), epochs=1)
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
-        self.task = build_task(task, params.train.precision)
+        self.task = build_task(task, self.settings.precision)
 
     def speed(self, steps: int) -> float:
         """Images a second."""

@@ -85,7 +85,7 @@ def train(name: str, model_name: str, data: str, loss_name: str, init: Path, par
         params: all settings.
     """
     device = devices.prepare(params.seed, params.threads)
-    settings = TrainSettings.from_params(params, data)
+    settings = TrainSettings.from_params(params, data, device)
     train_images, val_images = (load.load(paths.images(data, split), device) for split in ("train", "val"))
     tensors, init_metadata = weights.load(init)
     model = base.build(model_name, params.model(model_name), tensors).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -33,10 +33,16 @@ def has_bfloat16(device: torch.device) -> bool:
     return torch.backends.mkldnn.is_available() and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def supported_precision(precision: str, device: torch.device) -> str:
+    """The precision to train in: where the processor only emulates bfloat16, float32 in its place, with a message."""
+    if precision == "bfloat16" and not has_bfloat16(device):
+        print("this processor only emulates bfloat16, which is slow: training in float32")
+        return "float32"
+    return precision
+
+
 def print_run(name: str, model: nn.Module, images: int, epochs: int, precision: str, device: torch.device) -> None:
-    """Print in one line what is trained on what; and a warning where the processor emulates bfloat16."""
+    """Print in one line what is trained on what."""
     size = sum(parameter.numel() for parameter in model.parameters()) / 1e6
     where = torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(f"{name}: {size:.2f} M parameters, {images} images, {epochs} epochs, {precision} on {where}")
-    if precision == "bfloat16" and not has_bfloat16(device):
-        print("this processor emulates bfloat16: train.precision=float32 is likely faster here")

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from colorpipe.config import Params
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
+from colorpipe.training import device as devices
 from colorpipe.training.augment import random_flip
 from colorpipe.training.resume import Checkpoint
 from colorpipe.training.state import EpochMetrics, TrainState
@@ -49,10 +50,12 @@ class TrainSettings:
     seed: int
 
     @classmethod
-    def from_params(cls, params: Params, data: str) -> Self:
-        """The settings for a data set."""
+    def from_params(cls, params: Params, data: str, device: torch.device) -> Self:
+        """The settings for a data set, in a precision that the device has."""
         dataset = params.data(data)
-        return cls(epochs=dataset.epochs, flips=dataset.flips, seed=params.seed, **params.train.model_dump())
+        settings = params.train.model_dump()
+        settings["precision"] = devices.supported_precision(params.train.precision, device)
+        return cls(epochs=dataset.epochs, flips=dataset.flips, seed=params.seed, **settings)
 
 
 def fit(

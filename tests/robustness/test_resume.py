@@ -19,7 +19,7 @@ from project import ROOT
 from colorpipe import config, paths, weights
 from colorpipe.runtime.errors import UserError
 from colorpipe.tasks import colorization
-from colorpipe.training import loop, resume
+from colorpipe.training import device, loop, resume
 from colorpipe.training.state import MODEL, TrainState
 
 INIT = "data/photos/weights/none.safetensors"
@@ -299,6 +299,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
         return metrics
 
     monkeypatch.setattr(colorization.ColorizationTask, "metrics", poisoned)
+    monkeypatch.setattr(device, "has_bfloat16", lambda _: True)
     train = config.load(ROOT / "params.yaml").train.model_copy(update={"batch_size": 5})
     with pytest.raises(UserError, match=r"the loss is nan in epoch 2, step 3: stopped; .*bfloat16 too coarse"):
         small(train=train)

@@ -156,6 +156,14 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
             assert torch.equal(tensor, resumed.models[name].state_dict()[key]), (name, key)
 
 
+def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, capsys):
+    for has in (True, False):
+        monkeypatch.setattr(device, "has_bfloat16", lambda _, has=has: has)
+        settings = TrainSettings.from_params(config.load(), "photos", torch.device("cpu"))
+        assert settings.precision == ("bfloat16" if has else "float32")
+        assert ("only emulates bfloat16" in capsys.readouterr().out) != has
+
+
 def test_half_of_the_images_are_mirrored_each_as_a_whole():
     images = torch.arange(200 * 3 * 2 * 4).view(200, 3, 2, 4)
     flipped = random_flip(images, torch.Generator().manual_seed(0))
