@@ -120,14 +120,15 @@ def check(path: Path = Path("params.yaml")) -> None:
             module = plugin(section, name)
             if section != "datasets":
                 plugin_config(module.Config, getattr(params, section)[name], f"{path}: {section}.{name}")
-            elif hasattr(module, "check_source"):
-                module.check_source(f"{path}: datasets.{name}.source", params.data(name).source)
     models = {row: columns["model"] for row, columns in colorizers().items()}
     row, model = params.pretext.colorizer, params.pretext.model
     if row not in models:
         raise UserError(f"{path}: pretext.colorizer: should be {_one_of(models)}, not {_shown(row)}")
     if models[row] != model:
         raise UserError(f"{path}: pretext.model: should be {models[row]}, {row}'s, not {_shown(model)}")
+    for name, settings in params.datasets.items():
+        if hasattr(module := plugin("datasets", name), "check_source"):
+            module.check_source(f"{path}: datasets.{name}.source", settings.source)
 
 
 def plugin(section: str, name: str) -> ModuleType:

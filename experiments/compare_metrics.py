@@ -2,7 +2,7 @@
 
 On the same kind of processor with the same number of threads they are equal to the bit. Elsewhere float sums are in another
 order, and a few dozen steps of training amplify that: with one thread instead of two, the losses of the default run moved by
-up to a third. Baselines, which involve no training, have to agree everywhere.
+up to a third; from a processor with bfloat16 to one where float32 stands in, by a factor of up to 2.4, SSIM by 0.11. Baselines, which involve no training, have to agree everywhere.
 """
 
 import json
@@ -12,9 +12,9 @@ from pathlib import Path
 
 # Tolerances by the metric's last name: (relative, absolute), the larger of the two.
 TRAINED = {
-    "loss": (0.5, 0.0),
-    "mse": (0.5, 0.0),
-    "ssim": (0.0, 0.1),
+    "loss": (1.5, 0.0),
+    "mse": (1.5, 0.0),
+    "ssim": (0.0, 0.15),
     "psnr": (0.0, 3.0),
     "colorfulness": (0.5, 0.0),
     "accuracy": (0.0, 0.2),

@@ -77,7 +77,9 @@ def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None
             elif note:
                 bar.write(note, file=sys.stderr)
             bar.update()
-    print(f"{len(work) - len(failed)} colorized, {f'skipped: {name_files(failed)}' if failed else '0 skipped'}")
+    print(f"{len(work) - len(failed)} colorized, {len(failed)} skipped")
+    if failed:
+        print(f"skipped: {name_files(failed)}")
     return not failed
 
 

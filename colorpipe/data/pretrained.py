@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from colorpipe import weights
 from colorpipe.runtime.errors import UserError, one_line
 
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")  # DenseNet's file has the names of PyTorch 0.3
@@ -39,7 +38,7 @@ def read_torchvision(path: Path) -> dict[str, Tensor]:
         ) from error
     for name, tensor in tensors.items():
         plain = tensor.layout == torch.strided and tensor.device.type == "cpu" and not tensor.is_quantized
-        if not plain or str(tensor.dtype).removeprefix("torch.") not in weights.DTYPES:
+        if not plain or str(tensor.dtype).removeprefix("torch.") not in ("float32", "int64"):
             raise UserError(f"{path}: {one_line(name)} is not a float32 tensor, {EXPECTED}")
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {one_line(name)} has non-finite values, {EXPECTED}")

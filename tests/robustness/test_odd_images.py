@@ -54,7 +54,7 @@ def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
     damaged = len([line for line in skipped if "damaged " in line.split(": ")[1]])
     assert len(skipped) == len(odd_images.REFUSED) + damaged
     read = len(odd_images.READ) + len(odd_images.DAMAGED) - damaged
-    assert output.out == f"{read} colorized, {len(skipped)} skipped\n"
+    assert output.out.startswith(f"{read} colorized, {len(skipped)} skipped\nskipped: {len(skipped)} files (")
     assert len(list(Path("out").iterdir())) == read
     assert "Traceback" not in output.err
     assert not Path("harm").exists()
@@ -65,7 +65,7 @@ def test_a_data_set_of_odd_photographs(tmp_path):
     manifest.write(tmp_path / "photos", tmp_path / "a.tar")
     data = folder.read(tmp_path / "a.tar", 16)
     gray = 4  # two of them 16 bits deep, one of one bit
-    assert len(data.train.images) == len(odd_images.READ) - gray
+    assert len(data.train.images) == len(set(odd_images.READ.values())) - gray  # without exact copies
 
 
 def test_bad_photographs_in_a_data_set_are_named(tmp_path):

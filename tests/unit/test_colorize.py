@@ -1,6 +1,7 @@
 """`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -149,7 +150,8 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     out = tmp_path / "out"
     run("colorize", folder, "-o", out, "--model", weights.parent, code=1)
     output = capsys.readouterr()
-    assert output.out == f"6 colorized, skipped: 2 files (1 .jpg, 1 .txt): {folder}/cut.jpg, {folder}/no image.txt\n"
+    named = f"2 files (1 .jpg, 1 .txt): {folder}/cut.jpg, {folder}/no image.txt"
+    assert output.out == f"6 colorized, 2 skipped\nskipped: {named}\n"
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
     assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
@@ -335,7 +337,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)
-        assert "metrics/small.json or evaluations/small.json is damaged" in capsys.readouterr().err
+        assert re.search(r"metrics/small\.json (or evaluations/small\.json )?is damaged", capsys.readouterr().err)
 
 
 def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
