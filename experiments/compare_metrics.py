@@ -2,7 +2,8 @@
 
 On the same kind of processor with the same number of threads they are equal to the bit. Elsewhere float sums are in another
 order, and a few dozen steps of training amplify that: with one thread instead of two, the losses of the default run moved by
-up to a third; from a processor with bfloat16 to one where float32 stands in, by a factor of up to 2.4, SSIM by 0.11. Baselines, which involve no training, have to agree everywhere.
+up to a third; from a processor with bfloat16 to one where float32 stands in, by a factor of up to 2.4, and SSIM by 0.11.
+Baselines, which involve no training, have to agree everywhere.
 """
 
 import json

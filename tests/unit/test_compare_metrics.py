@@ -49,8 +49,8 @@ def test_on_what_dvc_says(tmp_path):
     assert verify(0) == ["metrics: 0 files differ from the committed ones, 0 failures"]
     content["test"]["loss"] = 120.0
     assert "differs: metrics/resnet.json test.loss: committed 100.0, here 120.0" in verify(0)
-    content["test"]["loss"] = 160.0
-    assert "TOO FAR: metrics/resnet.json test.loss: committed 100.0, here 160.0" in verify(1)
+    content["test"]["loss"] = 260.0
+    assert "TOO FAR: metrics/resnet.json test.loss: committed 100.0, here 260.0" in verify(1)
     content["test"]["loss"] = content["test"]["mse"] = 190.0
     assert any(line.startswith("NOTHING LEARNED: metrics/resnet.json") for line in verify(1))
 
