@@ -5,9 +5,10 @@ import sys
 from pathlib import Path
 
 from colorpipe import io, paths
-from colorpipe.app import DEFAULT_MODEL
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
+
+DEFAULT_MODEL = "resnet-cifar10"  # of zoo/
 
 
 def colorize(options: argparse.Namespace) -> None:
@@ -51,7 +52,7 @@ def demo(options: argparse.Namespace) -> None:
     """Serve a page on this machine to try the trained colorizers."""
     from colorpipe.app import demo
 
-    demo.serve(options.folder, options.port)
+    demo.serve(options.folder, options.port, DEFAULT_MODEL)
 
 
 def weights(name: str) -> Path:

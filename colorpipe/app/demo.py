@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from colorpipe.app import DEFAULT_MODEL, colorize, model_zoo
+from colorpipe.app import colorize, model_zoo
 from colorpipe.data import images
 from colorpipe.data.base import Array
 from colorpipe.runtime.errors import UserError
@@ -56,12 +56,13 @@ def shrink(rgb: Array) -> Array:
     return np.array(Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0))
 
 
-def build(folder: Path, results: Path) -> "gradio.Blocks":
+def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
     """The page over the bundled colorizers and those in a folder of folders.
 
     Args:
         folder: of the trained colorizers.
         results: a folder for the files to download.
+        default: the colorizer that is chosen at first.
 
     Raises:
         UserError: gradio is missing.
@@ -108,7 +109,7 @@ def build(folder: Path, results: Path) -> "gradio.Blocks":
             with gradio.Column(scale=1):
                 # The file itself: gradio's Image would decode it.
                 given = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
-                model = gradio.Dropdown(list(models), value=DEFAULT_MODEL, label="Colorizer")
+                model = gradio.Dropdown(list(models), value=default, label="Colorizer")
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
@@ -118,10 +119,10 @@ def build(folder: Path, results: Path) -> "gradio.Blocks":
     return page
 
 
-def serve(folder: Path, port: int) -> None:
+def serve(folder: Path, port: int, default: str) -> None:
     """Serve the page on this machine alone until it is interrupted."""
     with tempfile.TemporaryDirectory(prefix="colorpipe-") as results:
-        page = build(folder, Path(results))
+        page = build(folder, Path(results), default)
         import gradio
 
         theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts

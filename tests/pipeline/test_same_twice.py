@@ -36,7 +36,7 @@ for model in %r:
 
 
 def start(folder: Path, hash_seed: str) -> subprocess.Popen:
-    folder.mkdir()
+    (folder / "data/my-photos").mkdir(parents=True)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = 1
     content["threads"] = 1

@@ -16,7 +16,8 @@ from torch import nn
 
 from colorpipe import io
 from colorpipe import weights as weight_files
-from colorpipe.app import DEFAULT_MODEL, cli, colorize, model_zoo
+from colorpipe.app import cli, colorize, model_zoo
+from colorpipe.app.cli import DEFAULT_MODEL
 from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models import base

@@ -16,7 +16,8 @@ from browser import needs_chromium, opened
 from PIL import Image
 
 from colorpipe import weights
-from colorpipe.app import DEFAULT_MODEL, colorize, demo, model_zoo
+from colorpipe.app import colorize, demo, model_zoo
+from colorpipe.app.cli import DEFAULT_MODEL
 from colorpipe.models import base
 
 
