@@ -44,7 +44,7 @@ def block(revision: dict[str, Any], commit: dict[str, Any]) -> str:
     state = (revision.get("state") or {}).get("state", "success")
     old, new = parameters(commit), parameters(revision)
     changed = ", ".join(f"{key}={value}" for key, value in new.items() if value != old.get(key))
-    name = revision["name"] or revision["rev"][:7]
+    name = revision.get("name") or revision["rev"][:9]  # "workspace" has nine letters
     if not new:  # it has not run
         return f"{name}: {state.lower()}"
     title = f"{name}: {changed or 'the same parameters'}"

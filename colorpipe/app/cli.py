@@ -91,12 +91,16 @@ def parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("colorize", help="colorize photographs", description=colorize.__doc__)
     command.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="a photograph (JPEG, PNG, WebP, TIFF) or a folder"
+        "inputs", nargs="+", type=Path, metavar="INPUT", help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder"
     )
     command.add_argument("-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file")
     _add_model(command)
     command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), default="png", help="of the output (png)")
-    command.add_argument("--size", type=pixels, help="pixels a side that the network sees (as trained)")
+    command.add_argument(
+        "--size",
+        type=pixels,
+        help="pixels a side that the network sees (by default what its weights name: the training size, or a card's)",
+    )
     command.add_argument("--compare", action="store_true", help="also write gray and color side by side")
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")

@@ -83,23 +83,21 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 
-    def show_preview(path: str | None, name: str, progress: Any = progress) -> tuple[Any, Any]:
+    # One event for both, so that picture and file are always of the same photograph and colorizer.
+    def paint(path: str | None, name: str, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
         not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         if path is None:
-            return None, not_yet
+            yield None, not_yet
+            return
         with shown_errors():
             gray, colored, notes = preview(Path(path), models[name], progress)
         for note in notes:
             gradio.Info(note)
-        return (gray, colored), not_yet
-
-    def offer_full(path: str | None, name: str, progress: Any = progress) -> Any:
-        if path is None:
-            return gradio.skip()
+        yield (gray, colored), not_yet
         target = results / f"{Path(path).stem}-{name}.png"
         with shown_errors():
             full(Path(path), models[name], target, progress)
-        return gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
+        yield gradio.skip(), gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
 
     with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
         gradio.Markdown(
@@ -114,7 +112,7 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
             with gradio.Column(scale=2):
                 result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
         for change in (given.change, model.change):
-            change(show_preview, [given, model], [result, download]).success(offer_full, [given, model], download)
+            change(paint, [given, model], [result, download], trigger_mode="always_last")
     assert isinstance(page, gradio.Blocks)
     return page
 

@@ -15,9 +15,10 @@ SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its 
 
 
 def find(folder: Path) -> dict[str, Path]:
-    """The weight files by name: the bundled ones, and those in a folder of folders, which come first."""
+    """The weight files by name: those in a folder of folders, then the bundled ones; of equal names the former's."""
     trained = {path.parent.name: path for path in sorted(folder.glob("*/best.safetensors"))}
-    return trained | {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
+    bundled = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
+    return trained | {name: path for name, path in bundled.items() if name not in trained}
 
 
 def table(folder: Path) -> str:

@@ -24,11 +24,13 @@ def test_an_experiment_shows_what_it_changed_and_which_results_differ():
     assert title == "tawny-pale: loss=lpips"
     assert heads.split()[:2] == ["test", "loss"]
     assert row.split() == ["resnet", "0.25", "0.25", "21.5", "0.25", "0.9", "24", "14.25"]
-    assert waiting == "bbbbbbb: queued"
+    assert waiting == "bbbbbbbbb: queued"
     assert max(len(line) for block in (committed, experiment, waiting) for line in block.splitlines()) <= 100
 
 
 def test_the_workspace_is_shown_where_it_differs():
     commit = revision("main", "mse", 150.25, experiments=None)
-    *_, workspace = show.blocks([revision("workspace", "lpips", 150.25), commit])
+    workspace = revision("", "lpips", 150.25) | {"rev": "workspace"}
+    del workspace["name"]  # as DVC prints it
+    *_, workspace = show.blocks([workspace, commit])
     assert workspace == "workspace: loss=lpips\nno results differ"
