@@ -33,19 +33,24 @@ def main() -> None:
 
     path = BUNDLED / f"{options.name}.safetensors"
     commit = baseline(options.experiment)
-    with tempfile.NamedTemporaryFile(suffix=".safetensors") as file:
-        file.write(read(paths.checkpoint(options.row, "best"), options.experiment))
-        file.flush()
-        tensors, metadata = weights.load(Path(file.name))
-    halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    with tempfile.TemporaryDirectory() as folder:
+        stored = Path(folder) / path.name
+        stored.write_bytes(read(paths.checkpoint(options.row, "best"), options.experiment))
+        tensors, metadata = weights.load(stored)
+        if metadata["loss"]["name"] != "mse":
+            raise UserError(
+                f"{options.row} of {options.experiment} was trained with {metadata['loss']['name']}, not with mse"
+            )
+        halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        weights.save(stored, halves, metadata)  # then as others load it
+        metadata |= test(stored, options.experiment, metadata["data"])
     metadata |= {
         "images": options.images,
         "colorize_size": [options.colorize_size] * 2,
         "commit": commit[:7],
         **{key: value for key, value in machine.describe().items() if key in ("hardware", "torch")},
     }
-    weights.save(path, halves, metadata)  # then as others load it
-    weights.save(path, halves, metadata | test(path, options.experiment, metadata["data"]))
+    weights.save(path, halves, metadata)
 
 
 def read(path: Path, experiment: str) -> bytes:

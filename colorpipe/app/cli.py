@@ -40,6 +40,8 @@ def export(options: argparse.Namespace) -> None:
     """Export a colorizer as an ONNX file, checked against PyTorch with onnxruntime."""
     from colorpipe.app import export
 
+    if options.out.suffix != ".onnx":
+        raise UserError(f"-o {options.out}: use a file with the suffix .onnx")
     if options.out.exists() and not options.force:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
     if not options.out.parent.is_dir():

@@ -20,8 +20,6 @@ from colorpipe.models.base import Colorizer
 from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
 from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
 
-MAX_PIXELS = 100_000_000  # of the photographs in memory at a time; a larger one is alone
-
 
 @dataclass(frozen=True)
 class Job:
@@ -36,7 +34,7 @@ def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
     """The jobs: one a file; a folder stands for all files in and below it but hidden ones.
 
     `out` is a folder, in which the files of a folder keep their relative paths; for one file it may be a file. a.jpg becomes
-    a.png, but a.jpg.png where there is an a.tif too.
+    a.png, but a.jpg.png where there is an a.tif too (not where there is an a.cr2, which cannot be colorized).
     """
     if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
         if out.suffix.lower() not in images.WRITERS:
@@ -53,11 +51,14 @@ def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
         if not sources:
             raise UserError(f"{printable_path(given)} holds no files")
         found += [(source, out / source.relative_to(folder)) for source in sources]
-    names = Counter(target.with_suffix(suffix) for _, target in found)
-    return [
-        Job(source, target.with_name(target.name + suffix) if names[plain := target.with_suffix(suffix)] > 1 else plain)
-        for source, target in found
-    ]
+    photographs = Counter(target.with_suffix(suffix) for _, target in found if target.suffix.lower() in images.SUFFIXES)
+
+    def name(target: Path) -> Path:
+        plain = target.with_suffix(suffix)
+        others = photographs[plain] - (target.suffix.lower() in images.SUFFIXES)
+        return target.with_name(target.name + suffix) if others else plain
+
+    return [Job(source, name(target)) for source, target in found]
 
 
 def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None, force: bool, compare: bool) -> bool:
@@ -66,8 +67,8 @@ def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None
     workers = max(1, min(WORKERS, len(work)))
     torch.set_num_threads(max(1, WORKERS // workers))  # of each photograph's arithmetic
     model, trained = colorize.load(model_path, device_name)
-    budget = PixelBudget(MAX_PIXELS)
-    notes = ordered_map(partial(_do, model=model, size=size or trained, budget=budget), allowed, workers)
+    work_on = partial(_do, model=model, size=size or trained, budget=PixelBudget())
+    notes = ordered_map(work_on, allowed, workers)
     failed = []
     with tqdm(total=len(work), unit="photo", disable=None) as bar:
         for job, note in zip(work, notes, strict=True):

@@ -21,7 +21,7 @@ from tqdm import tqdm
 from colorpipe.data import archives, images, manifest
 from colorpipe.data.base import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError, name_files, one_line
-from colorpipe.runtime.parallel import ordered_map
+from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 ARCHIVE = "my-photos.archive"  # zip or tar; of a folder, its manifest
 MAX_NAMED = 3  # damaged files that a message names
@@ -38,11 +38,12 @@ class Decoded(NamedTuple):
 
 
 def check_source(key: str, source: str) -> None:
-    """Raise UserError, naming the parameter, where the source is no local file or folder: DVC watches it for changes."""
+    """Raise UserError, naming the parameter, where the source is no local folder or archive: DVC watches it for changes."""
+    wanted = "use the path of a folder of photographs or of a zip or tar file"
     if "://" in source or not Path(source).exists():
-        raise UserError(
-            f"{key}: there is no {one_line(source, 999)}: use the path of a folder of photographs or of a zip or tar file"
-        )
+        raise UserError(f"{key}: there is no {one_line(source, 999)}: {wanted}")
+    if Path(source).is_file() and Path(source).suffix.lower() in images.SUFFIXES:
+        raise UserError(f"{key}: {one_line(source, 999)} is a single photograph: {wanted}")
 
 
 def read(archive: Path, size: int) -> Dataset:
@@ -59,26 +60,27 @@ def read(archive: Path, size: int) -> Dataset:
         UserError: the archive or a photograph cannot be read, or differs from the manifest.
     """
     unused: list[str] = []
-    decoded = ordered_map(partial(_decode, size=size), _entries(archive, unused))
+    decoded = ordered_map(partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused))
     kept = _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False))
     if unused:
-        print(f"folder: {name_files(unused)} not used: not {images.KINDS}")
+        print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
     if not kept:
-        raise UserError(f"{archive} holds no color photographs ({images.KINDS})")
+        raise UserError(f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source")
     classes, labels = _labels(list(kept))
     print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
     return Dataset(Images(np.array(list(kept.values())), labels, np.arange(len(kept))), None, classes)
 
 
-def _decode(entry: tuple[str, Callable[[], bytes]], size: int) -> Decoded:
+def _decode(entry: tuple[str, Callable[[], bytes]], size: int, budget: PixelBudget) -> Decoded:
     """A photograph's central square at size x size pixels."""
     name, load = entry
     content = load()
-    try:
-        rgb = images.read(Path(name), io.BytesIO(content)).rgb
-    except UserError as error:
-        return Decoded(name, error, "")
-    square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
+    with budget.spend(images.count_pixels(io.BytesIO(content))):
+        try:
+            rgb = images.read(Path(name), io.BytesIO(content)).rgb
+        except UserError as error:
+            return Decoded(name, error, "")
+        square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
     return Decoded(name, np.asarray(square).transpose(2, 0, 1), hashlib.sha256(content).hexdigest())
 
 
@@ -103,7 +105,7 @@ def _select(photographs: Iterable[Decoded]) -> dict[str, Array]:
         raise UserError(f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}")
     for names, why in ((gray, "without color"), (copies, "copies of others")):
         if names:
-            print(f"folder: {name_files(names)} not used: {why}")
+            print(f"folder: not used, as {why}: {name_files(names)}")
     return kept
 
 
@@ -113,6 +115,9 @@ def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:
     while all(folders) and len({parts[0] for parts in folders}) == 1:  # a single folder around all is not a class
         folders = [parts[1:] for parts in folders]
     if not all(folders):
+        if any(folders):
+            outside = [name for name, parts in zip(names, folders, strict=True) if not parts]
+            print(f"folder: no classes, as some photographs are in no subfolder: {name_files(outside)}")
         return (), np.zeros(len(names), np.int64)
     classes = tuple(sorted({parts[0] for parts in folders}))
     return classes, np.array([classes.index(parts[0]) for parts in folders], np.int64)

@@ -55,15 +55,20 @@ def is_folder(path: Path) -> bool:
 def inside(folder: Path, exclude: Path | None = None) -> list[Path]:
     """The files in and below a folder, including broken links, without hidden ones and those in `exclude`.
 
-    An unreadable folder counts as one failed input: its path is among the results.
+    Links to folders are followed, each folder once. An unreadable folder counts as one failed input: its path is among the
+    results.
     """
     unread: list[Path] = []
     found: list[Path] = []
+    seen: set[Path] = set()
     excluded = exclude.resolve() if exclude else None
-    for place, folders, names in os.walk(folder, onerror=lambda error: unread.append(Path(error.filename))):
-        if excluded and Path(place).resolve() == excluded != folder.resolve():
+    walk = os.walk(folder, onerror=lambda error: unread.append(Path(error.filename)), followlinks=True)
+    for place, folders, names in walk:
+        resolved = Path(place).resolve()
+        if resolved in seen or (excluded and resolved == excluded != folder.resolve()):
             folders.clear()
             continue
+        seen.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         found += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
     return found + unread
@@ -80,12 +85,12 @@ def sort_out(names: Iterable[str]) -> tuple[list[str], list[str]]:
     return photographs, others
 
 
-def count_pixels(path: Path) -> int:
+def count_pixels(file: Path | BinaryIO) -> int:
     """The pixels of an image by its header, before it is read; 0 for what `read` refuses."""
     try:
-        if not path.is_file():
+        if isinstance(file, Path) and not file.is_file():
             return 0
-        with Image.open(path, formats=FORMATS) as image:
+        with Image.open(file, formats=FORMATS) as image:
             return image.width * image.height
     except Exception:  # a damaged image can raise anything
         return 0

@@ -44,7 +44,7 @@ def write(folder: Path, target: Path) -> None:
     names = sorted(path.relative_to(folder).as_posix() for path in found)
     photographs, unused = images.sort_out(names)
     if unused:
-        print(f"folder: {name_files(unused)} not used: not {images.KINDS}")
+        print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
     if not photographs:
         raise UserError(f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there")
     for name in photographs:

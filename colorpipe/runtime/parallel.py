@@ -10,13 +10,14 @@ from typing import TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-WORKERS = os.cpu_count() or 1
+WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+MAX_PIXELS = 100_000_000  # of the images in memory at a time; a larger one is alone
 
 
 def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS) -> Iterator[Result]:
     """The function of each item, computed by threads, in the items' order; an error is raised in its item's place.
 
-    Only a few items more than there are workers are taken ahead, so what they hold never fills the memory.
+    At most twice as many items as there are workers, and one, are taken ahead: what they hold never fills the memory.
     """
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[Result]] = deque()
@@ -35,7 +36,7 @@ def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], worke
 class PixelBudget:
     """How many pixels may be in memory at a time, over all threads; an image with more than that has to be alone."""
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, pixels: int = MAX_PIXELS) -> None:
         self.pixels = self.free = pixels
         self.changed = threading.Condition()
 

@@ -226,6 +226,13 @@ def test_two_photographs_for_one_place(weights, tmp_path, capsys):
     assert "two/b.png.png is" in capsys.readouterr().err
 
 
+def test_a_raw_file_beside_its_jpeg_leaves_the_name_alone(weights, tmp_path):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.CR2").write_bytes(b"raw")
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
 def test_side_by_side_and_formats(weights, tmp_path):
     before = photograph(20, 30)
     Image.fromarray(before).save(tmp_path / "a.png")
@@ -283,6 +290,14 @@ def test_an_export_creates_no_folders(weights, tmp_path, capsys):
     run("export", "--model", weights, "-o", tmp_path / "new/a.onnx", code=1)
     assert "there is no folder" in capsys.readouterr().err
     assert not (tmp_path / "new").exists()
+
+
+def test_an_export_overwrites_no_photograph(weights, tmp_path, capsys):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.jpg")
+    before = (tmp_path / "a.jpg").read_bytes()
+    run("export", "--model", weights, "-o", tmp_path / "a.jpg", "--force", code=1)
+    assert "a.jpg: use a file with the suffix .onnx" in capsys.readouterr().err
+    assert (tmp_path / "a.jpg").read_bytes() == before
 
 
 def test_weights_that_are_none(tmp_path, capsys):

@@ -68,17 +68,21 @@ def test_classes_are_the_first_folders(tmp_path, kind, capsys):
     data = folder.read(archive, 32)
     assert data.classes == ("cats", "dogs")
     assert data.train.labels.tolist() == [0, 0, 1]
-    prefix = {"folder": "", "zip": "pets/", "tar.gz": "./"}[kind]
-    assert f"folder: 1 file (1 .txt): {Path(prefix, 'dogs/notes.txt')} not used" in capsys.readouterr().out
+    prefix = {"folder": "", "zip": "pets/", "tar.gz": ""}[kind]
+    assert (
+        f"folder: not used, as not JPEG, PNG, WebP, TIFF or HEIC: 1 file (1 .txt): {prefix}dogs/notes.txt\n"
+        in capsys.readouterr().out
+    )
     assert len(set(data.train.areas.tolist())) == 3
 
 
-def test_photographs_outside_of_folders_have_no_classes(tmp_path):
+def test_photographs_outside_of_folders_have_no_classes(tmp_path, capsys):
     photo(tmp_path / "a.jpg")
     photo(tmp_path / "cats/b.jpg")
     data = folder.read(listed(tmp_path, tmp_path / "x.tar"), 32)
     assert data.classes == ()
     assert data.train.labels.tolist() == [0, 0]
+    assert "no classes, as some photographs are in no subfolder: 1 file (1 .jpg): a.jpg\n" in capsys.readouterr().out
 
 
 def test_nothing_is_left_out_silently(tmp_path, capsys):
@@ -89,15 +93,15 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
     for number in range(11):
         (tmp_path / f"raw{number:02}.CR2").write_bytes(b"raw")
     (tmp_path / "z.txt").write_text("hello")
-    other_files = "folder: 12 files (11 .cr2, 1 .txt): " + ", ".join(f"raw{n:02}.CR2" for n in range(10)) + ", ... not used"
+    other_files = "HEIC: 12 files (11 .cr2, 1 .txt): " + ", ".join(f"raw{n:02}.CR2" for n in range(10)) + ", ...\n"
     target = listed(tmp_path, tmp_path.parent / "x.json")
     assert other_files in capsys.readouterr().out
     data = folder.read(target, 32)
     assert len(data.train.images) == 1
     output = capsys.readouterr().out
     assert other_files in output
-    assert "folder: 1 file (1 .png): gray.png not used: without color" in output
-    assert "folder: 1 file (1 .png): copy.png not used: copies of others" in output
+    assert "folder: not used, as without color: 1 file (1 .png): gray.png\n" in output
+    assert "folder: not used, as copies of others: 1 file (1 .png): copy.png\n" in output
 
 
 def test_a_damaged_photograph_is_named(tmp_path):
@@ -126,7 +130,7 @@ def test_archives_that_are_none(tmp_path):
     with pytest.raises(UserError, match="is not a readable zip or tar archive"):
         folder.read(archive, 32)
     photo(tmp_path / "gray/gray.png", mode="L")
-    with pytest.raises(UserError, match="holds no color photographs"):
+    with pytest.raises(UserError, match="folder: none of its files is a color photograph"):
         folder.read(listed(tmp_path / "gray", archive), 32)
     (tmp_path / "none").mkdir()
     with pytest.raises(UserError, match=r"none holds no photographs \(JPEG, PNG, WebP, TIFF or HEIC\): put some there"):
@@ -166,6 +170,15 @@ def test_a_folder_is_listed_not_copied(tmp_path):
     assert [entry.name for entry in entries] == ["a.jpg", "b.jpg", "sub/c.HEIC"]
     content = (tmp_path / "photos/a.jpg").read_bytes()
     assert (entries[0].bytes, entries[0].sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+def test_links_to_folders_are_followed_each_folder_once(tmp_path):
+    photo(tmp_path / "elsewhere/a.jpg")
+    photo(tmp_path / "photos/dogs/b.jpg")
+    (tmp_path / "photos/cats").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos/dogs/up").symlink_to(tmp_path / "photos")
+    entries = manifest.load(listed(tmp_path / "photos", tmp_path / "x.json")).photographs
+    assert [entry.name for entry in entries] == ["cats/a.jpg", "dogs/b.jpg"]
 
 
 def test_a_photograph_that_changed_after_it_was_listed_is_named(tmp_path):
@@ -265,6 +278,8 @@ def test_the_download_stage_lists_a_folder_and_copies_an_archive(tmp_path, monke
         download("folder", with_source(md5="0" * 32))
     with pytest.raises(UserError, match=r"datasets\.folder\.source: there is no phtos: use the path of a folder"):
         download("folder", with_source(source="phtos"))
+    with pytest.raises(UserError, match=r"datasets\.folder\.source: photos/a\.jpg is a single photograph: use the path"):
+        download("folder", with_source(source="photos/a.jpg"))
 
 
 def test_photographs_without_classes_through_dvc(tmp_path):
