@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks import notebook
 from colorpipe import config, paths
+from colorpipe.color import bins
 from colorpipe.losses import lpips, mse
 from colorpipe.models import base
 from colorpipe.models.classifier import xavier
@@ -59,7 +60,9 @@ def build_task(task: str, precision: str) -> SupervisedTask:
     """The task as colorpipe trains it."""
     if task == "classifier":
         return ClassificationTask(precision)
-    loss = lpips.build({}, {"weights": "random", "random_seed": 0}) if task == "resnet_lpips" else mse.build({}, {})
+    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no loss here
+    settings = {"weights": "random", "random_seed": 0}
+    loss = lpips.build({}, settings, prior) if task == "resnet_lpips" else mse.build({}, {}, prior)
     return ColorizationTask(cast_frozen(loss, precision), precision)
 
 
@@ -77,7 +80,9 @@ class Colorpipe:
         params = config.load()
         self.device = devices.prepare(params.seed, params.threads)
         with contextlib.redirect_stdout(sys.stderr):
-            self.settings = replace(TrainSettings.from_params(params, "photos", self.device), epochs=1)
+            self.settings = replace(
+                TrainSettings.from_params(params.train, params.data("photos"), params.seed, self.device), epochs=1
+            )
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
         self.task = build_task(task, self.settings.precision)
 
@@ -86,7 +91,7 @@ class Colorpipe:
         size = self.settings.batch_size
         train = tuple(torch.from_numpy(array).to(self.device) for array in images(steps * size))
         val = tuple(array[:size] for array in train)
-        state = TrainState({MODEL: self.model}, {MODEL: optim.adam(self.model, self.settings.lr)})
+        state = TrainState({MODEL: self.model}, {MODEL: optim.build_optimizer(self.model, "adam", self.settings.lr)})
         start = time.perf_counter()
         with contextlib.redirect_stdout(sys.stderr):
             loop.fit(self.task, state, train, val, self.settings, lambda which, metrics: None)

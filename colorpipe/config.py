@@ -22,8 +22,14 @@ from colorpipe.runtime.errors import UserError, one_line
 
 PIPELINE = Path("dvc.yaml")
 MAX_VALUE_LENGTH = 80  # characters of a wrong value in a message
-ENTRY_POINTS = {"datasets": ("data", "read"), "models": ("models", "build"), "losses": ("losses", "build")}
+ENTRY_POINTS = {
+    "datasets": ("data", "read"),
+    "models": ("models", "build"),
+    "losses": ("losses", "build"),
+    "tasks": ("tasks", "train"),
+}
 Text = Annotated[str, Field(min_length=1)]
+Temperature = Annotated[float, Field(gt=0, le=100)]
 Value = TypeVar("Value")
 
 
@@ -52,10 +58,21 @@ class DatasetConfig(Strict):
 
 
 class TrainConfig(Strict):
+    optimizer: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    schedule: Literal["constant", "one_cycle", "cosine"]
+    ema: Annotated[float, Field(ge=0, lt=1)]
+    flips: bool
+    epochs_factor: Annotated[float, Field(gt=0, le=100)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images where features are 1x1
     precision: Literal["bfloat16", "float32"]
     compile: bool
+
+
+class EvaluationConfig(Strict):
+    temperature: Temperature
+    temperatures: Annotated[list[Temperature], Field(min_length=1, max_length=20)]
 
 
 class PretextConfig(Strict):
@@ -77,7 +94,10 @@ class Params(Strict):
     datasets: dict[str, DatasetConfig]
     models: dict[str, dict[str, Any]]
     losses: dict[str, dict[str, Any]]
+    tasks: dict[str, dict[str, Any]]
     train: TrainConfig
+    recipes: dict[str, dict[str, Any]]
+    evaluation: EvaluationConfig
     pretext: PretextConfig
     imagenet: dict[str, ImageNetConfig]
 
@@ -88,6 +108,19 @@ class Params(Strict):
     def model(self, name: str) -> dict[str, Any]:
         """The settings of an architecture. Raises UserError for an unknown name."""
         return _named(self.models, "models", name)
+
+    def loss_settings(self, name: str) -> dict[str, Any]:
+        """The settings of a loss. Raises UserError for an unknown name."""
+        return _named(self.losses, "losses", name)
+
+    def task(self, name: str) -> dict[str, Any]:
+        """The settings of a training task. Raises UserError for an unknown name."""
+        return _named(self.tasks, "tasks", name)
+
+    def recipe(self, name: str) -> TrainConfig:
+        """How a row is trained: `train`, with what the recipe changes. Raises UserError for an unknown name."""
+        changes = _named(self.recipes, "recipes", name)
+        return plugin_config(TrainConfig, {**self.train.model_dump(), **changes}, f"params.yaml: recipes.{name}")
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
@@ -121,6 +154,8 @@ def check(path: Path = Path("params.yaml")) -> None:
             if section != "datasets":
                 plugin_config(module.Config, getattr(params, section)[name], f"{path}: {section}.{name}")
     models = {row: columns["model"] for row, columns in colorizers().items()}
+    for name in params.recipes:
+        params.recipe(name)
     row, model = params.pretext.colorizer, params.pretext.model
     if row not in models:
         raise UserError(f"{path}: pretext.colorizer: should be {_one_of(models)}, not {_shown(row)}")

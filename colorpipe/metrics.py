@@ -6,6 +6,7 @@ the protocol are computed by torchmetrics itself (`evaluation.colorizers.protoco
 """
 
 import functools
+import math
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Tensor
 
 WINDOW = 11  # pixels, the Gaussian window of Wang et al. 2004
 SIGMA = 1.5  # pixels
+AUC_FULL = 300  # of `within`: 2 * 150 Lab units
 
 
 def batch_ssim(predicted: Tensor, target: Tensor) -> Tensor:
@@ -58,6 +60,34 @@ def colorfulness(rgb: Tensor) -> Tensor:
     opponents = torch.stack((red - green, (red + green) / 2 - blue))  # (2, B, H * W)
     spread = opponents.var(dim=-1, correction=0).sum(dim=0).sqrt()
     return spread + 0.3 * opponents.mean(dim=-1).square().sum(dim=0).sqrt()
+
+
+def mae(predicted: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute error of each image in % of the range, (B, C, H, W) in 0..1 to (B,)."""
+    return 100 * (predicted - target).abs().mean(dim=(1, 2, 3))
+
+
+def within(predicted: Tensor, target: Tensor) -> Tensor:
+    """The area under "share of pixels within t of the truth" that each pixel contributes (Zhang et al. 2016, AuC).
+
+    Args:
+        predicted: ab in Lab units, (B, 2, H, W).
+        target: the true ab, likewise.
+
+    Returns:
+        (B, H, W) in 300ths, whole numbers: the area by trapezoids over t = 0, 1... 150 Lab units of a pixel whose distance
+        from the truth is d: 300 for d = 0, 299 for d in 0..1, down to 1 for d in 149..150, and 0 beyond.
+    """
+    steps = (predicted - target).square().sum(dim=1).sqrt().ceil()
+    return torch.where(steps > 0, AUC_FULL + 1 - 2 * steps, AUC_FULL).clamp(min=0)
+
+
+def jensen_shannon(counts: Tensor, others: Tensor) -> float:
+    """The Jensen-Shannon divergence of two histograms (N,) in bits: 0 for equal shares, 1 for disjoint ones."""
+    p, q = counts / counts.sum(), others / others.sum()
+    middle = (p + q) / 2
+    nats = torch.special.xlogy(p, p / middle).nansum() + torch.special.xlogy(q, q / middle).nansum()
+    return float(nats) / 2 / math.log(2)
 
 
 def _ssim_map(predicted: Tensor, target: Tensor, data_range: Tensor, *, valid: bool) -> Tensor:

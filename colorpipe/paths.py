@@ -44,6 +44,11 @@ def classes(data: str) -> Path:
     return DATA / data / "classes.json"
 
 
+def prior(data: str) -> Path:
+    """The share of each ab bin in the training images: (313,) float32."""
+    return DATA / data / "prior.npy"
+
+
 def checkpoint(name: str, which: str) -> Path:
     """The "best" or "last" weights of a colorizer, or of "pretext/<init>"."""
     return MODELS / name / f"{which}.safetensors"

@@ -15,7 +15,7 @@ def main() -> None:
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import colorizers
 
-    colorizers.evaluate_baseline(args.name, args.data, args.loss, config.load().threads)
+    colorizers.evaluate_baseline(args.name, args.data, args.loss, config.load())
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
-    """Write data/<data>/{train,val,test}.npy, their labels, and classes.json."""
+    """Write data/<data>/{train,val,test}.npy, their labels, classes.json and prior.npy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=name, help="a data set of params.yaml")
     args = parser.parse_args()
@@ -15,7 +15,8 @@ def main() -> None:
 
     params = config.load()
     settings = params.data(args.data)
-    split(args.data, settings.size, settings.val_size, params.seed)
+    encoding = params.loss_settings("classification")
+    split(args.data, settings.size, settings.val_size, params.seed, encoding["neighbors"], encoding["sigma"])
 
 
 if __name__ == "__main__":

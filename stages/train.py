@@ -13,12 +13,15 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=name, help="its architecture, a file of colorpipe/models")
     parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
     parser.add_argument("--loss", required=True, type=name, help="a file of colorpipe/losses")
-    parser.add_argument("--init", required=True, type=Path, help="ImageNet weights; or a file without any: random")
+    parser.add_argument("--task", required=True, type=name, help="a file of colorpipe/tasks")
+    parser.add_argument("--recipe", required=True, type=name, help="how to train it: a recipe of params.yaml")
+    parser.add_argument("--init", required=True, type=Path, help="ImageNet weights, another row's, or none: random")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    from colorpipe.tasks import colorization
+    from colorpipe.tasks.colorization import Row
 
-    colorization.train(args.name, args.model, args.data, args.loss, args.init, config.load())
+    row = Row(args.model, args.data, args.loss, args.recipe, args.init)
+    config.plugin("tasks", args.task).train(args.name, row, config.load())
 
 
 if __name__ == "__main__":

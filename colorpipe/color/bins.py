@@ -34,6 +34,8 @@ COUNT = sum((last - first) // SPACING + 1 for first, last in RANGES.values())  #
 SIGMA = 5.0  # Lab units, of the soft encoding
 NEIGHBORS = 5  # bins that share a color in the soft encoding; 10 in the authors' code
 TEMPERATURE = 0.38  # of the annealed mean
+GRID_CENTER = 12  # steps of the grid from its edge to gray
+CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
 
 
 def centers(device: torch.device | None = None) -> Tensor:
@@ -59,6 +61,34 @@ def encode(ab: Tensor, neighbors: int = NEIGHBORS, sigma: float = SIGMA) -> Tens
     shares = torch.softmax(-nearest.square() / (2 * sigma**2), dim=1)
     encoded = torch.zeros_like(distances).scatter_(1, index, shares)
     return encoded.view(*points.shape[:3], COUNT).permute(0, 3, 1, 2)
+
+
+def nearest(ab: Tensor) -> Tensor:
+    """The number of the nearest bin of each color, (N, 2) in Lab units to (N,): that of `encode` with one neighbor.
+
+    By rounding to the grid; only where the table has no such point by distances.
+    """
+    grid = (ab / SPACING).round().long() + GRID_CENTER
+    inside = ((grid >= 0) & (grid <= 2 * GRID_CENTER)).all(dim=1)
+    grid = grid.clamp(0, 2 * GRID_CENTER)
+    number = _grid(ab.device)[grid[:, 0], grid[:, 1]]
+    far = ((number < 0) | ~inside).nonzero().flatten()
+    for part in far.split(CHUNK):
+        number[part] = torch.cdist(ab[part], centers(ab.device)).argmin(dim=1)
+    return number
+
+
+def histogram(ab: Tensor) -> Tensor:
+    """How many pixels of ab (B, 2, H, W) in Lab units are nearest to each bin: (313,) float64."""
+    return nearest(ab.movedim(1, -1).flatten(0, 2)).bincount(minlength=COUNT).double()
+
+
+def _grid(device: torch.device) -> Tensor:
+    """The numbers of the bins by their place on the grid, -1 where there is none."""
+    grid = torch.full((2 * GRID_CENTER + 1,) * 2, -1, device=device)
+    places = (centers(device) / SPACING).long() + GRID_CENTER
+    grid[places[:, 0], places[:, 1]] = torch.arange(COUNT, device=device)
+    return grid
 
 
 def decode(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:

@@ -11,7 +11,9 @@ from colorpipe.runtime.errors import UserError, one_line
 
 
 def load(path: Path, device: torch.device) -> Tensor:
-    """The array at `path`: images (N, 3, H, W) uint8 or labels (N,) int64. Raises UserError where it is missing or damaged.
+    """The array at `path`: images (N, 3, H, W) uint8, labels (N,) int64, or a prior (313,) float32.
+
+    Raises UserError where it is missing or damaged.
 
     On the CPU it is memory-mapped: read where a batch touches it, and not to be written.
     """
@@ -23,9 +25,9 @@ def load(path: Path, device: torch.device) -> Tensor:
         raise UserError(f"{path} cannot be read: permission denied: check the file's permissions") from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"{path} is not a prepared array ({one_line(error)}): remove it and run `dvc repro`") from error
-    if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1)):
+    if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1), (np.float32, 1)):
         raise UserError(
-            f"{path} holds {array.dtype} {array.shape}, neither images nor labels: remove it and run `dvc repro`"
+            f"{path} holds {array.dtype} {array.shape}, neither images, labels nor a prior: remove it and run `dvc repro`"
         )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

@@ -6,13 +6,14 @@ import numpy as np
 
 from colorpipe import config, io, paths
 from colorpipe.data.base import Array, Dataset, Images
+from colorpipe.data.prior import color_prior
 from colorpipe.runtime.errors import UserError
 
 MIN_SHARE = 10  # images, of a share
 
 
-def split(data: str, size: int, val_size: float, seed: int) -> None:
-    """Read a data set's archive and write data/<data>/{train,val,test}.npy, their labels and the class names.
+def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigma: float) -> None:
+    """Read a data set's archive; write data/<data>/{train,val,test}.npy, their labels, the class names and the color prior.
 
     Where a data set has no test set, one of the same size as the validation set is drawn first.
 
@@ -21,6 +22,8 @@ def split(data: str, size: int, val_size: float, seed: int) -> None:
         size: pixels a side.
         val_size: images held out for validation; below 1 their share of all, MIN_SHARE images at least.
         seed: of the draw.
+        neighbors: of the color prior (`bins.encode`).
+        sigma: likewise.
 
     Raises:
         UserError: the archive is damaged, or leaves nothing to train, validate or test on.
@@ -47,6 +50,8 @@ def split(data: str, size: int, val_size: float, seed: int) -> None:
         _write(paths.labels(data, name), part.labels)
         print(f"{data} {name}: {len(part.images)} images")
     io.write_json(paths.classes(data), content.classes, indent=None)
+    prior = color_prior(train.images, neighbors, sigma, f"{data} colors")
+    _write(paths.prior(data), prior.numpy())
 
 
 def _held_out(images: Images, count: int, seed: int, data: str) -> tuple[Images, Images]:

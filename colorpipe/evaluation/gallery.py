@@ -15,6 +15,7 @@ from colorpipe import io as files
 from colorpipe.evaluation import grids
 
 COUNT = 6  # images of each kind
+STANDARD = ("gray", "predicted", "original")
 
 
 def choose(errors: Tensor, seed: int) -> dict[str, list[int]]:
@@ -35,10 +36,15 @@ def write(
     kinds: Mapping[str, list[int]],
     numbers: list[int],
     scores: Mapping[str, Tensor],
-    images_by_kind: Mapping[str, Tensor],
+    renderings: Mapping[str, Tensor],
+    histograms: Mapping[str, list[float]],
 ) -> None:
-    """Write the images of each kind; for each of `numbers` its scores (n,) and renderings (n, 3, H, W) in 0..1."""
-    pixels = {name: grids.as_bytes(images) for name, images in images_by_kind.items()}
+    """Write the images of each kind, and the shares of the ab bins.
+
+    For each of `numbers` its scores (n,) and renderings (n, 3, H, W) in 0..1: gray, predicted and original, and those at
+    temperatures under their number.
+    """
+    pixels = {name: grids.as_bytes(images) for name, images in renderings.items()}
     images = {
         str(number): {
             **{name: float(values[row]) for name, values in scores.items()},
@@ -46,7 +52,10 @@ def write(
         }
         for row, number in enumerate(numbers)
     }
-    files.write_json(path, {"kinds": kinds, "images": images}, indent=None)
+    rounded = {name: [float(f"{share:.3g}") for share in shares] for name, shares in histograms.items()}
+    temperatures = [name for name in renderings if name not in STANDARD]
+    content = {"kinds": kinds, "images": images, "temperatures": temperatures, "histograms": rounded}
+    files.write_json(path, content, indent=None)
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:

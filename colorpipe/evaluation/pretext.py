@@ -33,7 +33,7 @@ def run(name: str, data: str, init: Path, params: Params) -> None:
         leave_out(name, data, len(classes))
         return
     device = devices.prepare(params.seed, params.threads)
-    settings = TrainSettings.from_params(params, data, device)
+    settings = TrainSettings.from_params(params.train, params.data(data), params.seed, device)
     model = build_classifier(init, params, len(classes)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     metadata = {
         "model": params.pretext.model,

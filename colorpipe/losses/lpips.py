@@ -44,12 +44,12 @@ class LPIPS(Loss):
             setattr(self.package, f"lin{number}", head)  # the same layer under the package's second name
         self.requires_grad_(False).to(memory_format=torch.channels_last)
 
-    def forward(self, predicted_ab: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
+    def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Predicted ab (B, 2, H, W) on the true L against the true image, given as Lab and as sRGB in 0..1.
 
         The prediction is rendered without clipping, so that colors outside the gamut still have a gradient.
         """
-        return self.distance(lab_to_rgb(torch.cat((lab[:, :1], predicted_ab), dim=1)), rgb).mean()
+        return self.distance(lab_to_rgb(torch.cat((lab[:, :1], predicted), dim=1)), rgb).mean()
 
     def distance(self, rgb: Tensor, reference: Tensor) -> Tensor:
         """The distance (B,) of two batches of sRGB images (B, 3, H, W) in 0..1, H and W at least 16."""
@@ -72,7 +72,7 @@ class Float32Head(nn.Module):
             return F.conv2d(x.to(self.weight.dtype), self.weight)
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> LPIPS:
+def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> LPIPS:
     """LPIPS on the given VGG-16 features (ImageNet's), or without any on random ones drawn from metadata["random_seed"].
 
     Raises UserError where the weights are those of another network.

@@ -17,11 +17,11 @@ class Config(Strict):
 class MSE(Loss):
     """The mean over pixels, channels and images, a scalar."""
 
-    def forward(self, predicted_ab: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
+    def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Predicted ab (B, 2, H, W) against the true image as Lab (B, 3, H, W); `rgb` is ignored."""
-        return F.mse_loss(predicted_ab, lab[:, 1:])
+        return F.mse_loss(predicted, lab[:, 1:])
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> MSE:
+def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> MSE:
     """The loss; it has nothing to load."""
     return MSE()

@@ -2,60 +2,111 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorpipe import config, weights
-from colorpipe.color import lab
+from colorpipe.color import bins, lab
 from colorpipe.models import encoders
 from colorpipe.runtime.errors import UserError, one_line
+
+
+class Prediction(NamedTuple):
+    """ab (B, 2, H, W) in Lab units and, of a head over the bins, its logits (B, 313, h, w) at 1 / k of the resolution."""
+
+    ab: Tensor
+    logits: Tensor | None = None
 
 
 class Colorizer(nn.Module):
     """An encoder and a decoder, at any height and width.
 
-    The encoder gives `channels` features at 1 / `stride` of the resolution; the decoder brings them back to full
-    resolution as 2 channels. Where H or W is not a multiple of `stride`, the border is replicated and the result cropped.
+    The encoder gives `channels` features at 1 / `stride` of the resolution (or several levels, the coarsest last). The
+    decoder brings them to 2 channels at full resolution, or to logits over the 313 ab bins at a lower one. Where H or W is
+    not a multiple of `stride`, the border is replicated and the result cropped.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, channels: int, stride: int) -> None:
+    temperature = bins.TEMPERATURE  # of the annealed mean that decodes logits
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, channels: int, stride: int, head: str = "ab") -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.channels = channels
         self.stride = stride
+        self.head = head
 
     def forward(self, L: Tensor) -> Tensor:
         """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in 0..100."""
+        return self.predict(L).ab
+
+    def predict(self, L: Tensor) -> Prediction:
+        """Predict ab and, of a head over the bins, its logits from L (B, 1, H, W) in 0..100."""
         height, width = L.shape[-2:]
         padding = (0, -width % self.stride, 0, -height % self.stride)
         if any(padding):
             L = F.pad(L, padding, mode="replicate")
         features = self.encoder(lab.normalize_L(L))  # (B, channels, H / stride, W / stride)
-        output = self.decoder(features)[..., :height, :width]  # (B, 2, H, W)
-        return lab.denormalize_ab(output.float())
+        output = self.decoder(features)
+        if self.head == "ab":
+            return Prediction(lab.denormalize_ab(output[..., :height, :width].float()))  # (B, 2, H, W)
+        scale = L.shape[-2] // output.shape[-2]
+        logits = output[..., : -(-height // scale), : -(-width // scale)].float()  # (B, 313, h, w)
+        return Prediction(decode(logits, self.temperature, height, width), logits)
 
 
-def build(model: str, settings: Mapping[str, Any], init: Mapping[str, Tensor] | None = None) -> Colorizer:
-    """Build a colorizer.
+def decode(logits: Tensor, temperature: float, height: int, width: int) -> Tensor:
+    """The annealed mean of logits (B, 313, h, w) at 1 / k of the resolution, enlarged: ab (B, 2, H, W) in Lab units."""
+    scale = -(-height // logits.shape[-2])
+    ab = F.interpolate(bins.decode(logits, temperature), scale_factor=scale, mode="bilinear")
+    return ab[..., :height, :width]
+
+
+def build(model: str, settings: Mapping[str, Any], head: str = "ab") -> Colorizer:
+    """Build a colorizer; every weight is drawn from torch's global generator, by the rules of the architecture's authors.
 
     Args:
         model: a file of colorpipe/models.
         settings: its section of params.yaml.
-        init: ImageNet weights by torchvision's names; None or empty: every weight is drawn from torch's global generator,
-            by the rules of the architecture's authors.
+        head: "ab", 2 channels at full resolution; or "bins", logits over the 313 ab bins.
 
     Raises:
-        UserError: an unknown model, wrong settings, or weights of another model.
+        UserError: an unknown model, or wrong settings.
     """
     module = config.plugin("models", model)
-    colorizer: Colorizer = module.build(config.plugin_config(module.Config, settings, f"models.{model}"))
-    if init:
-        encoders.load_imagenet(colorizer.encoder, init, model)
+    colorizer: Colorizer = module.build(config.plugin_config(module.Config, settings, f"models.{model}"), head)
     return colorizer
+
+
+def initialize(model: Colorizer, name: str, init: Path) -> str:
+    """Initialize a colorizer from a weight file, in place.
+
+    Args:
+        model: as it was drawn.
+        name: its file of colorpipe/models.
+        init: ImageNet weights for its encoder; a colorizer of the same architecture, of whose weights those of another head
+            are left out; or a file without any.
+
+    Returns:
+        What it starts from: "random", "imagenet", or the row whose weights they are.
+
+    Raises:
+        UserError: the weights are of another model.
+    """
+    tensors, metadata = weights.load(init)
+    if "model" not in metadata:
+        if tensors:
+            encoders.load_imagenet(model.encoder, tensors, name)
+        return str(metadata["weights"])
+    own = model.state_dict()
+    fitting = {key: tensor for key, tensor in tensors.items() if key in own and own[key].shape == tensor.shape}
+    if metadata["model"] != name or not fitting.keys() >= {key for key in own if key.startswith("encoder.")}:
+        raise UserError(f"{init} is {metadata['model']} {metadata['settings']}: a row that starts from it needs that model")
+    model.load_state_dict(fitting, strict=False)
+    return init.parent.name
 
 
 def load(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
@@ -63,7 +114,7 @@ def load(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
     tensors, metadata = weights.load(path)
     try:
         with torch.device("meta"):  # without memory: a file may claim any size
-            model = build(metadata["model"], metadata["settings"])
+            model = build(metadata["model"], metadata["settings"], metadata.get("head", "ab"))
     except (UserError, KeyError, TypeError, ValueError, RuntimeError, AttributeError, ImportError) as error:
         raise UserError(f"{path} holds no colorizer ({one_line(error)}): {weights.remedy(path)}") from error
     expected = model.state_dict()

@@ -17,7 +17,9 @@ class Classifier(nn.Module):
 
     def forward(self, L: Tensor) -> Tensor:
         """Logits (B, classes) from L (B, 1, H, W) in 0..100."""
-        features = self.encoder(lab.normalize_L(L))  # (B, channels, H / stride, W / stride)
+        features = self.encoder(lab.normalize_L(L))
+        if not isinstance(features, Tensor):  # of a U-Net: the coarsest level is the last
+            features = features[-1]  # (B, channels, H / stride, W / stride)
         logits: Tensor = self.head(features.mean(dim=(2, 3)))
         return logits.float()
 

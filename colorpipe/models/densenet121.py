@@ -28,7 +28,7 @@ class Config(Strict):
     cut: Literal["denseblock1", "denseblock2", "denseblock3", "denseblock4"]
 
 
-def build(config: Config) -> Colorizer:
+def build(config: Config, head: str) -> Colorizer:
     """torchvision's DenseNet-121 for one channel, cut after a dense block, with the Melas decoder."""
     channels, stride, closing = CUTS[config.cut]
     network = densenet121().features
@@ -38,4 +38,4 @@ def build(config: Config) -> Colorizer:
     encoder = cut_after(network, closing, **replaced)
     if closing == "norm5":
         encoder.add_module("relu5", nn.ReLU(inplace=True))
-    return Colorizer(encoder, melas_decoder(channels, stride), channels=channels, stride=stride)
+    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head)

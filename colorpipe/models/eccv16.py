@@ -27,8 +27,12 @@ class Config(Strict):
     """No settings: the paper's table fixes all."""
 
 
-def build(config: Config) -> Colorizer:
-    """The network. Its 1x1 convolution from the softmax to ab is initialized with the bins' colors."""
+def build(config: Config, head: str) -> Colorizer:
+    """The network.
+
+    With the head "ab", as the 2023 paper trains it: its 1x1 convolution from the softmax to ab is initialized with the bins'
+    colors. With "bins", as Zhang et al. train it: it ends with the logits.
+    """
     blocks: list[nn.Module] = []
     before = 1
     for channels, count, dilation, stride in BLOCKS:
@@ -41,7 +45,7 @@ def build(config: Config) -> Colorizer:
     to_ab = nn.Conv2d(bins.COUNT, 2, 1, bias=False)
     with torch.no_grad():
         to_ab.weight.copy_(lab.normalize_ab(bins.centers()).T[:, :, None, None])
-    decoder = nn.Sequential(
+    decoder = [
         nn.ConvTranspose2d(512, 256, kernel_size=4, stride=2, padding=1),
         nn.ReLU(inplace=True),
         nn.Conv2d(256, 256, 3, padding=1),
@@ -49,8 +53,7 @@ def build(config: Config) -> Colorizer:
         nn.Conv2d(256, 256, 3, padding=1),
         nn.ReLU(inplace=True),
         nn.Conv2d(256, bins.COUNT, 1),
-        nn.Softmax(dim=1),
-        to_ab,
-        nn.Upsample(scale_factor=4, mode="bilinear"),
-    )
-    return Colorizer(nn.Sequential(*blocks), decoder, channels=512, stride=8)
+    ]
+    if head == "ab":
+        decoder += [nn.Softmax(dim=1), to_ab, nn.Upsample(scale_factor=4, mode="bilinear")]
+    return Colorizer(nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head)

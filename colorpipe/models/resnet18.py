@@ -18,9 +18,9 @@ class Config(Strict):
     cut: Literal["layer1", "layer2", "layer3", "layer4"]
 
 
-def build(config: Config) -> Colorizer:
+def build(config: Config, head: str) -> Colorizer:
     """torchvision's ResNet-18 for one channel, cut after a layer, with the Melas decoder."""
     network = resnet18()
     encoder = cut_after(network, config.cut, conv1=one_channel(network.conv1))
     channels, stride = CUTS[config.cut]
-    return Colorizer(encoder, melas_decoder(channels, stride), channels=channels, stride=stride)
+    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head)

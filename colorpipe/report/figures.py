@@ -24,7 +24,10 @@ COLORS = (
     "#cc79a7",
     "#e69f00",
     "#56b4e9",
-)  # Okabe and Ito: distinguishable with any color vision
+    "#000000",
+    "#7f7f7f",
+    "#8c564b",
+)  # Okabe and Ito, distinguishable with any color vision; and a gray and a brown
 LOSS_TITLES = {"mse": "MSE of ab (Lab units squared)", "lpips": "LPIPS"}
 
 

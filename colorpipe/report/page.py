@@ -27,6 +27,13 @@ BETTER: dict[str, Any] = {
     "ab MSE": min,
     "RGB SSIM": max,
     "RGB PSNR": max,
+    "AuC": max,
+    "AuC re-balanced": max,
+    "LPIPS": min,
+    "RGB MAE %": min,
+    "colorfulness distance": min,
+    "histogram divergence": min,
+    "recognized": max,
     "test accuracy": max,
 }
 LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
@@ -89,7 +96,7 @@ def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
 
 def write(
     results: Mapping[str, Result],
-    tables: tuple[Table, Table],
+    tables: tuple[Table, Table, Table],
     curves: Mapping[str, pd.DataFrame],
     pretext_curves: Mapping[str, pd.DataFrame],
 ) -> None:
@@ -97,19 +104,20 @@ def write(
 
     Args:
         results: of the colorizers, by name.
-        tables: of the results and of the pretext task.
+        tables: of the results, of their colors, and of the pretext task.
         curves: the colorizers' histories, by name.
         pretext_curves: the pretext task's; empty where it was left out.
     """
     kinds = {name: str(result.run["loss"]) for name, result in results.items()}
     losses = {LOSS_TITLES.get(kind, f"Loss: {kind}"): ("loss", kind) for kind in dict.fromkeys(kinds.values())}
     metrics: dict[str, tuple[str, str | None]] = losses | METRICS
+    params = Path("params.yaml").read_text(encoding="utf-8")
     data = {
         "training": {"curves": _columns(curves), "kinds": kinds, "metrics": metrics},
         "pretext": {"curves": _columns(pretext_curves), "metrics": PRETEXT_METRICS} if pretext_curves else None,
+        "temperature": str(config.parse(params)["evaluation"]["temperature"]),
         "galleries": {name: io.read_json(paths.gallery(name)) for name in results},
     }
-    params = Path("params.yaml").read_text(encoding="utf-8")
     sets = list(dict.fromkeys(result.run["data"] for result in results.values()))
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
@@ -120,11 +128,12 @@ def write(
         commit=machine.commit(),
         results=tables[0],
         conclusions=conclusions(tables[0].numbers),
-        overview=base64.b64encode((paths.REPORT / "overview.png").read_bytes()).decode(),
+        figures={name: _embedded(paths.REPORT / f"{name}.png") for name in ("overview", "colorfulness", "histograms")},
         colorizers=list(results),
         seed=next(iter(results.values())).run["seed"],
         metrics=list(metrics),
-        pretext=tables[1],
+        colors=tables[1],
+        pretext=tables[2],
         pretext_metrics=list(PRETEXT_METRICS) if pretext_curves else [],
         facts=_data_sets(sets, params),
         trainings=_trainings([*results, *(f"pretext/{name}" for name in pretext_curves)]),
@@ -134,6 +143,10 @@ def write(
         data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
     )
     io.write_text(paths.REPORT / "index.html", text.strip() + "\n")
+
+
+def _embedded(path: Path) -> str:
+    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
 
 
 def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list[float | None]]]:

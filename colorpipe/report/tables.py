@@ -28,7 +28,19 @@ SCORES = {
     "RGB PSNR": ("rgb.psnr", 2),
     "colorfulness": ("colorfulness", 1),
 }
+# Columns of the table of colors, likewise; the key is one of metrics/<name>.json or of evaluations/<name>.json.
+COLOR_SCORES = {
+    "AuC": ("auc.raw", 3),
+    "AuC re-balanced": ("auc.rebalanced", 3),
+    "LPIPS": ("lpips", 4),
+    "RGB MAE %": ("rgb_mae", 2),
+    "colorfulness distance": ("colorfulness_distance", 1),
+    "histogram divergence": ("histogram_divergence", 3),
+    "recognized": ("recognized", 3),
+    "ab MSE, flips averaged": ("flip_mse", 1),
+}
 DIGITS = {
+    **{column: digits for column, (_, digits) in COLOR_SCORES.items()},
     **{column: digits for column, (_, digits) in SCORES.items() if digits},
     "paper's SSIM": 3,
     "paper's PSNR": 2,
@@ -44,6 +56,12 @@ CAPTION = (
     "n test images; the weights of the best epoch by validation loss. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
     "protocol: on the ab planes in Lab units, with the data range of each batch of 64. RGB SSIM, RGB PSNR (dB) and "
     "colorfulness (Hasler and Suesstrunk) are means over the rendered images."
+)
+COLOR_CAPTION = (
+    "docs/metrics.md defines them. AuC: share of pixels within t of the true ab, over t = 0..150; re-balanced: each bin of "
+    "color counts alike. LPIPS: on a VGG with {vgg} weights. Colorfulness distance: from the originals'; histogram "
+    "divergence: of the 313 ab bins, in bits. Recognized: accuracy of a classifier trained on true colors. Flips averaged: "
+    "over an image and its mirror image; nothing else here is."
 )
 PRETEXT_CAPTION = (
     "The same classifier, initialized with the encoder or with Xavier. Training accuracy after the first and last "
@@ -129,6 +147,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
                 rows.append({"colorizer": NO_COLOR, **_setting(baseline), **_scores(baseline)})
                 colorfulness = baseline.run["original_colorfulness"]
                 original = {"colorizer": ORIGINAL, "data": data, "n": baseline.run["n"], "colorfulness": colorfulness}
+                if "original_recognized" in baseline.run:
+                    original["recognized"] = baseline.run["original_recognized"]
         if original:
             rows.append(original)
     table = pd.DataFrame(rows)
@@ -141,7 +161,16 @@ def _setting(result: Result) -> dict[str, Any]:
 
 
 def _scores(result: Result) -> dict[str, float]:
-    return {column: result.metrics[key] for column, (key, _) in SCORES.items()}
+    every = {**result.run, **result.metrics}
+    colors = {column: every[key] for column, (key, _) in COLOR_SCORES.items() if key in every}
+    return {column: result.metrics[key] for column, (key, _) in SCORES.items()} | colors
+
+
+def color_table(table: pd.DataFrame) -> pd.DataFrame:
+    """The columns of the results table that are about colors; no color once for each data set."""
+    columns = ["colorizer", *(column for column in COLOR_SCORES if column in table), "data", "n"]
+    repeated = (table["colorizer"] == NO_COLOR) & table.duplicated(["colorizer", "data"])
+    return table.loc[~repeated, columns].reset_index(drop=True)
 
 
 def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:

@@ -1,9 +1,10 @@
 """Classification: the downstream task, on L, of an encoder that colorization pretrained."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch.nn.functional as F
-from torch import nn
+from torch import Tensor, nn
 
 from colorpipe import weights
 from colorpipe.color import lab
@@ -19,14 +20,18 @@ ENCODER = "encoder."  # of the names of a colorizer's weights
 
 
 class ClassificationTask(SupervisedTask):
-    """A classifier that sees L, trained on cross-entropy."""
+    """A classifier trained on cross-entropy. It sees what `sees` makes of sRGB in 0..1 (B, 3, H, W): L, or all of it."""
+
+    def __init__(self, precision: str, sees: Callable[[Tensor], Tensor] = lab.lightness) -> None:
+        super().__init__(precision)
+        self.sees = sees
 
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Cross-entropy and accuracy of stored images (B, 3, H, W) uint8 and labels (B,)."""
         images, labels = batch
-        L = lab.lightness(lab.from_bytes(images))
+        seen = self.sees(lab.from_bytes(images))
         with devices.autocast(images.device, self.precision):
-            logits = model(L)  # (B, classes)
+            logits = model(seen)  # (B, classes)
         accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
         return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
 

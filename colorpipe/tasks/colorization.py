@@ -1,20 +1,37 @@
 """Colorization: predict ab from L. Its metrics are the paper's: the loss, and SSIM and PSNR on the ab planes."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from colorpipe import config, metrics, paths, weights
 from colorpipe.color import lab
-from colorpipe.config import Params
+from colorpipe.config import Params, Strict
 from colorpipe.data import load
 from colorpipe.losses.base import Loss
 from colorpipe.models import base
+from colorpipe.models.base import Prediction
 from colorpipe.tasks import supervised
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
 from colorpipe.training.loop import Batch, Metrics, TrainSettings
+
+
+class Config(Strict):
+    """No settings."""
+
+
+class Row(NamedTuple):
+    """A row of the table of colorizers."""
+
+    model: str  # a file of colorpipe/models
+    data: str  # a data set of params.yaml
+    loss: str  # a file of colorpipe/losses
+    recipe: str  # a recipe of params.yaml
+    init: Path  # what the model starts from (see `base.initialize`)
 
 
 class ColorizationTask(SupervisedTask):
@@ -26,14 +43,18 @@ class ColorizationTask(SupervisedTask):
 
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """The paper's metrics of stored images (B, 3, H, W) uint8."""
-        rgb, target, predicted = predict(model, batch[0], self.precision)
-        loss = loss_of(self.loss, rgb, target, predicted, self.precision)
+        rgb, target, prediction = predict(model, batch[0], self.precision)
+        return self.report(loss_of(self.loss, rgb, target, prediction, self.precision), target, prediction)
+
+    @staticmethod
+    def report(loss: Tensor, target: Tensor, prediction: Prediction) -> Metrics:
+        """The loss, and SSIM and PSNR on the ab planes of an image in Lab (B, 3, H, W)."""
         with torch.no_grad():
-            ab = target[:, 1:]
+            predicted, ab = prediction.ab, target[:, 1:]
             return {"loss": loss, "ssim": metrics.batch_ssim(predicted, ab), "psnr": metrics.batch_psnr(predicted, ab)}
 
 
-def predict(model: nn.Module, images: Tensor, precision: str) -> tuple[Tensor, Tensor, Tensor]:
+def predict(model: nn.Module, images: Tensor, precision: str) -> tuple[Tensor, Tensor, Prediction]:
     """Colorize stored images.
 
     Args:
@@ -42,17 +63,19 @@ def predict(model: nn.Module, images: Tensor, precision: str) -> tuple[Tensor, T
         precision: of the network's arithmetic.
 
     Returns:
-        sRGB in 0..1 (B, 3, H, W), its Lab (B, 3, H, W), and the predicted ab (B, 2, H, W) in Lab units.
+        sRGB in 0..1 (B, 3, H, W), its Lab (B, 3, H, W), and the prediction.
     """
     rgb = lab.from_bytes(images)
     target = lab.rgb_to_lab(rgb)
     with devices.autocast(rgb.device, precision):
-        predicted = model(target[:, :1].contiguous(memory_format=torch.channels_last))
-    return rgb, target, predicted
+        L = target[:, :1].contiguous(memory_format=torch.channels_last)
+        prediction: Prediction = model.predict(L)  # type: ignore[operator]  # of a colorizer, or of no color
+    return rgb, target, prediction
 
 
-def loss_of(loss: Loss, rgb: Tensor, target: Tensor, predicted: Tensor, precision: str) -> Tensor:
+def loss_of(loss: Loss, rgb: Tensor, target: Tensor, prediction: Prediction, precision: str) -> Tensor:
     """The loss, a scalar, of what `predict` returned."""
+    predicted = prediction.logits if loss.head == "bins" else prediction.ab
     with devices.autocast(rgb.device, precision):
         value: Tensor = loss(predicted, target, rgb)
     return value
@@ -61,7 +84,8 @@ def loss_of(loss: Loss, rgb: Tensor, target: Tensor, predicted: Tensor, precisio
 def load_loss(name: str, data: str, precision: str, device: torch.device) -> Loss:
     """The loss of colorpipe/losses/<name>.py under the data set's settings, for use at a precision."""
     module = config.plugin("losses", name)
-    loss: Loss = module.build(*weights.load(paths.init_weights(data, name)))
+    prior = load.load(paths.prior(data), torch.device("cpu"))
+    loss: Loss = module.build(*weights.load(paths.init_weights(data, name)), prior)
     return cast_frozen(loss, precision).to(device)
 
 
@@ -73,31 +97,32 @@ def cast_frozen(loss: Loss, precision: str) -> Loss:
     return loss
 
 
-def train(name: str, model_name: str, data: str, loss_name: str, init: Path, params: Params) -> None:
+def train(name: str, row: Row, params: Params, task: Callable[[Loss, str], SupervisedTask] = ColorizationTask) -> None:
     """Train the colorizer `name`: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
-        name: a row of the table of colorizers.
-        model_name: a file of colorpipe/models.
-        data: a data set of params.yaml.
-        loss_name: a file of colorpipe/losses.
-        init: ImageNet weights for the encoder, or a weight file without tensors.
+        name: of a row of the table of colorizers.
+        row: its columns.
         params: all settings.
+        task: builds the task from the loss and the precision.
     """
     device = devices.prepare(params.seed, params.threads)
-    settings = TrainSettings.from_params(params, data, device)
-    train_images, val_images = (load.load(paths.images(data, split), device) for split in ("train", "val"))
-    tensors, init_metadata = weights.load(init)
-    model = base.build(model_name, params.model(model_name), tensors).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    loss = load_loss(loss_name, data, settings.precision, device)
+    settings = TrainSettings.from_params(params.recipe(row.recipe), params.data(row.data), params.seed, device)
+    train_images, val_images = (load.load(paths.images(row.data, split), device) for split in ("train", "val"))
+    loss = load_loss(row.loss, row.data, settings.precision, device)
+    model = base.build(row.model, params.model(row.model), loss.head)
+    start = base.initialize(model, row.model, row.init)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     metadata = {
-        "model": model_name,
-        "settings": params.model(model_name),
-        "init": init_metadata["weights"],
-        "data": data,
+        "model": row.model,
+        "settings": params.model(row.model),
+        "head": loss.head,
+        "init": start,
+        "data": row.data,
         "size": list(train_images.shape[2:]),
-        "loss": {"name": loss_name, **loss.metadata},
+        "loss": {"name": row.loss, **loss.metadata},
     }
-    inputs = [init, paths.images(data, "train"), paths.images(data, "val"), paths.init_weights(data, loss_name)]
-    task = ColorizationTask(loss, settings.precision)
-    supervised.train(name, task, model, ((train_images,), (val_images,)), settings, metadata, inputs)
+    images = [paths.images(row.data, split) for split in ("train", "val")]
+    inputs = [row.init, *images, paths.prior(row.data), paths.init_weights(row.data, row.loss)]
+    data = ((train_images,), (val_images,))
+    supervised.train(name, task(loss, settings.precision), model, data, settings, metadata, inputs)

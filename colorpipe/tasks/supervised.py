@@ -15,7 +15,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.training import loop, optim, resume
 from colorpipe.training.device import print_run
 from colorpipe.training.loop import Batch, Metrics, TrainSettings
-from colorpipe.training.state import MODEL, EpochMetrics, TrainState
+from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 
 
 class SupervisedTask(ABC):
@@ -32,14 +32,28 @@ class SupervisedTask(ABC):
         """One step of the optimizer on the loss."""
         optimizer = state.optimizers[MODEL]
         optimizer.zero_grad(set_to_none=True)
-        metrics = self.metrics(state.model, batch)
+        metrics = self.metrics(state.models[MODEL], batch)
         metrics["loss"].backward()
-        optimizer.step()
+        state.step(MODEL)
         return metrics
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """The metrics of a batch."""
         return self.metrics(model, batch)
+
+    def selection(self, epoch: EpochMetrics) -> float:
+        """What the best epoch has least of: the validation loss."""
+        return epoch["val_loss"]
+
+    def initial_state(self, model: nn.Module, settings: TrainSettings, images: Tensor) -> TrainState:
+        """The model with its optimizer and, as the settings ask, a schedule and an average of its weights."""
+        optimizer = optim.build_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
+        state = TrainState({MODEL: model}, {MODEL: optimizer})
+        if schedule := optim.build_schedule(optimizer, settings.schedule, settings.steps(len(images))):
+            state.schedulers[MODEL] = schedule
+        if settings.ema:
+            state.models[AVERAGE] = optim.average(model, settings.ema)
+        return state
 
     def compile(self, device: torch.device) -> None:
         """Compile `metrics` and its gradient to fused kernels, on a GPU replayed as CUDA graphs.
@@ -67,7 +81,7 @@ def train(
     metadata: Mapping[str, object],
     inputs: Iterable[Path],
 ) -> None:
-    """Train with Adam, resumed where it was killed: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
+    """Train, resumed where it was killed: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
         name: a colorizer, or "pretext/<init>".
@@ -82,11 +96,11 @@ def train(
     metadata = {**metadata, "train": vars(settings)}
 
     def save(which: str, epoch: EpochMetrics) -> None:
-        weights.save(paths.checkpoint(name, which), model.state_dict(), {**metadata, "epoch": epoch})
+        weights.save(paths.checkpoint(name, which), state.model.state_dict(), {**metadata, "epoch": epoch})
 
     if settings.compile:
         task.compile(device)
-    state = TrainState({MODEL: model}, {MODEL: optim.adam(model, settings.lr)})
+    state = task.initial_state(model, settings, data[0][0])
     print_run(name, model, len(data[0][0]), settings.epochs, settings.precision, device)
     with resume.checkpointed(name, metadata, inputs) as checkpoint, live.logging(name, checkpoint.elapsed) as log:
         loop.fit(task, state, *data, settings, save, log, checkpoint)

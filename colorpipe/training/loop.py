@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from colorpipe.config import Params
+from colorpipe.config import DatasetConfig, TrainConfig
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
 from colorpipe.training import device as devices
 from colorpipe.training.augment import random_flip
@@ -34,28 +34,39 @@ class Task(Protocol):
         """Forward, backward and optimizer steps, as many as the task has. The metrics include "loss"."""
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
-        """The same metrics of a batch, without a gradient."""
+        """Metrics of a batch, without a gradient; they include "loss"."""
+
+    def selection(self, epoch: EpochMetrics) -> float:
+        """What the best epoch has least of, of its metrics: for most tasks the validation loss."""
 
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Epochs, random flips or none, learning rate, images per batch, "bfloat16" or "float32", compiled or not, the seed."""
+    """How to train: what `train` of params.yaml means, for one data set and device. The defaults are the paper's."""
 
     epochs: int
-    flips: bool
     lr: float
     batch_size: int
     precision: str
-    compile: bool
     seed: int
+    flips: bool = False
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    ema: float = 0.0
+    compile: bool = False
 
     @classmethod
-    def from_params(cls, params: Params, data: str, device: torch.device) -> Self:
-        """The settings for a data set, in a precision that the device has."""
-        dataset = params.data(data)
-        settings = params.train.model_dump()
-        settings["precision"] = devices.supported_precision(params.train.precision, device)
-        return cls(epochs=dataset.epochs, flips=dataset.flips, seed=params.seed, **settings)
+    def from_params(cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device) -> Self:
+        """The settings of a recipe for a data set, in a precision that the device has."""
+        settings = recipe.model_dump()
+        settings["precision"] = devices.supported_precision(recipe.precision, device)
+        settings["flips"] |= dataset.flips
+        return cls(epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)), seed=seed, **settings)
+
+    def steps(self, images: int) -> int:
+        """Optimizer steps in all, on a train set of so many images."""
+        return self.epochs * len(batch_starts(images, self.batch_size, training=True))
 
 
 def fit(
@@ -76,8 +87,8 @@ def fit(
         train: the train set as tensors (N, ...) of equal length, on the device.
         val: the validation set, likewise.
         settings: epochs, batch size, seed.
-        save: called with "best" and the epoch's metrics whenever the validation loss is a new minimum, and with "last" at
-            the end; the weights are those of `state.model`.
+        save: called with "best" and the epoch's metrics whenever `task.selection` is a new minimum, and with "last" at the
+            end; the weights are those of `state.model`.
         log: called with the history after each epoch.
         checkpoint: to resume from, and to save to after each epoch.
 
@@ -99,7 +110,7 @@ def fit(
     with naming_memory_errors(settings):
         while len(state.history) < settings.epochs:
             metrics = run_epoch(task, state, train, val, settings)
-            is_best = state.append(metrics)
+            is_best = state.append(metrics, task.selection(metrics))
             print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
             log(state.history)
             if is_best:
@@ -200,13 +211,17 @@ def batches(tensors: Batch, size: int, order: Tensor | None = None, title: str |
     In training a rest of one image joins the batch before it: BatchNorm has no variance over one value a channel.
     """
     count = len(tensors[0])
-    starts = list(range(0, count, size))
-    if order is not None and count % size == 1 < len(starts):
-        starts.pop()
+    starts = batch_starts(count, size, training=order is not None)
     for start in tqdm(starts, title, unit="batch", leave=False, disable=None) if title else starts:
         end = count if start == starts[-1] else start + size
         index = slice(start, end) if order is None else order[start:end]
         yield tuple(tensor[index] for tensor in tensors)
+
+
+def batch_starts(count: int, size: int, *, training: bool) -> list[int]:
+    """Where the batches of `count` images begin."""
+    starts = list(range(0, count, size))
+    return starts[:-1] if training and count % size == 1 < len(starts) else starts
 
 
 def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> None:

@@ -6,9 +6,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
-MODEL = "model"  # the model that is evaluated and whose weights are the result
+MODEL = "model"  # the model that is trained
+AVERAGE = "average"  # the average of its weights, where one is kept (`optim.average`)
 
 
 @dataclass
@@ -25,19 +27,32 @@ class TrainState:
     generators: dict[str, torch.Generator] = field(default_factory=dict)
     history: list[EpochMetrics] = field(default_factory=list)
     best_epoch: int = 0
+    best_selection: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def model(self) -> nn.Module:
-        """The model that is evaluated."""
-        return self.models[MODEL]
+        """The model that is evaluated, and whose weights are the result: the average, where one is kept."""
+        averaged = self.models.get(AVERAGE)
+        return averaged.module if isinstance(averaged, AveragedModel) else self.models[MODEL]
 
-    def append(self, metrics: EpochMetrics) -> bool:
-        """Add an epoch to the history. True where it is the best: its validation loss is lower than that of all before."""
-        best_loss = self.history[self.best_epoch - 1]["val_loss"] if self.best_epoch else math.inf
+    def step(self, name: str) -> None:
+        """One step of a model's optimizer, then of its schedule and its average, where there are any."""
+        self.optimizers[name].step()
+        if name in self.schedulers:
+            self.schedulers[name].step()
+        if name == MODEL and isinstance(averaged := self.models.get(AVERAGE), AveragedModel):
+            averaged.update_parameters(self.models[MODEL])
+
+    def append(self, metrics: EpochMetrics, selection: float) -> bool:
+        """Add an epoch to the history. True where it is the best: its `selection` is lower than that of all before.
+
+        `selection` is the validation loss, where the task has no other rule.
+        """
         self.history.append(metrics)
-        if not metrics["val_loss"] < best_loss:
+        if not selection < self.best_selection:
             return False
+        self.best_selection = selection
         self.best_epoch = len(self.history)
         self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
         return True
@@ -51,6 +66,7 @@ class TrainState:
             "generators": {name: generator.get_state() for name, generator in self.generators.items()},
             "history": self.history,
             "best_epoch": self.best_epoch,
+            "best_selection": self.best_selection,
             "best": {} if self.best_epoch == len(self.history) else self.best,  # else the model's weights
         }
 
@@ -62,5 +78,5 @@ class TrainState:
         for name, generator in self.generators.items():
             generator.set_state(saved["generators"][name])
         self.history[:] = saved["history"]
-        self.best_epoch = saved["best_epoch"]
-        self.best = saved["best"] or {name: tensor.clone() for name, tensor in saved["models"][MODEL].items()}
+        self.best_epoch, self.best_selection = saved["best_epoch"], saved["best_selection"]
+        self.best = saved["best"] or {name: tensor.clone() for name, tensor in self.model.state_dict().items()}

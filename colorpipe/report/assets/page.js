@@ -3,8 +3,8 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const COLORS = {
-  false: ["#0072b2", "#d55e00", "#009e73", "#b0538f", "#9a6a00", "#3a8fc0"],
-  true: ["#4aa8e8", "#ff9350", "#35cfa2", "#e6a3cb", "#f2bb3f", "#a5dcff"],
+  false: ["#0072b2", "#d55e00", "#009e73", "#b0538f", "#9a6a00", "#3a8fc0", "#000000", "#7f7f7f", "#8c564b"],
+  true: ["#4aa8e8", "#ff9350", "#35cfa2", "#e6a3cb", "#f2bb3f", "#a5dcff", "#ffffff", "#9c9c9c", "#c99a8e"],
 };
 const PARTS = { val: "validation", train: "train" };
 
@@ -116,25 +116,35 @@ const [colorizer, before, cards, slider] = ["#colorizer", "#before", ".cards", "
 const [left, right] = ["before", "after"].map((name) => gallery.querySelector(`.stack .${name}`));
 const picture = (image, name) => `data:image/png;base64,${image[name]}`;
 const scores = (image) => `squared error of ab ${image.mse.toPrecision(4)}, PSNR in RGB ${image.psnr.toFixed(1)} dB`;
+const temperatures = document.getElementById("temperatures");
+const temperature = document.getElementById("temperature");
 let shown;
+
+// Where a colorizer predicts shares of the 313 bins, the temperature at which they are decoded can be chosen.
+function predicted() {
+  const { temperatures: all } = data.galleries[colorizer.value];
+  return all.length ? all[temperature.value] : "predicted";
+}
 
 function show(number) {
   shown = number;
   const image = data.galleries[colorizer.value].images[number];
   left.src = picture(image, before.value);
   left.alt = `Test image ${number}, ${before.value === "gray" ? "in gray" : "the original"}`;
-  right.src = picture(image, "predicted");
+  right.src = picture(image, predicted());
   right.alt = `Test image ${number} as ${colorizer.value} colors it`;
   gallery.querySelector(".viewer figcaption").textContent = `Test image ${number}, ${colorizer.value}: ${scores(image)}`;
   for (const button of cards.querySelectorAll("button")) button.setAttribute("aria-pressed", button.value === number);
 }
 
 function fill() {
-  const { kinds, images } = data.galleries[colorizer.value];
+  const { kinds, images, temperatures: all } = data.galleries[colorizer.value];
+  temperatures.hidden = !all.length;
+  temperatures.querySelector("output").textContent = all[temperature.value] ?? "";
   const kind = document.querySelector("input[name=kind]:checked").value;
   cards.replaceChildren(...kinds[kind].map((number) => {
     const image = images[number];
-    const three = ["gray", "predicted", "original"].map((name) => element("img", { src: picture(image, name), alt: name }));
+    const three = ["gray", predicted(), "original"].map((name) => element("img", { src: picture(image, name), alt: isNaN(name) ? name : "predicted" }));
     const button = element("button", { value: number, "aria-label": `Show test image ${number}: ${scores(image)}` },
       element("span", { class: "three" }, ...three), element("small", {}, `${number}: error ${image.mse.toPrecision(4)}, ${image.psnr.toFixed(1)} dB`));
     button.addEventListener("click", () => show(String(number)));
@@ -147,5 +157,14 @@ function fill() {
 left.addEventListener("load", () => gallery.classList.toggle("pixels", left.naturalWidth < 128));
 slider.addEventListener("input", () => slider.parentElement.style.setProperty("--at", `${slider.value}%`));
 before.addEventListener("change", () => show(shown));
-for (const control of [colorizer, ...document.querySelectorAll("input[name=kind]")]) control.addEventListener("change", fill);
-fill();
+function another() { // starts at the temperature of the table
+  const { temperatures: all } = data.galleries[colorizer.value];
+  temperature.max = Math.max(all.length - 1, 0);
+  temperature.value = Math.max(all.indexOf(data.temperature), 0);
+  fill();
+}
+
+colorizer.addEventListener("change", another);
+temperature.addEventListener("input", fill);
+for (const control of [...document.querySelectorAll("input[name=kind]")]) control.addEventListener("change", fill);
+another();

@@ -1,0 +1,40 @@
+"""The prior of colors: the share of each of the 313 ab bins in a data set's training images."""
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from colorpipe.color import bins, lab
+from colorpipe.data.base import Array
+
+STEP = 0.5  # Lab units: colors are counted on a grid, and its points encoded; a pixel each would take minutes
+HALF = 256  # steps from gray to the edge of that grid
+IMAGES = 1 << 20  # pixels in memory at a time, about
+
+
+def color_prior(images: Array, neighbors: int, sigma: float, title: str) -> Tensor:
+    """The mean soft encoding of all pixels: smoothed as the targets of training are.
+
+    Args:
+        images: sRGB, (N, 3, H, W) uint8.
+        neighbors: of `bins.encode`.
+        sigma: of `bins.encode`.
+        title: of the progress bar.
+
+    Returns:
+        Shares that sum to 1, (313,) float32.
+    """
+    side = 2 * HALF + 1
+    counts = torch.zeros(side * side, dtype=torch.int64)
+    each = max(1, IMAGES // images[0, 0].size)
+    for start in tqdm(range(0, len(images), each), title, unit="batch", leave=False, disable=None):
+        ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(images[start : start + each])))[:, 1:]
+        a, b = (ab / STEP).round().long().add(HALF).unbind(1)
+        counts += (a * side + b).flatten().bincount(minlength=side * side)
+    occupied = counts.nonzero().flatten()
+    prior = torch.zeros(bins.COUNT, dtype=torch.float64)
+    for part in occupied.split(bins.CHUNK):
+        points = torch.stack((part // side, part % side)).sub(HALF) * STEP  # (2, n)
+        shares = bins.encode(points[None, :, :, None], neighbors, sigma)[0, :, :, 0]  # (313, n)
+        prior += shares.double() @ counts[part].double()
+    return (prior / prior.sum()).float()

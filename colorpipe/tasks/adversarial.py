@@ -1,0 +1,116 @@
+"""The adversarial phase: a trained colorizer against a discriminator that tells real from generated colors.
+
+The paper describes such a phase without a result; Zhang et al. have none. The recipe is the stable one of DeOldify
+("NoGAN") and pix2pix: start from a colorizer trained without it, train the discriminator alone first, then both for a few
+epochs, with a hinge loss (Lim and Ye 2017) beside the row's own loss.
+"""
+
+import functools
+from typing import Annotated
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor, nn
+
+from colorpipe import config, metrics
+from colorpipe.color import gamut
+from colorpipe.config import Params, Strict
+from colorpipe.losses.base import Loss
+from colorpipe.models.discriminator import PatchGAN
+from colorpipe.tasks import colorization
+from colorpipe.tasks.colorization import ColorizationTask, Row
+from colorpipe.training import device as devices
+from colorpipe.training import optim
+from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.state import MODEL, EpochMetrics, TrainState
+
+DISCRIMINATOR = "discriminator"
+BETAS = (0.5, 0.999)  # of both optimizers, as usual for adversarial training (Radford et al. 2016)
+OUT_OF_BOUND = 1000.0  # more than any difference of colorfulness
+
+
+class Config(Strict):
+    """Learning rate of the discriminator, epochs that it trains alone, weight of the row's loss, and the bound on MSE."""
+
+    discriminator_lr: Annotated[float, Field(gt=0, le=1)]
+    discriminator_epochs: Annotated[int, Field(ge=0, le=1000)]
+    loss_weight: Annotated[float, Field(ge=0, le=1e6)]
+    max_mse: Annotated[float, Field(gt=0, le=10)]
+
+
+class AdversarialTask(ColorizationTask):
+    """A generator, the colorizer, and a discriminator: each takes one step a batch, on its own loss alone."""
+
+    def __init__(self, settings: Config, loss: Loss, precision: str) -> None:
+        super().__init__(loss, precision)
+        self.settings = settings
+
+    def initial_state(self, model: nn.Module, settings: TrainSettings, images: Tensor) -> TrainState:
+        """Both networks and their optimizers."""
+        state = super().initial_state(model, settings, images)
+        discriminator = PatchGAN(images.shape[-1]).to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        state.models[DISCRIMINATOR] = discriminator
+        state.optimizers[DISCRIMINATOR] = optim.build_optimizer(
+            discriminator, "adam", self.settings.discriminator_lr, betas=BETAS
+        )
+        for group in state.optimizers[MODEL].param_groups:
+            group["betas"] = BETAS
+        return state
+
+    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
+        """A step of the discriminator and, once that has trained alone, one of the generator.
+
+        The metrics are the row's loss and its SSIM and PSNR, and the discriminator's loss.
+        """
+        discriminator = state.models[DISCRIMINATOR]
+        alone = len(state.history) < self.settings.discriminator_epochs
+        with torch.set_grad_enabled(not alone):
+            rgb, target, prediction = colorization.predict(state.models[MODEL], batch[0], self.precision)
+            loss = colorization.loss_of(self.loss, rgb, target, prediction, self.precision)
+        L, real, fake = target[:, :1], target[:, 1:], prediction.ab
+        with devices.autocast(L.device, self.precision):
+            scores = discriminator(L, real), discriminator(L, fake.detach())
+        hinge = F.relu(1 - scores[0]).mean() + F.relu(1 + scores[1]).mean()
+        self._step(state, DISCRIMINATOR, hinge)
+        if not alone:
+            discriminator.requires_grad_(False)
+            with devices.autocast(L.device, self.precision):
+                realism = discriminator(L, fake).mean()
+            self._step(state, MODEL, self.settings.loss_weight * loss - realism)
+            discriminator.requires_grad_(True)
+        return {**self.report(loss, target, prediction), "discriminator": hinge}
+
+    def _step(self, state: TrainState, name: str, loss: Tensor) -> None:
+        state.optimizers[name].zero_grad(set_to_none=True)
+        loss.backward()
+        state.step(name)
+
+    def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
+        """The row's metrics, and what `selection` needs."""
+        rgb, target, prediction = colorization.predict(model, batch[0], self.precision)
+        loss = colorization.loss_of(self.loss, rgb, target, prediction, self.precision)
+        ab = target[:, 1:]
+        return {
+            **self.report(loss, target, prediction),
+            "mse": F.mse_loss(prediction.ab, ab),
+            "no_color_mse": ab.square().mean(),
+            "colorfulness": metrics.colorfulness(gamut.render(target[:, :1], prediction.ab)).mean(),
+            "original_colorfulness": metrics.colorfulness(rgb).mean(),
+        }
+
+    def selection(self, epoch: EpochMetrics) -> float:
+        """The distance from the originals' colorfulness; epochs whose MSE is over the bound come after all others."""
+        distance = abs(epoch["val_colorfulness"] - epoch["val_original_colorfulness"])
+        excess = epoch["val_mse"] / epoch["val_no_color_mse"] - self.settings.max_mse
+        return distance if excess <= 0 else OUT_OF_BOUND + excess
+
+    def compile(self, device: torch.device) -> None:
+        """Two networks take turns in a step, which is not compiled."""
+        print("adversarial training is not compiled: train.compile=true changes nothing here")
+
+
+def train(name: str, row: Row, params: Params) -> None:
+    """Train the colorizer `name` against a discriminator; writes the files that `colorization.train` does."""
+    settings = config.plugin_config(Config, params.task("adversarial"), "params.yaml: tasks.adversarial")
+    colorization.train(name, row, params, functools.partial(AdversarialTask, settings))
