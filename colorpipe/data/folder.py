@@ -15,15 +15,18 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from colorpipe.color import lab
 from colorpipe.data import archives, images, manifest
 from colorpipe.data.base import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError, name_files, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 ARCHIVE = "my-photos.archive"  # zip or tar; of a folder, its manifest
+GRAY = 5  # Lab units: without a larger |a| or |b| Zhang et al. 2016 count an image as gray
 MAX_NAMED = 3  # damaged files that a message names
 
 list_folder = manifest.write
@@ -96,17 +99,23 @@ def _select(photographs: Iterable[Decoded]) -> dict[str, Array]:
             copies.append(name)
         else:
             seen.add(sha256)
-            if (image == image[:1]).all():
+            if is_gray(image):
                 gray.append(name)
             else:
                 kept[name] = image
     if damaged:
         more = f"; and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
         raise UserError(f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}")
-    for names, why in ((gray, "without color"), (copies, "copies of others")):
+    for names, why in ((gray, f"gray (no |a| or |b| over {GRAY} Lab units)"), (copies, "copies of others")):
         if names:
             print(f"folder: not used, as {why}: {name_files(names)}")
     return kept
+
+
+def is_gray(image: Array) -> bool:
+    """Whether a photograph (3, H, W) uint8 is gray, or nearly so: trained on, it would teach that gray is right."""
+    ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[:, 1:]
+    return bool((ab.abs() <= GRAY).all())
 
 
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:

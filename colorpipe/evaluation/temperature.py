@@ -10,7 +10,7 @@ from colorpipe import metrics
 from colorpipe.color import gamut
 from colorpipe.evaluation.measure import PRECISION, PROTOCOL_BATCH
 from colorpipe.evaluation.statistics import ColorStatistics
-from colorpipe.models.base import Colorizer, Prediction, decode
+from colorpipe.models.base import Colorizer, Prediction
 from colorpipe.tasks import colorization
 from colorpipe.training import loop
 
@@ -23,7 +23,7 @@ def curve(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> li
     for (batch,) in loop.batches((images,), PROTOCOL_BATCH):
         rgb, target, prediction = colorization.predict(model, batch, PRECISION)
         for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
-            ab = redecode(prediction, temperature)
+            ab = redecode(model, prediction, temperature)
             rendered = gamut.render(target[:, :1], ab)
             means = {
                 "mse": F.mse_loss(ab, target[:, 1:]),
@@ -43,10 +43,11 @@ def curve(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> li
 def renderings(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> dict[str, Tensor]:
     """Stored images (B, 3, H, W) uint8 colorized at each temperature: sRGB in 0..1 (B, 3, H, W), by the temperature."""
     _, target, prediction = colorization.predict(model, images, PRECISION)
-    return {str(t): gamut.render(target[:, :1], redecode(prediction, t)) for t in temperatures}
+    return {str(t): gamut.render(target[:, :1], redecode(model, prediction, t)) for t in temperatures}
 
 
-def redecode(prediction: Prediction, temperature: float) -> Tensor:
+def redecode(model: Colorizer, prediction: Prediction, temperature: float) -> Tensor:
     """The ab (B, 2, H, W) of a prediction's logits at another temperature."""
     assert prediction.logits is not None
-    return decode(prediction.logits, temperature, *prediction.ab.shape[-2:])
+    height, width = prediction.ab.shape[-2:]
+    return model.decode(prediction.logits, temperature)[..., :height, :width]

@@ -15,7 +15,7 @@ from colorpipe.runtime.errors import UserError, one_line
 
 
 class Prediction(NamedTuple):
-    """ab (B, 2, H, W) in Lab units and, of a head over the bins, its logits (B, 313, h, w) at 1 / k of the resolution."""
+    """ab (B, 2, H, W) in Lab units and, of a head over the bins, logits (B, 313, h, w) at 1 / `scale` of the resolution."""
 
     ab: Tensor
     logits: Tensor | None = None
@@ -25,19 +25,23 @@ class Colorizer(nn.Module):
     """An encoder and a decoder, at any height and width.
 
     The encoder gives `channels` features at 1 / `stride` of the resolution (or several levels, the coarsest last). The
-    decoder brings them to 2 channels at full resolution, or to logits over the 313 ab bins at a lower one. Where H or W is
-    not a multiple of `stride`, the border is replicated and the result cropped.
+    decoder brings them to 2 channels at full resolution (the head "ab"), or to logits over the 313 ab bins at 1 / `scale` of
+    it ("bins"), which the annealed mean at `temperature` decodes to ab. Where H or W is not a multiple of `stride`, the
+    border is replicated and the result cropped.
     """
 
-    temperature = bins.TEMPERATURE  # of the annealed mean that decodes logits
+    temperature = bins.TEMPERATURE
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, *, channels: int, stride: int, head: str = "ab") -> None:
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, *, channels: int, stride: int, head: str = "ab", scale: int = 1
+    ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
         self.channels = channels
         self.stride = stride
         self.head = head
+        self.scale = scale if head == "bins" else 1
 
     def forward(self, L: Tensor) -> Tensor:
         """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in 0..100."""
@@ -53,16 +57,13 @@ class Colorizer(nn.Module):
         output = self.decoder(features)
         if self.head == "ab":
             return Prediction(lab.denormalize_ab(output[..., :height, :width].float()))  # (B, 2, H, W)
-        scale = L.shape[-2] // output.shape[-2]
-        logits = output[..., : -(-height // scale), : -(-width // scale)].float()  # (B, 313, h, w)
-        return Prediction(decode(logits, self.temperature, height, width), logits)
+        rows, columns = ((side + self.scale - 1) // self.scale for side in (height, width))
+        logits = output[..., :rows, :columns].float()  # (B, 313, h, w)
+        return Prediction(self.decode(logits, self.temperature)[..., :height, :width], logits)
 
-
-def decode(logits: Tensor, temperature: float, height: int, width: int) -> Tensor:
-    """The annealed mean of logits (B, 313, h, w) at 1 / k of the resolution, enlarged: ab (B, 2, H, W) in Lab units."""
-    scale = -(-height // logits.shape[-2])
-    ab = F.interpolate(bins.decode(logits, temperature), scale_factor=scale, mode="bilinear")
-    return ab[..., :height, :width]
+    def decode(self, logits: Tensor, temperature: float) -> Tensor:
+        """The annealed mean of logits (B, 313, h, w), enlarged: ab (B, 2, scale * h, scale * w) in Lab units."""
+        return F.interpolate(bins.decode(logits, temperature), scale_factor=self.scale, mode="bilinear")
 
 
 def build(model: str, settings: Mapping[str, Any], head: str = "ab") -> Colorizer:

@@ -38,4 +38,4 @@ def build(config: Config, head: str) -> Colorizer:
     encoder = cut_after(network, closing, **replaced)
     if closing == "norm5":
         encoder.add_module("relu5", nn.ReLU(inplace=True))
-    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head)
+    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head, scale=2)

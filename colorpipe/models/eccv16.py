@@ -56,4 +56,4 @@ def build(config: Config, head: str) -> Colorizer:
     ]
     if head == "ab":
         decoder += [nn.Softmax(dim=1), to_ab, nn.Upsample(scale_factor=4, mode="bilinear")]
-    return Colorizer(nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head)
+    return Colorizer(nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head, scale=4)

@@ -23,4 +23,4 @@ def build(config: Config, head: str) -> Colorizer:
     network = resnet18()
     encoder = cut_after(network, config.cut, conv1=one_channel(network.conv1))
     channels, stride = CUTS[config.cut]
-    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head)
+    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head, scale=2)
