@@ -22,7 +22,7 @@ from experiments import summary, tables
 
 # Each run's results: a colorizer on `dataset` is a run; the pretext task's two classifiers are one.
 RUNS = {name: [name] for name, row in config.colorizers().items() if row["data"] == "${dataset}"}
-BASELINES = {name: "gray_lpips" if row["loss"] == "lpips" else "gray" for name, row in config.colorizers().items()}
+BASELINES = {name: config.baseline(row["data"], row["loss"]) for name, row in config.colorizers().items()}
 RUNS["pretext"] = ["pretext/pretrained", "pretext/xavier"]
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
 

@@ -8,8 +8,6 @@ from colorpipe import io, paths
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
-DEFAULT_MODEL = "resnet-cifar10"  # of zoo/
-
 
 def colorize(options: argparse.Namespace) -> None:
     """Colorize photographs."""
@@ -20,6 +18,7 @@ def colorize(options: argparse.Namespace) -> None:
         weights(options.model),
         options.device,
         size=options.size,
+        temperature=options.temperature,
         force=options.force,
         compare=options.compare,
     )
@@ -46,7 +45,7 @@ def export(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
     if not options.out.parent.is_dir():
         raise UserError(f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o")
-    difference = export.export(weights(options.model), options.out)
+    difference = export.export(weights(options.model), options.out, options.temperature)
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 
 
@@ -54,13 +53,16 @@ def demo(options: argparse.Namespace) -> None:
     """Serve a page on this machine to try the trained colorizers."""
     from colorpipe.app import demo
 
-    demo.serve(options.folder, options.port, DEFAULT_MODEL)
+    demo.serve(options.folder, options.port)
 
 
-def weights(name: str) -> Path:
-    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name."""
+def weights(name: str | None) -> Path:
+    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name (the best one)."""
     from colorpipe.app import model_zoo
 
+    if name is None:
+        name = model_zoo.best(paths.MODELS)
+        print(f"colorizer: {name}, the best one here; `colorpipe models` lists all", file=sys.stderr)
     for path in (Path(name), Path(name) / "best.safetensors", model_zoo.find(paths.MODELS).get(name)):
         if path and path.is_file():
             return path
@@ -83,6 +85,14 @@ def pixels(text: str) -> int:
     number = int(text)
     if not 8 <= number <= 4096:
         raise argparse.ArgumentTypeError(f"use 8 to 4096, not {number}")
+    return number
+
+
+def temperature(text: str) -> float:
+    """A number from 0.01 to 10."""
+    number = float(text)
+    if not 0.01 <= number <= 10:
+        raise argparse.ArgumentTypeError(f"use 0.01 to 10, not {text}")
     return number
 
 
@@ -127,7 +137,12 @@ def parser() -> argparse.ArgumentParser:
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--model", default=DEFAULT_MODEL, help=f"a name of `colorpipe models`, a folder or a file ({DEFAULT_MODEL})"
+        "--model", help="a name of `colorpipe models`, a folder or a file (the best one that is there, which it names)"
+    )
+    command.add_argument(
+        "--temperature",
+        type=temperature,
+        help="of a colorizer that predicts shares of the 313 ab bins: 1 is their mean, toward 0 the most likely (0.38)",
     )
 
 

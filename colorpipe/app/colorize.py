@@ -20,10 +20,11 @@ MAX_SIZE = 4096  # pixels a side that a colorizer may claim to have been trained
 STRIP = 2**18  # pixels that are converted at a time
 
 
-def load(path: Path, device_name: str) -> tuple[Colorizer, int]:
+def load(path: Path, device_name: str, temperature: float | None = None) -> tuple[Colorizer, int]:
     """A colorizer in eval mode on a device ("auto": a GPU where there is one), and on how many pixels a side to use it.
 
-    That is the size it was trained on, unless its metadata has a `colorize_size`.
+    That is the size it was trained on, unless its metadata has a `colorize_size`. `temperature` is of the annealed mean of a
+    colorizer that predicts shares of the 313 ab bins.
     """
     machine.keep_freed_memory()
     if device_name == "auto":
@@ -38,10 +39,22 @@ def load(path: Path, device_name: str) -> tuple[Colorizer, int]:
     if "classes" in weights.load_metadata(path):
         raise UserError(f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those")
     model, metadata = base.load(path, device)
+    set_temperature(model, temperature, path)
     size = metadata.get("colorize_size", metadata.get("size"))
     if not (isinstance(size, list) and size and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)):
         raise UserError(f"{path} does not say on which size it was trained: train it again with `dvc repro`")
     return model, max(size)
+
+
+def set_temperature(model: Colorizer, temperature: float | None, path: Path) -> None:
+    """Set the temperature of the annealed mean, if one is given. Raises UserError for a colorizer without one."""
+    if temperature is None:
+        return
+    if model.head != "bins":
+        raise UserError(
+            f"--temperature: {path} predicts colors, not shares of the 313 bins: use it without, or another --model"
+        )
+    model.temperature = temperature
 
 
 def colorize(model: Colorizer, rgb: Array, size: int) -> Array:

@@ -117,10 +117,10 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
     return page
 
 
-def serve(folder: Path, port: int, default: str) -> None:
+def serve(folder: Path, port: int) -> None:
     """Serve the page on this machine alone until it is interrupted."""
     with tempfile.TemporaryDirectory(prefix="colorpipe-") as results:
-        page = build(folder, Path(results), default)
+        page = build(folder, Path(results), model_zoo.best(folder))
         import gradio
 
         theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts

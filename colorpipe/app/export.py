@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from colorpipe import io, weights
+from colorpipe.app.colorize import set_temperature
 from colorpipe.models import base
 from colorpipe.runtime.errors import UserError
 
@@ -17,12 +18,13 @@ EXAMPLE = (2, 1, 37, 61)
 CHECKED = (EXAMPLE, (1, 1, 32, 32), (3, 1, 96, 130), (1, 1, 8, 8))
 
 
-def export(path: Path, target: Path) -> float:
+def export(path: Path, target: Path, temperature: float | None = None) -> float:
     """Export a colorizer as an ONNX file, which is kept only if onnxruntime agrees with PyTorch.
 
     Args:
         path: a colorizer's weights.
         target: the file to write.
+        temperature: as in `colorize.load`; it is fixed in the file.
 
     Returns:
         The largest difference between the two, in Lab units.
@@ -36,6 +38,7 @@ def export(path: Path, target: Path) -> float:
     except ImportError as error:
         raise UserError(f"export needs {error.name}: pip install 'colorpipe[export]'") from None
     model, metadata = base.load(path, torch.device("cpu"))
+    set_temperature(model, temperature, path)
     dynamic = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():

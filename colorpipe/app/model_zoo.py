@@ -11,6 +11,8 @@ from colorpipe.runtime.errors import UserError, one_line
 
 COLUMNS = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch", "test loss", "SSIM", "PSNR", "no color")
 BUNDLED = Path(__file__).parent / "zoo"
+DEFAULT = "resnet-cifar10"  # of zoo/
+FEW_PHOTOGRAPHS = ("photos", "photos96")
 SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its baseline
 
 
@@ -19,6 +21,23 @@ def find(folder: Path) -> dict[str, Path]:
     trained = {path.parent.name: path for path in sorted(folder.glob("*/best.safetensors"))}
     bundled = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
     return trained | {name: path for name, path in bundled.items() if name not in trained}
+
+
+def best(folder: Path) -> str:
+    """The name of the colorizer to use by default.
+
+    The one trained here with the lowest squared error of ab on its test set, that of no color being 1; but the bundled one
+    where none was trained on more than the bundled photographs, which teach little about others.
+    """
+    errors = {}
+    for name, path in find(folder).items():
+        metadata = weights.load_metadata(path)
+        if metadata.get("data") in FEW_PHOTOGRAPHS or path.parent == BUNDLED or not _is_evaluated(name, metadata):
+            continue
+        gray = _baseline(name)
+        if gray:
+            errors[name] = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
+    return min(errors, key=lambda name: errors[name], default=DEFAULT)
 
 
 def table(folder: Path) -> str:
@@ -49,7 +68,7 @@ def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:
     path = paths.metrics(name)
     try:
         if not test and _is_evaluated(name, metadata):
-            test, gray = io.read_json(path)["test"], _baseline_loss(name)
+            test, gray = io.read_json(path)["test"], (_baseline(name) or {}).get("loss")
         if not test:
             return [""] * 4
         return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", f"{gray:.4g}" if gray else ""]
@@ -68,11 +87,13 @@ def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:
     return identity == tuple(evaluation[key] for key in ("data", "seed", "best_epoch", "val_loss"))
 
 
-def _baseline_loss(name: str) -> float | None:
+def _baseline(name: str) -> dict[str, float] | None:
+    """The test metrics of no color under a colorizer's data set and loss."""
     setting = _setting(io.read_json(paths.evaluation(name)))
     for path in sorted((paths.EVALUATIONS / "baseline").glob("*.json")):
         if _setting(io.read_json(path)) == setting:
-            return float(io.read_json(paths.metrics(f"baseline/{path.stem}"))["test"]["loss"])
+            found: dict[str, float] = io.read_json(paths.metrics(f"baseline/{path.stem}"))["test"]
+            return found
     return None
 
 

@@ -61,12 +61,21 @@ def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
     return [Job(source, name(target)) for source, target in found]
 
 
-def run(work: list[Job], model_path: Path, device_name: str, *, size: int | None, force: bool, compare: bool) -> bool:
+def run(
+    work: list[Job],
+    model_path: Path,
+    device_name: str,
+    *,
+    size: int | None,
+    temperature: float | None,
+    force: bool,
+    compare: bool,
+) -> bool:
     """Do the jobs on all cores, with a progress bar, naming each failed one on stderr. True where none failed."""
     allowed = list(_allowed(work, force=force, compare=compare))
     workers = max(1, min(WORKERS, len(work)))
     torch.set_num_threads(max(1, WORKERS // workers))  # of each photograph's arithmetic
-    model, trained = colorize.load(model_path, device_name)
+    model, trained = colorize.load(model_path, device_name, temperature)
     work_on = partial(_do, model=model, size=size or trained, budget=PixelBudget())
     notes = ordered_map(work_on, allowed, workers)
     failed = []

@@ -2,13 +2,13 @@
 
 import pandas as pd
 
-from colorpipe.report.tables import NO_COLOR, TRIVIAL
+from colorpipe.report.tables import NO_COLOR, ORIGINAL, TRIVIAL
 
 RGB = {"RGB PSNR": "PSNR {:.2f} dB", "RGB SSIM": "SSIM {:.3f}"}  # higher is better
 
 
 def conclusions(table: pd.DataFrame) -> list[str]:
-    """For each data set: which colorizer has the lowest squared error of ab, and whether each beats no color in RGB."""
+    """For each data set: the lowest squared error of ab, the originals' colorfulness, and who beats no color in RGB."""
     sentences = []
     for data, rows in table.groupby("data", sort=False):
         colorizers, baseline = rows[~rows["colorizer"].isin(TRIVIAL)], rows[rows["colorizer"] == NO_COLOR]
@@ -18,9 +18,26 @@ def conclusions(table: pd.DataFrame) -> list[str]:
             f"On {data} ({best['n']} test images) the lowest squared error of ab is {best['colorizer']}'s, "
             f"{best['ab MSE']:.1f} Lab units squared{gray}."
         )
+        original = rows[rows["colorizer"] == ORIGINAL]
+        if "colorfulness" in table and len(original) and len(colorizers) > 1:
+            sentences.append(in_colorfulness(colorizers, best, float(original["colorfulness"].iloc[0])))
         if len(baseline):
             sentences += in_rgb(colorizers, baseline.iloc[0])
     return sentences
+
+
+def in_colorfulness(colorizers: pd.DataFrame, best: "pd.Series[float]", original: float) -> str:
+    """Which colorizer is nearest to the originals' colorfulness, and what that costs in squared error."""
+    near = colorizers.loc[(colorizers["colorfulness"] - original).abs().idxmin()]
+    sentence = (
+        f"Nearest to the originals' colorfulness of {original:.1f} is {near['colorizer']}'s {near['colorfulness']:.1f}"
+    )
+    if near["colorizer"] == best["colorizer"]:
+        return f"{sentence}."
+    return (
+        f"{sentence} (seed {near['seed']}), at {near['ab MSE'] - best['ab MSE']:.1f} more in squared error than "
+        f"{best['colorizer']}, whose is {best['colorfulness']:.1f}."
+    )
 
 
 def in_rgb(colorizers: pd.DataFrame, gray: "pd.Series[float]") -> list[str]:

@@ -21,7 +21,12 @@ PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorp
 LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # not inputs: DVCLive's files, and when and where it ran
 RUNTIME = "colorpipe/runtime/"  # cannot change a result
 WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
-COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large"]
+REBALANCED = ["eccv_rebalanced", "unet_rebalanced"]
+COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large", *REBALANCED, "unet", "unet_gan"]
+BASELINES = ["gray", "gray_lpips", "gray_large", "gray_classification", "gray_l1"]
+OF_LOSS = ["resnet", "densenet", "eccv", "resnet_large", "unet"]  # rows that `loss` decides
+EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
+EPOCH_METRICS = ["loss", "ssim", "psnr"]
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +37,7 @@ def project(tmp_path_factory) -> Project:
     cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
     stl, *_ = archives.stl10(folder / "stl.tar.gz", 20, 8)
     torch.manual_seed(0)
-    slices = lpips.build({}, {"weights": "random", "random_seed": 0}).package.net.children()
+    slices = lpips.build({}, {"weights": "random", "random_seed": 0}, archives.PRIOR).package.net.children()
     vgg = {name: tensor for part in slices for name, tensor in part.state_dict().items()}
     sources = {
         "resnet18": torchvision.models.resnet18().state_dict(),
@@ -60,6 +65,9 @@ def project(tmp_path_factory) -> Project:
         datasets__stl10__pretrained=False,
         datasets__stl10__lpips_weights="random",
         train__batch_size=16,
+        recipes__refined__epochs_factor=1.0,
+        recipes__adversarial__epochs_factor=1.0,
+        models__unet={"widths": [16, 24], "blocks": [1, 1]},
     )
     project.run("git", "init", "--quiet")
     project.commit("before")
@@ -104,7 +112,7 @@ def leaves(prefixes: list[str], content: dict) -> set[str]:
 
 
 def test_every_stage_ran_and_left_only_what_is_tracked(project):
-    assert len(notes(project)) == len(rows(project)) == 21
+    assert len(notes(project)) == len(rows(project)) == 33
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
     assert changed <= {"dvc.lock", "metrics/", "report/overview.png"}, changed
 
@@ -163,7 +171,11 @@ def test_files_read_are_the_declared_ones(project):
         assert read == set().union(*within.values()), row["name"]
         unread = {dep for dep, names in within.items() if not names}
         order_and_album = {"data/params.checked", "data/my-photos"}  # the latter for `folder` alone
-        assert unread == (order_and_album if row["name"].startswith("download") else set()), row["name"]
+        if row["name"].startswith("download"):
+            unread -= order_and_album
+        elif row["name"].startswith("evaluate") and row["name"].split("@")[1] not in REBALANCED:
+            unread.remove(next(name for name in unread if name.endswith("/val.npy")))
+        assert unread == set(), row["name"]
 
 
 def test_parameters_read_are_the_declared_ones(project):
@@ -186,25 +198,28 @@ def test_parameters_read_are_the_declared_ones(project):
 def test_metrics_are_numbers_and_evaluations_say_whose(project):
     for name in COLORIZERS:
         found = json.loads((project.root / f"metrics/{name}.json").read_text())
-        assert found.keys() == {"test", "rgb", "colorfulness"}
+        assert found.keys() == {"test", "rgb", "auc", "lpips", "colorfulness"}
         assert found["test"].keys() == {"loss", "ssim", "psnr", "mse"}
         assert found["rgb"].keys() == {"psnr", "ssim"}
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
         assert run["n"] == 8
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        assert run["init"] == ("imagenet" if name in ("resnet", "resnet_lpips", "densenet") else "random")
+        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "densenet"), "imagenet")
+        assert run["init"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
+        assert ("temperatures" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
-    for name in ("gray", "gray_lpips", "gray_large"):
+    for name in BASELINES:
         found = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())
         assert found["colorfulness"] < 0.01
         assert found["test"]["mse"] > 0
 
 
-def test_the_results_are_a_table_of_140_columns(project):
+def test_the_results_are_a_table_of_160_columns(project):
     shown = project.run("dvc", "metrics", "show")
-    assert max(map(len, shown.splitlines())) <= 140
+    assert max(map(len, shown.splitlines())) <= 160
     columns = shown.splitlines()[0].split()[1:]
-    names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse", "accuracy")} | {"rgb.psnr", "rgb.ssim", "colorfulness"}
+    names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse", "accuracy")}
+    names |= {"rgb.psnr", "rgb.ssim", "auc.raw", "auc.rebalanced", "lpips", "colorfulness"}
     assert set(columns) == names
     every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", "pretext/pretrained", "pretext/xavier"]
     assert all(f"metrics/{name}.json" in shown for name in every)
@@ -214,13 +229,16 @@ def test_weights_know_what_they_are(project):
     for name in COLORIZERS:
         tensors, metadata = weights.load(project.root / f"models/{name}/best.safetensors")
         assert metadata["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        assert metadata["loss"]["name"] == ("lpips" if name == "resnet_lpips" else "mse")
-        assert metadata["train"]["lr"] == config.load(project.root / "params.yaml").train.lr
+        losses = dict.fromkeys(REBALANCED, "classification") | {"resnet_lpips": "lpips", "unet_gan": "l1"}
+        assert metadata["loss"]["name"] == losses.get(name, "mse")
+        recipe = {"unet_gan": "adversarial", "unet": "refined", "unet_rebalanced": "refined"}.get(name, "paper")
+        assert metadata["train"]["lr"] == config.load(project.root / "params.yaml").recipe(recipe).lr
         assert all(tensor.isfinite().all() for tensor in tensors.values())
         history = (project.root / f"curves/{name}.csv").read_text().splitlines()
-        assert history[0] == "epoch,train_loss,train_ssim,train_psnr,val_loss,val_ssim,val_psnr"
-        losses = [float(line.split(",")[4]) for line in history[1:]]
-        assert metadata["epoch"]["val_loss"] == min(losses)
+        heads = history[0].split(",")
+        assert {"epoch", *(f"{part}_{key}" for part in ("train", "val") for key in EPOCH_METRICS)} <= set(heads)
+        losses = [float(line.split(",")[heads.index("val_loss")]) for line in history[1:]]
+        assert name == "unet_gan" or metadata["epoch"]["val_loss"] == min(losses)
         last = weights.load_metadata(project.root / f"models/{name}/last.safetensors")
         assert last["epoch"]["epoch"] == len(losses)
 
@@ -270,13 +288,24 @@ def test_again_does_nothing(project):
 @pytest.mark.parametrize(
     ("file", "stages"),
     [
-        ("colorpipe/models/eccv16.py", {"train@eccv", "evaluate@eccv"}),
-        ("colorpipe/losses/lpips.py", {"train@resnet_lpips", "evaluate@resnet_lpips", "baseline@gray_lpips"}),
+        (
+            "colorpipe/models/eccv16.py",
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in ("eccv", "eccv_rebalanced")},
+        ),
+        (
+            "colorpipe/losses/classification.py",
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED} | {"baseline@gray_classification"},
+        ),
+        ("colorpipe/losses/lpips.py", {"train@resnet_lpips", *EVERY_TEST}),
+        ("colorpipe/tasks/adversarial.py", {"train@unet_gan"}),
         ("colorpipe/runtime/errors.py", set()),
         ("colorpipe/runtime/process.py", set()),
         ("colorpipe/app/cli.py", set()),
         ("requirements-dev.lock", set()),
-        ("colorpipe/tasks/classification.py", {"pretext@pretrained", "pretext@xavier"}),
+        (
+            "colorpipe/tasks/classification.py",
+            {"pretext@pretrained", "pretext@xavier", "judge@cifar10", "judge@stl10", *EVERY_TEST},
+        ),
     ],
 )
 def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
@@ -294,11 +323,13 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
     [
         (
             {"loss": "lpips"},
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in COLORIZERS if name != "resnet_lpips"}
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in OF_LOSS}
             | {"baseline@gray", "baseline@gray_large"},
         ),
         ({"models__resnet18__cut": "layer1"}, {"train@resnet", "train@resnet_lpips", "train@resnet_large"}),
-        ({"datasets__stl10__epochs": 2}, {"train@resnet_large"}),
+        ({"datasets__stl10__epochs": 2}, {"train@resnet_large", "judge@stl10"}),
+        ({"losses__classification__rebalancing": 1.0}, {"download@cifar10", "download@stl10"}),
+        ({"evaluation__temperature": 1.0}, {f"evaluate@{name}" for name in COLORIZERS}),
         ({"pretext__colorizer": "resnet_lpips"}, {"pretext@pretrained"}),
         ({"losses__lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),
     ],
@@ -372,7 +403,7 @@ def test_live_metrics_are_empty_when_nothing_trains(project):
 def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
     """As large as the right one: git must not take the file that DVC wrote for unchanged."""
     output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
-    assert "error: params.yaml: loss: should be 'mse' or 'lpips', not 'l2x'. To restore" in output
+    assert "error: params.yaml: loss: should be 'mse', 'l1', 'lpips' or 'classification', not 'l2x'. To restore" in output
     assert "Traceback" not in output
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
     assert project.run("git", "status", "--porcelain").split() == ["M", "params.yaml"]
@@ -393,7 +424,8 @@ def test_the_walk_throughs_of_extending_work(project):
     for section in ("losses", "models"):
         text = re.sub(rf"(?m)^({section}:.*\n)", lambda found: found[1] + blocks[section], text)  # noqa: B023 - used at once
     params.write_text(text)
-    rows = blocks["row"] + '      deep: {model: resnet34, data: "${dataset}", loss: "${loss}", init: none}\n'
+    columns = 'task: colorization, model: resnet34, data: "${dataset}", loss: "${loss}", recipe: paper'
+    rows = blocks["row"] + f'      deep: {{{columns}, init: "data/${{dataset}}/weights/none"}}\n'
     pipeline.write_text(pipeline.read_text().replace("    foreach: &colorizers\n", "    foreach: &colorizers\n" + rows))
 
     output = project.run("dvc", "repro")

@@ -8,13 +8,17 @@ from pathlib import Path
 import yaml
 from project import ROOT
 
-MODELS = ("resnet18", "densenet121", "eccv16")
-LOSSES = ("mse", "lpips")
+ROWS = [
+    *((model, loss, "paper") for model in ("resnet18", "densenet121", "eccv16") for loss in ("mse", "lpips")),
+    ("eccv16", "classification", "paper"),
+    ("unet", "classification", "refined"),
+    ("unet", "l1", "adversarial"),
+]
 SCRIPT = """
 import sys
 import numpy as np
 from pathlib import Path
-from stages import check, download, evaluate, split, train
+from stages import check, download, evaluate, judge, split, train
 
 def run(module, *arguments):
     sys.argv = [module.__name__, *arguments]
@@ -27,12 +31,13 @@ for part, count in (("train", 8), ("val", 4), ("test", 4)):  # few images
     for path in (Path(f"data/photos/{part}.npy"), Path(f"data/photos/{part}_labels.npy")):
         np.save(path, np.load(path)[:count])
 init = "data/photos/weights/none.safetensors"
-for model in %r:
-    for loss in %r:
-        name = f"{model}_{loss}"
-        run(train, name, "--model", model, "--data", "photos", "--loss", loss, "--init", init)
-        run(evaluate, name, "--data", "photos", "--loss", loss)
-""" % (MODELS, LOSSES)  # noqa: UP031  # it is full of braces
+run(judge, "photos", "--recipe", "refined")
+for model, loss, recipe in %r:
+    name, task = f"{model}_{loss}", "adversarial" if recipe == "adversarial" else "colorization"
+    row = ("--model", model, "--data", "photos", "--loss", loss, "--recipe", recipe, "--init", init)
+    run(train, name, "--task", task, *row)
+    run(evaluate, name, "--data", "photos", "--loss", loss)
+""" % (ROWS,)  # noqa: UP031  # it is full of braces
 
 
 def start(folder: Path, hash_seed: str) -> subprocess.Popen:
@@ -60,7 +65,7 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     runs = {name: start(tmp_path / name, name) for name in ("1", "2")}
     assert [process.wait() for process in runs.values()] == [0, 0]
     first, second = (results(tmp_path / name) for name in runs)
-    assert sum(name.endswith("best.safetensors") for name in first) == len(MODELS) * len(LOSSES)
-    assert sum(name.startswith("metrics/") for name in first) == len(MODELS) * len(LOSSES)
+    assert sum(name.endswith("best.safetensors") for name in first) == len(ROWS) + 1  # and the judge
+    assert sum(name.startswith("metrics/") for name in first) == len(ROWS)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []

@@ -25,18 +25,12 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
     "split": (["photos"], ["data/photos"]),
     "train": (
         [
-            "resnet",
-            "--model",
-            "resnet18",
-            "--data",
-            "photos",
-            "--loss",
-            "mse",
-            "--init",
-            "data/photos/weights/none.safetensors",
+            *("resnet", "--task", "colorization", "--model", "resnet18", "--data", "photos", "--loss", "mse"),
+            *("--recipe", "paper", "--init", "data/photos/weights/none.safetensors"),
         ],
         ["models/resnet", "curves"],
     ),
+    "judge": (["photos", "--recipe", "paper"], ["models/judge/photos", "curves/judge"]),
     "evaluate": (["resnet", "--data", "photos", "--loss", "mse"], ["metrics", "evaluations", "grids", "galleries"]),
     "baseline": (["gray", "--data", "photos", "--loss", "mse"], ["metrics/baseline", "evaluations/baseline"]),
     "pretext": (
@@ -169,9 +163,17 @@ def test_progress_that_cannot_be_written_is_named(project):
 GONE = {
     "download": [],
     "split": ["data/photos/raw/photos.tar"],
-    "train": ["data/photos/train.npy", "data/photos/val.npy", "data/photos/weights/none.safetensors"],
+    "train": [
+        "data/photos/train.npy",
+        "data/photos/val.npy",
+        "data/photos/prior.npy",
+        "data/photos/weights/none.safetensors",
+    ],
+    "judge": ["data/photos/classes.json", "data/photos/train_labels.npy"],
     "evaluate": [
         "models/resnet/best.safetensors",
+        "models/judge/photos/best.safetensors",
+        "data/photos/weights/lpips.safetensors",
         "data/photos/test.npy",
         "data/photos/test_labels.npy",
         "data/photos/weights/mse.safetensors",

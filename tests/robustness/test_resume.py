@@ -14,25 +14,33 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from archives import PRIOR
 from project import ROOT
 
 from colorpipe import config, paths, weights
 from colorpipe.runtime.errors import UserError
 from colorpipe.tasks import colorization
+from colorpipe.tasks.colorization import Row
 from colorpipe.training import device, loop, resume
 from colorpipe.training.state import MODEL, TrainState
 
 INIT = "data/photos/weights/none.safetensors"
-TRAIN = ("train", "resnet", "--model", "resnet18", "--data", "photos", "--loss", "mse", "--init", INIT)
+ROW = ("--data", "photos", "--init", INIT)
+TRAIN = ("train", "resnet", "--task", "colorization", "--model", "resnet18", "--loss", "mse", "--recipe", "paper", *ROW)
+UNET = ("--model", "unet", *ROW)
+REBALANCED = ("train", "unet", "--task", "colorization", "--loss", "classification", "--recipe", "refined", *UNET)
+ADVERSARIAL = ("train", "unet_gan", "--task", "adversarial", "--loss", "l1", "--recipe", "adversarial", *UNET)
 PRETEXT = ("pretext", "xavier", "--data", "photos", "--init", INIT)
 EPOCHS = 8  # of three steps each
 PAUSED = """
 # Runs a stage that waits for a signal in its training step number argv[1], and creates the file argv[2] when it is there.
 import runpy, signal, sys
 from pathlib import Path
+from colorpipe.tasks.adversarial import AdversarialTask
 from colorpipe.tasks.supervised import SupervisedTask
 
-step, when, there = SupervisedTask.train_step, int(sys.argv[1]), Path(sys.argv[2])
+Task = AdversarialTask if "adversarial" in sys.argv else SupervisedTask
+step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
 
 def train_step(self, state, batch):
     global when
@@ -42,7 +50,7 @@ def train_step(self, state, batch):
         signal.pause()
     return step(self, state, batch)
 
-SupervisedTask.train_step = train_step
+Task.train_step = train_step
 sys.argv = sys.argv[3:]
 runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
 """
@@ -56,6 +64,8 @@ def folder(tmp_path_factory) -> Path:
     content["datasets"]["photos"]["epochs"] = EPOCHS
     content["threads"] = 1
     content["train"]["batch_size"] = 16
+    content["recipes"]["refined"]["epochs_factor"] = content["recipes"]["adversarial"]["epochs_factor"] = 1.0
+    content["models"]["unet"] = {"widths": [16, 24], "blocks": [1, 1]}
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     (root / "data/photos/weights").mkdir(parents=True)
     rng = np.random.default_rng(0)
@@ -63,8 +73,11 @@ def folder(tmp_path_factory) -> Path:
         np.save(root / f"data/photos/{part}.npy", rng.integers(0, 256, (50, 3, 32, 32), dtype=np.uint8))
         np.save(root / f"data/photos/{part}_labels.npy", rng.integers(0, 2, 50))
     (root / "data/photos/classes.json").write_text('["a", "b"]')
-    for name in ("none", "mse"):
-        weights.save(root / f"data/photos/weights/{name}.safetensors", {}, {"weights": "random"})
+    np.save(root / "data/photos/prior.npy", PRIOR.numpy())
+    settings = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
+    for name in ("none", "mse", "l1", "classification"):
+        metadata = {"weights": "random", **settings.get(name, {})}
+        weights.save(root / f"data/photos/weights/{name}.safetensors", {}, metadata)
     return root
 
 
@@ -93,7 +106,12 @@ def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
 
 @pytest.mark.parametrize(
     ("stage", "name", "signals", "copied"),
-    [(TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL), False), (PRETEXT, "pretext/xavier", (signal.SIGKILL,), True)],
+    [
+        (TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL), False),
+        (REBALANCED, "unet", (signal.SIGKILL,), False),  # with a schedule, an average of the weights and flips
+        (ADVERSARIAL, "unet_gan", (signal.SIGKILL,), False),  # with two networks and two optimizers
+        (PRETEXT, "pretext/xavier", (signal.SIGKILL,), True),
+    ],
 )
 def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, stage, name, signals, copied):
     """In the repository's folder, and in a copy of it, where DVC runs an experiment and names the repository."""
@@ -143,7 +161,7 @@ def test_a_stage_ends_with_the_dvc_that_runs_it():
     parent.kill()
     assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
     commands = re.findall(r"cmd: (?:>-\s+)?(.*)", (ROOT / "dvc.yaml").read_text())
-    assert len(commands) == 8
+    assert len(commands) == 9
     assert all(command.startswith("exec python -m ") for command in commands)  # no shell stands between
 
 
@@ -156,6 +174,7 @@ def small(tmp_path, monkeypatch):
         path = paths.images("photos", part)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, rng.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8))
+    np.save(paths.prior("photos"), PRIOR.numpy())
     for name in ("none", "mse"):
         weights.save(paths.init_weights("photos", name), {}, {"weights": "random"})
     params = config.load(ROOT / "params.yaml")
@@ -166,7 +185,8 @@ def small(tmp_path, monkeypatch):
         if stop:
             monkeypatch.setattr(loop, "evaluate", stopping(loop.evaluate, stop))
         try:
-            colorization.train("resnet", "resnet18", "photos", "mse", Path(INIT), params.model_copy(update=update))
+            row = Row("resnet18", "photos", "mse", "paper", Path(INIT))
+            colorization.train("resnet", row, params.model_copy(update=update))
         finally:
             monkeypatch.undo()
             monkeypatch.chdir(tmp_path)

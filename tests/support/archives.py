@@ -5,6 +5,11 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import torch
+
+from colorpipe.color import bins
+
+PRIOR = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of colors, for losses that need none
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from archives import PRIOR
 from project import ROOT
 from torch.utils.data import DataLoader
 
@@ -35,7 +36,7 @@ def test_both_ways_train_on_the_same_loss(photos, task, monkeypatch):
     ours = worker.build_task(task, "float32").metrics(model, tuple(map(torch.from_numpy, arrays)))["loss"].item()
     if task == "resnet_lpips":  # the package draws another VGG: load ours
         package = notebook.lpips_package()
-        package.net.load_state_dict(lpips.build({}, {"weights": "random", "random_seed": 0}).package.net.state_dict())
+        package.net.load_state_dict(lpips.build({}, {"weights": "random", "random_seed": 0}, PRIOR).package.net.state_dict())
         monkeypatch.setattr(notebook, "lpips_package", lambda: package)
     loader = DataLoader(notebook.Photos(*arrays), batch_size=4)
     ((count, theirs),) = notebook.train(notebook.plain(worker.network(task, 0)), task, loader, device)

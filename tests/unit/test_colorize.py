@@ -17,7 +17,7 @@ from torch import nn
 from colorpipe import io
 from colorpipe import weights as weight_files
 from colorpipe.app import cli, colorize, model_zoo
-from colorpipe.app.cli import DEFAULT_MODEL
+from colorpipe.app.model_zoo import DEFAULT
 from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models import base
@@ -332,7 +332,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     output = capsys.readouterr()
     assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
     heads, bundled = output.out.splitlines()
-    assert bundled.split()[:5] == [DEFAULT_MODEL, "resnet18", "cifar10", "32x32", "mse"]
+    assert bundled.split()[:5] == [DEFAULT, "resnet18", "cifar10", "32x32", "mse"]
     assert len(bundled.split()) == len(model_zoo.COLUMNS)
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
@@ -356,13 +356,54 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         assert re.search(r"metrics/small\.json (or evaluations/small\.json )?is damaged", capsys.readouterr().err)
 
 
+def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
+    torch.manual_seed(0)
+    settings = {"widths": [8, 16], "blocks": [1, 1]}
+    model = base.build("unet", settings, "bins")
+    nn.init.normal_(model.decoder.head.weight)
+    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
+    weight_files.save(tmp_path / "best.safetensors", model.state_dict(), metadata)
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    chroma = {}
+    for temperature in ("1", "0.1"):
+        target = tmp_path / f"{temperature}.png"
+        run("colorize", tmp_path / "a.png", "-o", target, "--model", tmp_path, "--temperature", temperature)
+        chroma[temperature] = np.abs(rgb2lab(images.read(target).rgb)[..., 1:]).mean()
+    assert chroma["0.1"] > chroma["1"]
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", weights, "--temperature", "1", code=1)
+    assert "predicts colors, not shares of the 313 bins: use it without" in capsys.readouterr().err
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
+    assert "use 0.01 to 10, not 0" in capsys.readouterr().err
+
+
+def test_the_default_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
+    """The lowest error beside no color's, of those trained on more than the bundled photographs; else the bundled one."""
+    monkeypatch.chdir(tmp_path)
+    epoch = {"epoch": 1, "val_loss": 1.0}
+    io.write_json(Path("evaluations/baseline/gray.json"), {"data": "cifar10", "loss": "mse"})
+    io.write_json(Path("metrics/baseline/gray.json"), {"test": {"loss": 180.0, "mse": 180.0}})
+    for name, data, mse in (("few", "photos", 1.0), ("good", "cifar10", 120.0), ("worse", "cifar10", 150.0)):
+        metadata = {"data": data, "train": {"seed": 0}, "epoch": epoch}
+        weight_files.save(Path(f"models/{name}/best.safetensors"), {"w": torch.zeros(1)}, metadata)
+        run_of = {"data": data, "loss": "mse", "seed": 0, "best_epoch": 1, "val_loss": 1.0}
+        io.write_json(Path(f"evaluations/{name}.json"), run_of)
+        io.write_json(Path(f"metrics/{name}.json"), {"test": {"loss": mse, "mse": mse}})
+    assert model_zoo.best(Path("models")) == "good"
+    Path("metrics/good.json").unlink()  # not tested
+    assert model_zoo.best(Path("models")) == "worse"
+    Path("metrics/worse.json").unlink()
+    assert model_zoo.best(Path("models")) == DEFAULT
+
+
 def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
     """In a folder without models/: it is the default, at the size that its card says."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(60, 90)).save("a.png")
     run("colorize", "a.png", "-o", "b.png")
-    assert capsys.readouterr().out == "1 colorized, 0 skipped\n"
-    path = model_zoo.BUNDLED / f"{DEFAULT_MODEL}.safetensors"
+    output = capsys.readouterr()
+    assert output.out == "1 colorized, 0 skipped\n"
+    assert output.err.startswith(f"colorizer: {DEFAULT}, the best one here; `colorpipe models` lists all\n")
+    path = model_zoo.BUNDLED / f"{DEFAULT}.safetensors"
     model, size = colorize.load(path, "cpu")
     assert size == weight_files.load_metadata(path)["colorize_size"][0] != weight_files.load_metadata(path)["size"][0]
     assert np.array_equal(images.read(Path("b.png")).rgb, colorize.colorize(model, images.read(Path("a.png")).rgb, size))

@@ -263,7 +263,7 @@ def test_a_class_without_images_is_reported(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     paths.raw("cifar10").mkdir(parents=True)
     archives.cifar10(paths.raw("cifar10") / cifar10.ARCHIVE, 1)  # five images to train on
-    split.split("cifar10", 32, 4, seed=0)  # a validation set larger than the train set
+    split.split("cifar10", 32, 4, seed=0, neighbors=5, sigma=5.0)  # a validation set larger than the train set
     assert "cifar10: no training images of " in capsys.readouterr().out
     assert len(np.load(paths.images("cifar10", "val"))) == 4
     assert len(np.load(paths.images("cifar10", "train"))) == 1
@@ -275,7 +275,7 @@ def test_too_few_training_images_are_reported(tmp_path, monkeypatch, count):
     paths.raw("stl10").mkdir(parents=True)
     archives.stl10(paths.raw("stl10") / stl10.ARCHIVE, count, 2)
     with pytest.raises(UserError, match=f"stl10: {count} training images cannot be split"):
-        split.split("stl10", 96, 1, seed=0)
+        split.split("stl10", 96, 1, seed=0, neighbors=5, sigma=5.0)
 
 
 @pytest.mark.parametrize("val_size", [100, 1000])
@@ -288,7 +288,7 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths.raw("cifar10").mkdir(parents=True)
     _, images, labels = archives.cifar10(paths.raw("cifar10") / cifar10.ARCHIVE, 10)
-    split.split("cifar10", 32, 8, seed=0)
+    split.split("cifar10", 32, 8, seed=0, neighbors=5, sigma=5.0)
     arrays = {part: np.load(paths.images("cifar10", part)) for part in ("train", "val", "test")}
     assert {part: len(array) for part, array in arrays.items()} == {"train": 42, "val": 8, "test": 10}
     together = np.concatenate([arrays["train"], arrays["val"]])

@@ -13,13 +13,17 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorpipe import config, metrics, paths, weights
-from colorpipe.evaluation import colorizers
+from colorpipe.evaluation import colorizers, measure
 from colorpipe.losses import mse
-from colorpipe.models.base import build
+from colorpipe.models.base import Prediction, build
+from colorpipe.models.judge import Judge
 from colorpipe.tasks import colorization
+from colorpipe.tasks.colorization import Row
 
 N = 70  # a batch of 64 and a short one
 CUT = {"cut": "layer1"}
+SETTINGS = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
+OTHERS = {"rgb_mae", "colorfulness_distance", "histogram_divergence", "recognized", "flip_mse", "flip_ssim", "flip_psnr"}
 
 
 @pytest.fixture
@@ -31,8 +35,13 @@ def images(tmp_path, monkeypatch):
     for part, array in found.items():
         np.save(paths.images("photos", part), array)
     np.save(paths.labels("photos", "test"), np.arange(N) % 7)
-    for name in ("mse", "resnet18"):
-        weights.save(paths.init_weights("photos", name), {}, {"weights": "random"})
+    np.save(paths.prior("photos"), archives.PRIOR.numpy())
+    for name in ("mse", "classification", "resnet18", "none"):
+        weights.save(paths.init_weights("photos", name), {}, {"weights": "random", **SETTINGS.get(name, {})})
+    weights.save(paths.init_weights("photos", "lpips"), {}, {"weights": "random", "random_seed": 0})
+    torch.manual_seed(1)
+    judge = {"data": "photos", "classes": [str(number) for number in range(7)]}
+    weights.save(paths.checkpoint("judge/photos", "best"), Judge(7).state_dict(), judge)
     return found
 
 
@@ -65,8 +74,9 @@ def test_metrics_from_images_to_json(images):
     metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}}
     metadata["epoch"] = {"epoch": 4, "val_loss": 150.5}
     weights.save(paths.checkpoint("some", "best"), model.state_dict(), metadata)
-    colorizers.evaluate("some", "photos", "mse", threads=2)
-    colorizers.evaluate_baseline("gray", "photos", "mse", threads=2)
+    params = config.load(ROOT / "params.yaml")
+    colorizers.evaluate("some", "photos", "mse", params)
+    colorizers.evaluate_baseline("gray", "photos", "mse", params)
 
     L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
     with torch.no_grad():
@@ -81,10 +91,13 @@ def test_metrics_from_images_to_json(images):
     assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(paths.evaluation("some").read_text())
     identity = {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "val_loss": 150.5, "loss": "mse"}
-    assert run == identity
+    assert {key: value for key, value in run.items() if key not in OTHERS} == identity | {"lpips_vgg": "random"}
+    assert run.keys() >= OTHERS
     baseline = json.loads(paths.evaluation("baseline/gray").read_text())
     assert baseline.pop("original_colorfulness") > 1
-    assert baseline == {"data": "photos", "n": N, "loss": "mse"}
+    assert 0 <= baseline.pop("original_recognized") <= 1
+    baseline = {key: value for key, value in baseline.items() if key not in OTHERS}
+    assert baseline == {"data": "photos", "n": N, "loss": "mse", "lpips_vgg": "random"}
     assert paths.grid("some").is_file()
 
 
@@ -106,7 +119,7 @@ def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
     torch.manual_seed(0)
     target = torch.randn(5, 2, 32, 32) * 20
     predicted = target + torch.randn_like(target) * 5
-    record = colorizers.protocol(predicted, target)
+    record = measure.protocol(predicted, target)
     assert metrics.batch_ssim(predicted, target).item() == pytest.approx(record["ssim"].item(), abs=1e-6)
     assert metrics.batch_psnr(predicted, target).item() == pytest.approx(record["psnr"].item(), abs=1e-4)
 
@@ -114,11 +127,12 @@ def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
 def test_a_network_sees_L_and_nothing_else(images):
     seen = []
 
-    def model(L):
-        seen.append(L)
-        return torch.zeros(len(L), 2, 32, 32)
+    class Model:
+        def predict(self, L):
+            seen.append(L)
+            return Prediction(torch.zeros(len(L), 2, 32, 32))
 
-    _, lab, _ = colorization.predict(model, torch.from_numpy(images["test"]), "float32")
+    _, lab, _ = colorization.predict(Model(), torch.from_numpy(images["test"]), "float32")
     L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
     assert np.abs(seen[0].numpy() - L).max() < 1e-3
     assert np.abs(lab[:, :1].numpy() - L).max() < 1e-3
@@ -128,11 +142,14 @@ def test_a_network_sees_L_and_nothing_else(images):
 def test_the_precision_is_that_of_the_network(images, precision, dtype):
     seen = []
 
-    def model(L):
-        seen.append(torch.nn.functional.conv2d(L, torch.ones(2, 1, 1, 1)).dtype)
-        return torch.zeros(len(L), 2, 32, 32)
+    class Model:
+        def predict(self, L):
+            seen.append(torch.nn.functional.conv2d(L, torch.ones(2, 1, 1, 1)).dtype)
+            return Prediction(torch.zeros(len(L), 2, 32, 32))
 
-    colorization.ColorizationTask(mse.build({}, {}), precision).metrics(model, (torch.from_numpy(images["val"]),))
+    colorization.ColorizationTask(mse.build({}, {}, archives.PRIOR), precision).metrics(
+        Model(), (torch.from_numpy(images["val"]),)
+    )
     assert seen == [dtype]
 
 
@@ -144,7 +161,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     weights.save(init, source, {"weights": "imagenet"})
     params = config.load(ROOT / "params.yaml")
     params = params.model_copy(update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})})
-    colorization.train("some", "resnet18", "photos", "mse", init, params)
+    colorization.train("some", Row("resnet18", "photos", "mse", "paper", init), params)
     tensors, metadata = weights.load(paths.checkpoint("some", "best"))
     assert metadata["init"] == "imagenet"
     assert metadata["train"]["lr"] == 1e-12

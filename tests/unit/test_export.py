@@ -37,6 +37,23 @@ def once(function):
     return called
 
 
+def test_a_head_over_the_bins_at_the_temperature_asked_for(tmp_path):
+    torch.manual_seed(0)
+    settings = {"widths": [8, 16], "blocks": [1, 1]}
+    model = base.build("unet", settings, "bins")
+    torch.nn.init.normal_(model.decoder.head.weight)
+    path = tmp_path / "best.safetensors"
+    weights.save(path, model.state_dict(), {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]})
+    assert export.export(path, tmp_path / "model.onnx", temperature=0.7) < 1e-3
+    L = torch.rand(2, 1, 33, 47) * 100
+    (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["ab"], {"L": L.numpy()})
+    model.eval().temperature = 0.7
+    with torch.no_grad():
+        assert np.abs(found - model(L).numpy()).max() < 1e-3
+        model.temperature = 0.2
+        assert np.abs(found - model(L).numpy()).max() > 1
+
+
 @pytest.mark.parametrize("name", SETTINGS)
 def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monkeypatch, name):
     path, model = trained(tmp_path, name)

@@ -90,6 +90,8 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
     first = photo(tmp_path / "a.png")
     (tmp_path / "copy.png").write_bytes(first.read_bytes())
     photo(tmp_path / "gray.png", mode="L")
+    tinted = np.full((40, 40, 3), 128, np.uint8) + np.array([2, 0, 0], np.uint8)  # |a| and |b| below 5
+    Image.fromarray(tinted).save(tmp_path / "nearly.png")
     for number in range(11):
         (tmp_path / f"raw{number:02}.CR2").write_bytes(b"raw")
     (tmp_path / "z.txt").write_text("hello")
@@ -100,7 +102,7 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
     assert len(data.train.images) == 1
     output = capsys.readouterr().out
     assert other_files in output
-    assert "folder: not used, as without color: 1 file (1 .png): gray.png\n" in output
+    assert "folder: not used, as gray (no |a| or |b| over 5 Lab units): 2 files (2 .png): gray.png, nearly.png\n" in output
     assert "folder: not used, as copies of others: 1 file (1 .png): copy.png\n" in output
 
 
@@ -199,7 +201,7 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     manifest.write(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
 
     def parts(seed: int) -> list[set[bytes]]:
-        split("folder", 16, 3, seed)
+        split("folder", 16, 3, seed, 5, 5.0)
         return [{image.tobytes() for image in np.load(paths.images("folder", part))} for part in ("train", "val", "test")]
 
     train, val, test = parts(0)
@@ -207,15 +209,15 @@ def test_test_images_are_drawn_with_the_seed(tmp_path, monkeypatch):
     assert parts(0) == [train, val, test]
     assert parts(1)[2] != test
     with pytest.raises(UserError, match=r"val_size: 6 for validation and as many for testing leave none of 12"):
-        split("folder", 16, 6, 0)
+        split("folder", 16, 6, 0, 5, 5.0)
     with pytest.raises(UserError, match=r"val_size: 10 for validation and as many for testing leave none of 12"):
-        split("folder", 16, 0.1, 0)
+        split("folder", 16, 0.1, 0, 5, 5.0)
     for number in range(12, 130):
         photo(tmp_path / f"photos/{number}.jpg")
     manifest.write(tmp_path / "photos", paths.raw("folder") / folder.ARCHIVE)
-    split("folder", 16, 0.2, 0)
+    split("folder", 16, 0.2, 0, 5, 5.0)
     assert [len(np.load(paths.images("folder", part))) for part in ("train", "val", "test")] == [78, 26, 26]
-    split("folder", 16, 0.01, 0)
+    split("folder", 16, 0.01, 0, 5, 5.0)
     assert [len(np.load(paths.images("folder", part))) for part in ("train", "val", "test")] == [110, 10, 10]
     assert draw(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10  # whatever comes first
 

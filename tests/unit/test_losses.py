@@ -4,6 +4,7 @@ import warnings
 import lpips as package
 import pytest
 import torch
+from archives import PRIOR
 from torch import nn
 
 from colorpipe.color import lab
@@ -17,7 +18,7 @@ RANDOM = {"weights": "random", "random_seed": 3}
 
 @pytest.fixture(scope="module")
 def loss():
-    return lpips.build({}, RANDOM)
+    return lpips.build({}, RANDOM, PRIOR)
 
 
 def vgg_weights(loss) -> dict[str, torch.Tensor]:
@@ -51,7 +52,7 @@ def test_lpips_is_the_packages(loss, reference):
 def test_lpips_in_bfloat16_is_near_that_in_float32(loss, reference):
     torch.manual_seed(0)
     first, second = torch.rand(4, 3, 32, 32), torch.rand(4, 3, 32, 32)
-    cast = cast_frozen(lpips.build({}, RANDOM), "bfloat16")
+    cast = cast_frozen(lpips.build({}, RANDOM, PRIOR), "bfloat16")
     assert {parameter.dtype for parameter in cast.parameters()} == {torch.bfloat16}
     assert all(head.weight.dtype == torch.float32 for head in cast.package.lins)
     with autocast(first.device, "bfloat16"):
@@ -79,7 +80,7 @@ def test_lpips_has_finite_gradients_on_black(loss):
 
 def test_lpips_has_finite_gradients_where_all_features_are_zero():
     """The package divides by the square root of their squares' sum; the ReLU before it stops what is not a number."""
-    dead = lpips.build({}, RANDOM)
+    dead = lpips.build({}, RANDOM, PRIOR)
     for layer in dead.package.net.slice1:
         if isinstance(layer, nn.Conv2d):
             layer.bias.fill_(-1e3)
@@ -90,7 +91,7 @@ def test_lpips_has_finite_gradients_where_all_features_are_zero():
 
 def test_the_random_vgg_comes_from_its_seed(loss):
     state = torch.random.get_rng_state()
-    again, other = (lpips.build({}, {**RANDOM, "random_seed": seed}) for seed in (3, 4))
+    again, other = (lpips.build({}, {**RANDOM, "random_seed": seed}, PRIOR) for seed in (3, 4))
     assert torch.equal(state, torch.random.get_rng_state())  # nothing is taken from the run's own seed
     ours, same, different = (vgg_weights(one)["0.weight"] for one in (loss, again, other))
     assert torch.equal(ours, same)
@@ -102,15 +103,15 @@ def test_the_random_vgg_comes_from_its_seed(loss):
 def test_imagenet_vgg_is_loaded(loss):
     weights = {name: torch.full_like(tensor, 0.01) for name, tensor in vgg_weights(loss).items()}
     assert len(weights) == 26  # 13 convolutions
-    loaded = lpips.build(weights, {"weights": "imagenet", "random_seed": 0})
+    loaded = lpips.build(weights, {"weights": "imagenet", "random_seed": 0}, PRIOR)
     assert all((tensor == 0.01).all() for tensor in vgg_weights(loaded).values())
     assert loaded.metadata == {"lpips_weights": "imagenet"}
     with pytest.raises(UserError, match=r"imagenet\.lpips\.source: 0\.weight"):
-        lpips.build({"1.weight": torch.zeros(1)}, {"weights": "imagenet", "random_seed": 0})
+        lpips.build({"1.weight": torch.zeros(1)}, {"weights": "imagenet", "random_seed": 0}, PRIOR)
 
 
 def test_mse_is_of_ab_in_lab_units():
     target = torch.zeros(2, 3, 4, 4)
     target[:, 0] = 50
     predicted = torch.full((2, 2, 4, 4), 3.0)
-    assert mse.build({}, {})(predicted, target, torch.zeros(2, 3, 4, 4)).item() == 9
+    assert mse.build({}, {}, PRIOR)(predicted, target, torch.zeros(2, 3, 4, 4)).item() == 9

@@ -3,8 +3,9 @@ import torch
 import torchvision
 from torch import nn
 
+from colorpipe import config, weights
 from colorpipe.color import bins
-from colorpipe.models.base import build
+from colorpipe.models.base import build, initialize
 from colorpipe.models.classifier import Classifier
 from colorpipe.models.encoders import load_imagenet
 from colorpipe.runtime.errors import UserError
@@ -13,6 +14,7 @@ EVERY = [
     *[("resnet18", {"cut": f"layer{n}"}) for n in (1, 2, 3, 4)],
     *[("densenet121", {"cut": f"denseblock{n}"}) for n in (1, 2, 3, 4)],
     ("eccv16", {}),
+    ("unet", {"widths": [16, 24, 32], "blocks": [1, 2, 1]}),
 ]
 
 
@@ -30,7 +32,52 @@ def test_any_resolution_and_the_scale_of_ab(name, settings):
             assert ab.shape == (2, 2, height, width)
             assert ab.dtype == torch.float32
         features = model.encoder(torch.zeros(1, 1, 64, 96))
+    features = features[-1] if isinstance(features, list) else features
     assert features.shape == (1, model.channels, 64 // model.stride, 96 // model.stride)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "scale"), [*((*one, 2) for one in EVERY if one[0] != "eccv16"), ("eccv16", {}, 4)]
+)
+def test_a_head_over_the_bins_at_any_resolution(name, settings, scale):
+    torch.manual_seed(0)
+    model = build(name, settings, "bins").eval()
+    with torch.no_grad():
+        for height, width in ((32, 40), (37, 45)):
+            prediction = model.predict(torch.rand(2, 1, height, width) * 100)
+            assert prediction.ab.shape == (2, 2, height, width)
+            assert prediction.logits.shape == (2, bins.COUNT, -(-height // scale), -(-width // scale))
+            assert prediction.logits.dtype == torch.float32
+    enlarged = torch.nn.functional.interpolate(bins.decode(prediction.logits), scale_factor=scale, mode="bilinear")
+    assert torch.equal(prediction.ab, enlarged[..., :37, :45])
+    assert build(name, settings).predict(torch.zeros(2, 1, 32, 32)).logits is None
+
+
+def test_the_unet_is_small_and_starts_from_gray():
+    settings = config.load().model("unet")
+    for head in ("ab", "bins"):
+        torch.manual_seed(0)
+        model = build("unet", settings, head).eval()
+        assert 2e6 < count(model) < 4e6
+        prediction = model.predict(torch.rand(1, 1, 32, 32) * 100)
+        start = prediction.ab if head == "ab" else prediction.logits
+        assert not start.any()
+
+
+def test_another_rows_weights_but_those_of_another_head(tmp_path):
+    settings = {"widths": [8, 8], "blocks": [1, 1]}
+    torch.manual_seed(0)
+    trained = build("unet", settings, "bins")
+    path = tmp_path / "unet_rebalanced/best.safetensors"
+    weights.save(path, trained.state_dict(), {"model": "unet", "settings": settings, "head": "bins"})
+    model = build("unet", settings)
+    head = model.decoder.head.weight.clone()
+    assert initialize(model, "unet", path) == "unet_rebalanced"
+    own, theirs = model.state_dict(), trained.state_dict()
+    assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("decoder.head."))
+    assert torch.equal(model.decoder.head.weight, head)
+    with pytest.raises(UserError, match=r"is unet .*: a row that starts from it needs that model"):
+        initialize(build("resnet18", {"cut": "layer1"}), "resnet18", path)
 
 
 def test_padding_does_not_change_what_needs_none():

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import archives
 import numpy as np
 import pandas as pd
 import pytest
@@ -17,19 +18,21 @@ from colorpipe.report import build, page
 from colorpipe.report.conclusions import conclusions
 from colorpipe.runtime import live
 
+COLORS = {"rgb_mae": 5.0, "colorfulness_distance": 3.0, "histogram_divergence": 0.2, "recognized": 0.5, "flip_mse": 100.0}
 LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
 
 
 def write(name: str, run: dict, test: dict, colorfulness: float) -> None:
     io.write_json(paths.evaluation(name), run)
-    content = {"test": test, "rgb": {"ssim": 0.9, "psnr": 22.0}, "colorfulness": colorfulness}
+    content = {"test": test, "rgb": {"ssim": 0.9, "psnr": 22.0}, "colorfulness": colorfulness, "lpips": 0.02}
+    content["auc"] = {"raw": 0.9, "rebalanced": 0.7}
     io.write_json(paths.metrics(name), content)
 
 
 def colorizer(name: str, loss: float, kind: str = "mse") -> None:
     """Files as evaluation writes them."""
     weights = {"lpips_weights": "imagenet"} if kind == "lpips" else {}
-    run = {"data": "cifar10", "n": 12, "seed": 3, "init": "random", "best_epoch": 2, "loss": kind, **weights}
+    run = {"data": "cifar10", "n": 12, "seed": 3, "init": "random", "best_epoch": 2, "loss": kind, **weights, **COLORS}
     write(name, run, {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}, 20.0)
     rows = {f"{part}_{key}": [loss / 100, loss / 200] for part in ("train", "val") for key in ("loss", "ssim", "psnr")}
     frame = pd.DataFrame({"epoch": [1, 2], **rows})
@@ -39,9 +42,12 @@ def colorizer(name: str, loss: float, kind: str = "mse") -> None:
     images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     renderings = {"gray": images[:, :1].expand(-1, 3, -1, -1), "predicted": images * 0.5, "original": images}
     grids.write(paths.grid(name), {"gray": images, "predicted": images, "original": images})
+    if kind == "classification":
+        renderings |= {"1.0": images * 0.4, "0.38": images * 0.5, "0.1": images * 0.6}
     errors = torch.arange(12.0).flip(0) * loss
+    shares = dict.fromkeys(("predicted", "original"), archives.PRIOR.tolist())
     kinds = gallery.choose(errors, 3)
-    gallery.write(paths.gallery(name), kinds, list(range(12)), {"mse": errors, "psnr": errors / 10}, renderings)
+    gallery.write(paths.gallery(name), kinds, list(range(12)), {"mse": errors, "psnr": errors / 10}, renderings, shares)
 
 
 @pytest.fixture(scope="module")
@@ -56,11 +62,12 @@ def folder(tmp_path_factory) -> Path:
         for name, loss in LOSSES.items():
             colorizer(name, loss)
         colorizer("resnet_lpips", 0.1, "lpips")
+        colorizer("vivid", 3.0, "classification")
         for name, kind in (
             ("gray", {"loss": "mse"}),
             ("gray_lpips", {"loss": "lpips", "lpips_weights": "imagenet"}),
         ):
-            run = {"data": "cifar10", "n": 12, **kind, "original_colorfulness": 3.0}
+            run = {"data": "cifar10", "n": 12, **kind, "original_colorfulness": 3.0, "original_recognized": 0.8, **COLORS}
             write(f"baseline/{name}", run, {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0}, 0.0)
         for name, accuracy in (("pretrained", 0.7), ("xavier", 0.6)):
             run = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1}
@@ -96,7 +103,7 @@ def test_it_fits_and_every_picture_has_words(url, width, scheme):
 def test_no_table_of_results_is_cut(url):
     """At 1,280 pixels all columns are visible; on a phone the name and the first result."""
     with opened(url, 1280) as shown:
-        for table in ("#results .wide", "#pretext .wide >> nth=0"):
+        for table in ("#results .wide", "#colors .wide", "#pretext .wide >> nth=0"):
             box = shown.locator(table)
             assert box.evaluate("box => box.scrollWidth - box.clientWidth") <= 0, table
     with opened(url, 400) as shown:
@@ -117,11 +124,11 @@ def test_the_table_sorts_and_marks(url):
         heading.get_by_role("button").focus()
         shown.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == "ascending"
-        in_order = ["resnet_lpips", "densenet", "resnet", "no color", "no color", "eccv", "original"]
+        in_order = ["resnet_lpips", "vivid", "densenet", "resnet", "no color", "no color", "eccv", "original"]
         assert names.all_inner_texts() == in_order
         shown.keyboard.press("Enter")
         assert heading.get_attribute("aria-sort") == "descending"
-        assert names.all_inner_texts() == ["eccv", *in_order[3:5], *in_order[2:0:-1], "resnet_lpips", "original"]
+        assert names.all_inner_texts() == ["eccv", *in_order[4:6], *in_order[3:0:-1], "resnet_lpips", "original"]
         cells = shown.locator("#results tbody tr", has=shown.get_by_role("rowheader", name="densenet")).locator("td")
         assert cells.nth(0).inner_text().startswith("140.00")
         assert "best" in cells.nth(0).get_attribute("class")
@@ -139,7 +146,7 @@ def test_the_curves_can_be_chosen(url, folder):
         label = root.locator(".chart").get_attribute
         assert label("aria-label").startswith("Loss: MSE of ab by epoch; at the end: densenet 0.7000, eccv 1.000")
         assert "resnet_lpips" not in label("aria-label")
-        assert root.get_by_label("Metric").locator("option").count() == 4
+        assert root.get_by_label("Metric").locator("option").count() == 5
         root.get_by_label("Metric").select_option("Loss: LPIPS")
         assert "resnet_lpips 0.0005000" in label("aria-label")
         root.get_by_label("Metric").select_option("PSNR of ab (dB)")
@@ -186,6 +193,23 @@ def test_renderings_by_error_under_a_slider(url, folder):
         assert 20 < shown.locator(".stack input").evaluate("slider => Number(slider.value)") < 30
 
 
+@needs_chromium
+def test_the_temperature_can_be_chosen(url):
+    with opened(url) as shown:
+        label = shown.locator("#temperatures")
+        shown.get_by_label("Colorizer").select_option("eccv")
+        assert not label.is_visible()
+        shown.get_by_label("Colorizer").select_option("vivid")
+        assert label.locator("output").inner_text() == "0.38"  # that of the table
+        at = {"0.38": shown.locator(".after").get_attribute("src")}
+        shown.locator("#temperature").focus()
+        for key, value in (("End", "0.1"), ("Home", "1.0")):
+            shown.keyboard.press(key)
+            assert label.locator("output").inner_text() == value
+            at[value] = shown.locator(".after").get_attribute("src")
+        assert len(set(at.values())) == 3
+
+
 def test_it_tells_what_was_run(folder):
     text = (folder / "report/index.html").read_text()
     assert "1.50" in text  # minutes
@@ -227,6 +251,23 @@ def test_what_to_conclude():
         "In RGB other does not beat no color: PSNR 15.70 dB, SSIM 0.900; no color: PSNR 16.19 dB, SSIM 0.800.",
         sentence.format("photos96", 6, "large", "120.0", ""),
     ]
+
+
+def test_what_colorfulness_costs():
+    """Vivid is nearest to the originals; the sentence names what it costs beside the lowest error."""
+    rows = [("pale", 120.0, 14.0), ("vivid", 150.0, 29.0), ("garish", 160.0, 45.0), ("no color", 180.0, 0.0)]
+    table = pd.DataFrame(
+        [
+            *(
+                {"colorizer": name, "data": "x", "n": 5, "seed": 3, "ab MSE": mse, "colorfulness": c}
+                for name, mse, c in rows
+            ),
+            {"colorizer": "original", "data": "x", "n": 5, "colorfulness": 30.6},
+        ]
+    ).assign(**{"RGB PSNR": 20.0, "RGB SSIM": 0.9})
+    sentence = conclusions(table)[1]
+    assert sentence.startswith("Nearest to the originals' colorfulness of 30.6 is vivid's 29.0 (seed 3), at 30.0 more in")
+    assert sentence.endswith("than pale, whose is 14.0.")
 
 
 def test_best_is_by_data_and_loss():

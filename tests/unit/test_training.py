@@ -3,11 +3,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from archives import PRIOR
 from torch import nn
 
 from colorpipe import config, weights
 from colorpipe.losses import mse
-from colorpipe.models.base import build
+from colorpipe.models.base import Colorizer, build
 from colorpipe.runtime.errors import UserError
 from colorpipe.tasks.colorization import ColorizationTask
 from colorpipe.tasks.supervised import SupervisedTask
@@ -16,11 +17,11 @@ from colorpipe.training.augment import random_flip
 from colorpipe.training.loop import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
 
-SETTINGS = TrainSettings(epochs=4, flips=False, lr=0.01, batch_size=8, precision="float32", compile=False, seed=5)
+SETTINGS = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", seed=5)
 
 
 def state_of(model: nn.Module, lr: float = 0.01) -> TrainState:
-    return TrainState({MODEL: model}, {MODEL: optim.adam(model, lr)})
+    return TrainState({MODEL: model}, {MODEL: optim.build_optimizer(model, "adam", lr)})
 
 
 class ScriptedTask(SupervisedTask):
@@ -50,7 +51,7 @@ def test_the_state_keeps_the_weights_of_the_best_epoch():
     state = state_of(nn.Linear(1, 1))
     for epoch, loss in enumerate([3.0, 1.0, 2.0], start=1):
         state.model.weight.data.fill_(epoch)
-        assert state.append({"epoch": epoch, "val_loss": loss}) == (epoch in (1, 2))
+        assert state.append({"epoch": epoch, "val_loss": loss}, loss) == (epoch in (1, 2))
     assert state.best_epoch == 2
     assert state.best["weight"].item() == 2
 
@@ -116,6 +117,9 @@ class TwoPlayers:
     def eval_step(self, model, batch):
         return {"loss": (model(batch[0]) - batch[0]).square().mean()}
 
+    def selection(self, epoch):
+        return epoch["val_loss"]
+
 
 def two_players() -> TrainState:
     torch.manual_seed(0)
@@ -157,9 +161,10 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
 
 
 def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, capsys):
+    params = config.load()
     for has in (True, False):
         monkeypatch.setattr(device, "has_bfloat16", lambda _, has=has: has)
-        settings = TrainSettings.from_params(config.load(), "photos", torch.device("cpu"))
+        settings = TrainSettings.from_params(params.train, params.data("photos"), 0, torch.device("cpu"))
         assert settings.precision == ("bfloat16" if has else "float32")
         assert ("only emulates bfloat16" in capsys.readouterr().out) != has
 
@@ -196,8 +201,8 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
         device.prepare(seed=1, threads=2)
         model = build("resnet18", {"cut": "layer1"}).to(memory_format=torch.channels_last)
         images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
-        settings = TrainSettings(epochs=2, flips=False, lr=0.001, batch_size=16, precision=precision, compile=False, seed=1)
-        task = ColorizationTask(mse.build({}, {}), precision)
+        settings = TrainSettings(epochs=2, lr=0.001, batch_size=16, precision=precision, seed=1)
+        task = ColorizationTask(mse.build({}, {}, PRIOR), precision)
         state = state_of(model, 0.001)
         history = loop.fit(task, state, (images[:32],), (images[32:],), settings, lambda which, metrics: None)
         return model.state_dict(), history
@@ -216,10 +221,8 @@ def test_training_learns_and_the_seed_matters():
         model = build("resnet18", {"cut": "layer1"})
         L = torch.linspace(0, 255, 32).view(1, 1, 1, 32).expand(48, 3, 32, 32).clone()
         L[:, 0] *= 0.5  # every image the same blue-green
-        settings = TrainSettings(
-            epochs=5, flips=False, lr=0.003, batch_size=16, precision="float32", compile=False, seed=seed
-        )
-        task, state = ColorizationTask(mse.build({}, {}), "float32"), state_of(model, 0.003)
+        settings = TrainSettings(epochs=5, lr=0.003, batch_size=16, precision="float32", seed=seed)
+        task, state = ColorizationTask(mse.build({}, {}, PRIOR), "float32"), state_of(model, 0.003)
         history = loop.fit(task, state, (L.byte(),), (L[:8].byte(),), settings, lambda which, metrics: None)
         return [metrics["train_loss"] for metrics in history]
 
@@ -239,9 +242,9 @@ def test_the_papers_settings_are_the_default():
 def test_a_compiled_step_is_the_eager_one():
     """Loss, SSIM, PSNR and every gradient of one real batch, in float32."""
     torch.manual_seed(0)
-    model = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1))
+    model = Colorizer(nn.Identity(), nn.Conv2d(1, 2, 3, padding=1), channels=1, stride=1)
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
-    task = ColorizationTask(mse.build({}, {}), "float32")
+    task = ColorizationTask(mse.build({}, {}, PRIOR), "float32")
     found = []
     for compiled in (False, True):
         if compiled:
@@ -257,4 +260,4 @@ def test_a_compiled_step_is_the_eager_one():
 def test_compiling_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"train\.compile=true needs a C\+\+ compiler"):
-        ColorizationTask(mse.build({}, {}), "float32").compile(torch.device("cpu"))
+        ColorizationTask(mse.build({}, {}, PRIOR), "float32").compile(torch.device("cpu"))

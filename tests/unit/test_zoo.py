@@ -5,11 +5,12 @@ import io
 import numpy as np
 import pytest
 import torch
+from archives import PRIOR
 
 from colorpipe import paths, weights
 from colorpipe.app import colorize
-from colorpipe.evaluation import colorizers
-from colorpipe.losses import mse
+from colorpipe.evaluation import measure
+from colorpipe.losses import lpips, mse
 from colorpipe.models import base
 from experiments import tables, zoo
 
@@ -54,7 +55,9 @@ def test_a_bundled_colorizer_is_stored_in_half_and_used_in_full(stored, tmp_path
 def test_its_card_has_the_metrics_of_the_stored_weights(stored):
     path, images = stored
     model, metadata = base.load(path, torch.device("cpu"))
-    found, _ = colorizers.test(model, mse.build({}, {}), torch.from_numpy(images))
+    distance = lpips.build({}, {"weights": "random", "random_seed": 0}, PRIOR)
+    test = (torch.from_numpy(images), torch.zeros(70, dtype=torch.int64))
+    found = measure.measure(model, mse.build({}, {}, PRIOR), distance, None, test).means
     assert metadata["test"] == {"n": 70, **found}
     assert metadata["no_color"]["mse"] > 0
     assert metadata["commit"] == "0123456"
