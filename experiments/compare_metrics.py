@@ -19,9 +19,9 @@ TRAINED = {
     "psnr": (0.0, 3.0),
     "colorfulness": (0.5, 0.0),
     "lpips": (1.5, 0.0),
-    "raw": (0.0, 0.1),  # AuC
-    "rebalanced": (0.0, 0.1),
-    "accuracy": (0.0, 0.2),
+    "auc": (0.0, 0.1),
+    "auc_bins": (0.0, 0.1),
+    "top1": (0.0, 0.2),
 }
 UNTRAINED = (1e-3, 1e-3)  # metrics/baseline
 

@@ -16,7 +16,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
 METRICS = "metrics/"
-COLUMNS = {key: column for column, (key, _) in SCORES.items()} | {"test.accuracy": "accuracy"}
+COLUMNS = {key: column for column, (key, _) in SCORES.items()} | {"top1": "accuracy"}
 
 
 def main() -> None:

@@ -26,7 +26,6 @@ GRID_IMAGES = 10
 TRACKED = {
     "test": {"loss": "loss", "ssim": "ssim", "psnr": "psnr", "mse": "mse"},
     "rgb": {"psnr": "rgb_psnr", "ssim": "rgb_ssim"},
-    "auc": {"raw": "auc", "rebalanced": "auc_rebalanced"},
 }
 OTHERS = ("rgb_mae", "colorfulness_distance", "histogram_divergence", "recognized", "flip_mse", "flip_ssim", "flip_psnr")
 
@@ -102,6 +101,7 @@ def choose_examples(labels: Tensor) -> list[int]:
 def _write(name: str, measured: Measured, identity: dict[str, Any], lpips: LPIPS) -> None:
     means = measured.means
     content: dict[str, Any] = {group: {key: means[mean] for key, mean in keys.items()} for group, keys in TRACKED.items()}
+    content |= {"auc": means["auc"], "auc_bins": means["auc_rebalanced"]}
     content |= {key: means[key] for key in ("lpips", "colorfulness")}
     others = {key: means[key] for key in OTHERS if key in means}
     io.write_json(paths.metrics(name), content)

@@ -42,12 +42,13 @@ def as_bytes(images: Tensor) -> NDArray[np.uint8]:
 def compare(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
     """Draw grids as one. Each group, by name, is of the same images: gray once, the predictions, the originals once."""
     rows = [row for group in groups for row in _rows(group)]
-    width = LABEL + LABEL // 2 + max(images.width for _, images in rows)
+    font = ImageFont.load_default(size=16)
+    left = round(max(font.getlength(name) for name, _ in rows)) + 2 * GAP + 8
+    width = left + max(images.width for _, images in rows)
     gaps = 3 * GAP * (len(groups) - 1)
     canvas = Image.new("RGB", (width, sum(images.height for _, images in rows) + gaps + GAP), "white")
     draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=16)
-    left, top = LABEL + LABEL // 2, 0
+    top = 0
     for name, images in rows:
         if name == "gray" and top:
             top += 3 * GAP

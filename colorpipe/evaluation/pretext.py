@@ -62,7 +62,7 @@ def test_classifier(name: str, data: str, model: nn.Module, test: Batch, setting
         "seed": settings.seed,
         "best_epoch": metadata["epoch"]["epoch"],
     }
-    io.write_json(paths.metrics(name), {"test": means})
+    io.write_json(paths.metrics(name), {"top1": means["accuracy"], "test": {"loss": means["loss"]}})
     io.write_json(paths.evaluation(name), identity)
     print(f"{name}: test accuracy {means['accuracy']:.4g}, test loss {means['loss']:.4g}")
 

@@ -30,8 +30,8 @@ SCORES = {
 }
 # Columns of the table of colors, likewise; the key is one of metrics/<name>.json or of evaluations/<name>.json.
 COLOR_SCORES = {
-    "AuC": ("auc.raw", 3),
-    "AuC re-balanced": ("auc.rebalanced", 3),
+    "AuC": ("auc", 3),
+    "AuC re-balanced": ("auc_bins", 3),
     "LPIPS": ("lpips", 4),
     "RGB MAE %": ("rgb_mae", 2),
     "colorfulness distance": ("colorfulness_distance", 1),
@@ -198,7 +198,7 @@ def pretext_table(results: Mapping[str, Result], histories: Mapping[str, pd.Data
             "first train accuracy": histories[name]["train_accuracy"].iloc[0],
             "last train accuracy": histories[name]["train_accuracy"].iloc[-1],
             "last train loss": histories[name]["train_loss"].iloc[-1],
-            "test accuracy": result.metrics["test.accuracy"],
+            "test accuracy": result.metrics["top1"],
             "test loss": result.metrics["test.loss"],
         }
         for name, result in results.items()

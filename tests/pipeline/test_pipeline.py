@@ -23,7 +23,7 @@ RUNTIME = "colorpipe/runtime/"  # cannot change a result
 WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
 REBALANCED = ["eccv_rebalanced", "unet_rebalanced"]
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large", *REBALANCED, "unet", "unet_gan"]
-BASELINES = ["gray", "gray_lpips", "gray_large", "gray_classification", "gray_l1"]
+BASELINES = ["gray", "gray_lpips", "gray_large", "gray_bins", "gray_l1"]
 OF_LOSS = ["resnet", "densenet", "eccv", "resnet_large", "unet"]  # rows that `loss` decides
 EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
 EPOCH_METRICS = ["loss", "ssim", "psnr"]
@@ -198,7 +198,7 @@ def test_parameters_read_are_the_declared_ones(project):
 def test_metrics_are_numbers_and_evaluations_say_whose(project):
     for name in COLORIZERS:
         found = json.loads((project.root / f"metrics/{name}.json").read_text())
-        assert found.keys() == {"test", "rgb", "auc", "lpips", "colorfulness"}
+        assert found.keys() == {"test", "rgb", "auc", "auc_bins", "lpips", "colorfulness"}
         assert found["test"].keys() == {"loss", "ssim", "psnr", "mse"}
         assert found["rgb"].keys() == {"psnr", "ssim"}
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
@@ -218,8 +218,8 @@ def test_the_results_are_a_table_of_160_columns(project):
     shown = project.run("dvc", "metrics", "show")
     assert max(map(len, shown.splitlines())) <= 160
     columns = shown.splitlines()[0].split()[1:]
-    names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse", "accuracy")}
-    names |= {"rgb.psnr", "rgb.ssim", "auc.raw", "auc.rebalanced", "lpips", "colorfulness"}
+    names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse")}
+    names |= {"rgb.psnr", "rgb.ssim", "auc", "auc_bins", "lpips", "top1", "colorfulness"}
     assert set(columns) == names
     every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", "pretext/pretrained", "pretext/xavier"]
     assert all(f"metrics/{name}.json" in shown for name in every)
@@ -294,7 +294,7 @@ def test_again_does_nothing(project):
         ),
         (
             "colorpipe/losses/classification.py",
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED} | {"baseline@gray_classification"},
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED} | {"baseline@gray_bins"},
         ),
         ("colorpipe/losses/lpips.py", {"train@resnet_lpips", *EVERY_TEST}),
         ("colorpipe/tasks/adversarial.py", {"train@unet_gan"}),

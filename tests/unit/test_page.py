@@ -25,7 +25,7 @@ LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
 def write(name: str, run: dict, test: dict, colorfulness: float) -> None:
     io.write_json(paths.evaluation(name), run)
     content = {"test": test, "rgb": {"ssim": 0.9, "psnr": 22.0}, "colorfulness": colorfulness, "lpips": 0.02}
-    content["auc"] = {"raw": 0.9, "rebalanced": 0.7}
+    content |= {"auc": 0.9, "auc_bins": 0.7}
     io.write_json(paths.metrics(name), content)
 
 
@@ -72,7 +72,7 @@ def folder(tmp_path_factory) -> Path:
         for name, accuracy in (("pretrained", 0.7), ("xavier", 0.6)):
             run = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1}
             io.write_json(paths.evaluation(f"pretext/{name}"), run)
-            io.write_json(paths.metrics(f"pretext/{name}"), {"test": {"loss": 0.8, "accuracy": accuracy}})
+            io.write_json(paths.metrics(f"pretext/{name}"), {"top1": accuracy, "test": {"loss": 0.8}})
             keys = [f"{part}_{key}" for part in ("train", "val") for key in ("loss", "accuracy")]
             pd.DataFrame({"epoch": [1, 2], **{key: [0.5, accuracy] for key in keys}}).to_csv(
                 paths.curves(f"pretext/{name}"), index=False
