@@ -17,6 +17,7 @@ SUMMARY = REPORT / "summary.md"
 BRANCH = "ci-figures"
 FIGURES = {
     "overview.png": "Test images in gray, as each colorizer predicts them, and the originals",
+    "colorfulness.png": "Squared error of ab against colorfulness, with no color and the originals",
     "curves.png": "Loss, SSIM and PSNR of every colorizer by epoch",
     "pretext.png": "Accuracy and loss of the classifier from both initializations, by epoch",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from matplotlib import colormaps
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
@@ -15,7 +16,8 @@ from colorpipe.report.figures import COLORS
 from colorpipe.report.tables import NO_COLOR, ORIGINAL, TRIVIAL
 
 COLUMNS = 5  # histograms a row
-RAREST = 1e-5  # share of a bin, below which it stays white
+MARKERS = "oDv^P<>Xp"
+RAREST = 1e-5  # share of a bin, below which it stays light gray
 
 
 def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
@@ -27,19 +29,17 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
         rows = table[table["data"] == data]
         colorizers = rows[~rows["colorizer"].isin(TRIVIAL)]
         for number, (_, row) in enumerate(colorizers.iterrows()):
-            color = COLORS[number % len(COLORS)]
-            panel.plot(row["colorfulness"], row["ab MSE"], marker="o", linestyle="", color=color)
-            panel.annotate(row["colorizer"], (row["colorfulness"], row["ab MSE"]), (6, 4), textcoords="offset points")
-        gray = rows[rows["colorizer"] == NO_COLOR]
-        if len(gray):
-            panel.plot(gray["colorfulness"].iloc[0], gray["ab MSE"].iloc[0], marker="s", linestyle="", color="gray")
-            panel.annotate(NO_COLOR, (0, gray["ab MSE"].iloc[0]), (6, 4), textcoords="offset points")
+            point = {"marker": MARKERS[number % len(MARKERS)], "color": COLORS[number % len(COLORS)], "linestyle": ""}
+            panel.plot(row["colorfulness"], row["ab MSE"], label=row["colorizer"], markersize=8, **point)
+        for _, row in rows[rows["colorizer"] == NO_COLOR].head(1).iterrows():
+            panel.plot(
+                row["colorfulness"], row["ab MSE"], label=NO_COLOR, marker="s", markersize=8, linestyle="", color="gray"
+            )
         for value in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"]:
-            panel.axvline(value, color="gray", linestyle=":")
-            panel.annotate("originals", (value, 0), (4, 4), textcoords="offset points", color="gray")
+            panel.axvline(value, color="gray", linestyle=":", label="originals")
         panel.set(title=data, xlabel="colorfulness (Hasler and Suesstrunk)", ylabel="ab MSE (Lab units squared)")
         panel.set_ylim(bottom=0)
-        panel.margins(x=0.18)
+        panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
     _save(figure, path)
@@ -48,13 +48,14 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
 def histograms(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
     """The share of each of the 313 ab bins (313,), a panel a name, on one logarithmic scale."""
     rows = -(-len(shares) // COLUMNS)
-    figure = Figure(figsize=(2.5 * COLUMNS, 2.7 * rows), layout="constrained")
+    figure = Figure(figsize=(2.5 * COLUMNS, 2.35 * rows + 0.5), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(rows, COLUMNS, squeeze=False).flatten()
     a, b = bins.centers().T.numpy()
+    colors = colormaps["viridis_r"].with_extremes(under="#ececec")
     for panel, (name, counts) in zip(panels, shares.items(), strict=False):
         seen = np.maximum(counts, RAREST / 10)
-        drawn = panel.scatter(a, b, c=seen, norm=LogNorm(RAREST, 1), cmap="viridis_r", s=14, marker="s")
+        drawn = panel.scatter(a, b, c=seen, norm=LogNorm(RAREST, 1), cmap=colors, s=14, marker="s")
         panel.set(title=name, aspect="equal", xticks=[-100, 0, 100], yticks=[-100, 0, 100])
     for panel in panels[len(shares) :]:
         panel.set_visible(False)

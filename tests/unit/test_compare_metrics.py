@@ -14,7 +14,7 @@ from experiments.compare_metrics import too_far
         ("resnet", "test.loss", 100.0, 240.0, False),
         ("resnet", "test.loss", 100.0, 260.0, True),
         ("resnet", "test.ssim", 0.3, 0.46, True),
-        ("resnet", "test.accuracy", 0.6, 0.5, False),
+        ("resnet", "top1", 0.6, 0.5, False),
         ("resnet", "test.psnr", 18.0, float("nan"), True),
         ("baseline/gray", "test.loss", 700.0, 700.1, False),
         ("baseline/gray", "test.loss", 700.0, 710.0, True),

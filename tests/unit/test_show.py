@@ -6,7 +6,7 @@ from experiments import show
 def revision(name: str, loss: str, value: float, **more: object) -> dict:
     test = {"loss": value, "ssim": 0.25, "psnr": 21.5, "mse": value}
     content = {"test": test, "rgb": {"psnr": 24.0, "ssim": 0.9}, "colorfulness": 14.25}
-    pretext = {"test": {"loss": 1.5, "accuracy": 0.5}}
+    pretext = {"top1": 0.5, "test": {"loss": 1.5}}
     files = {"metrics/resnet.json": {"data": content}, "metrics/pretext/xavier.json": {"data": pretext}}
     files["live/metrics.json"] = {"data": {"step": 3}}
     params = {"seed": 0, "loss": loss, "train": {"lr": 0.001}}
