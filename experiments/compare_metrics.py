@@ -20,7 +20,7 @@ TRAINED = {
     "colorfulness": (0.5, 0.0),
     "lpips": (1.5, 0.0),
     "auc": (0.0, 0.1),
-    "auc_bins": (0.0, 0.1),
+    "auc_rb": (0.0, 0.1),
     "top1": (0.0, 0.2),
 }
 UNTRAINED = (1e-3, 1e-3)  # metrics/baseline

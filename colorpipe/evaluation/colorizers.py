@@ -101,7 +101,7 @@ def choose_examples(labels: Tensor) -> list[int]:
 def _write(name: str, measured: Measured, identity: dict[str, Any], lpips: LPIPS) -> None:
     means = measured.means
     content: dict[str, Any] = {group: {key: means[mean] for key, mean in keys.items()} for group, keys in TRACKED.items()}
-    content |= {"auc": means["auc"], "auc_bins": means["auc_rebalanced"]}
+    content |= {"auc": means["auc"], "auc_rb": means["auc_rebalanced"]}
     content |= {key: means[key] for key in ("lpips", "colorfulness")}
     others = {key: means[key] for key in OTHERS if key in means}
     io.write_json(paths.metrics(name), content)

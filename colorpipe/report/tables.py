@@ -31,7 +31,7 @@ SCORES = {
 # Columns of the table of colors, likewise; the key is one of metrics/<name>.json or of evaluations/<name>.json.
 COLOR_SCORES = {
     "AuC": ("auc", 3),
-    "AuC re-balanced": ("auc_bins", 3),
+    "AuC re-balanced": ("auc_rb", 3),
     "LPIPS": ("lpips", 4),
     "RGB MAE %": ("rgb_mae", 2),
     "colorfulness distance": ("colorfulness_distance", 1),

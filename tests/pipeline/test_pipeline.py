@@ -198,7 +198,7 @@ def test_parameters_read_are_the_declared_ones(project):
 def test_metrics_are_numbers_and_evaluations_say_whose(project):
     for name in COLORIZERS:
         found = json.loads((project.root / f"metrics/{name}.json").read_text())
-        assert found.keys() == {"test", "rgb", "auc", "auc_bins", "lpips", "colorfulness"}
+        assert found.keys() == {"test", "rgb", "auc", "auc_rb", "lpips", "colorfulness"}
         assert found["test"].keys() == {"loss", "ssim", "psnr", "mse"}
         assert found["rgb"].keys() == {"psnr", "ssim"}
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
@@ -219,7 +219,7 @@ def test_the_results_are_a_table_of_160_columns(project):
     assert max(map(len, shown.splitlines())) <= 160
     columns = shown.splitlines()[0].split()[1:]
     names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse")}
-    names |= {"rgb.psnr", "rgb.ssim", "auc", "auc_bins", "lpips", "top1", "colorfulness"}
+    names |= {"rgb.psnr", "rgb.ssim", "auc", "auc_rb", "lpips", "top1", "colorfulness"}
     assert set(columns) == names
     every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", "pretext/pretrained", "pretext/xavier"]
     assert all(f"metrics/{name}.json" in shown for name in every)

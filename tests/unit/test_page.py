@@ -25,7 +25,7 @@ LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
 def write(name: str, run: dict, test: dict, colorfulness: float) -> None:
     io.write_json(paths.evaluation(name), run)
     content = {"test": test, "rgb": {"ssim": 0.9, "psnr": 22.0}, "colorfulness": colorfulness, "lpips": 0.02}
-    content |= {"auc": 0.9, "auc_bins": 0.7}
+    content |= {"auc": 0.9, "auc_rb": 0.7}
     io.write_json(paths.metrics(name), content)
 
 
