@@ -61,6 +61,7 @@ def prepare(folder: Path, size: int) -> None:
     data = folder / "data/photos"
     data.mkdir(parents=True)
     (data / "weights").symlink_to(Path("data/photos/weights").resolve())
+    (data / "prior.npy").symlink_to(Path("data/photos/prior.npy").resolve())
     photos = np.load("data/photos/train.npy")
     for name, count in (("train", size), ("val", min(VALIDATION, size // 10))):
         np.save(data / f"{name}.npy", photos[np.arange(count) % len(photos)])
@@ -74,8 +75,8 @@ def main() -> None:
     from colorpipe.tasks import colorization  # noqa: F401  # the stage's imports are not part of the epoch
     from stages import train
 
-    sys.argv = ["train", "resnet", "--model", "resnet18", "--data", "photos", "--loss", "mse"]
-    sys.argv += ["--init", "data/photos/weights/none.safetensors"]
+    sys.argv = ["train", "resnet", "--task", "colorization", "--model", "resnet18", "--data", "photos", "--loss", "mse"]
+    sys.argv += ["--recipe", "paper", "--init", "data/photos/weights/none.safetensors"]
     start = time.perf_counter()
     train.main()
     epoch = time.perf_counter() - start

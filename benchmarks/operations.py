@@ -15,6 +15,7 @@ from benchmarks import notebook
 from benchmarks.tables import Table, spread
 from benchmarks.worker import images
 from colorpipe import config
+from colorpipe.color import bins
 from colorpipe.color import lab as color
 from colorpipe.losses import lpips
 from colorpipe.tasks.colorization import cast_frozen
@@ -49,7 +50,10 @@ def perceptual(rounds: int) -> Table:
     device = devices.prepare(params.seed, params.threads)
     reference = photographs(device)
     predicted = (reference + 0.1 * torch.randn(reference.shape, device=device)).clamp(0, 1)
-    ours = {precision: lpips.build({}, {"weights": "random", "random_seed": 0}) for precision in ("float32", "bfloat16")}
+    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no use to LPIPS
+    ours = {
+        precision: lpips.build({}, {"weights": "random", "random_seed": 0}, prior) for precision in ("float32", "bfloat16")
+    }
     package = notebook.lpips_package().to(device)
     package.net.load_state_dict(ours["float32"].package.net.state_dict())  # one VGG for all
     exact = copy.deepcopy(package).double()

@@ -12,6 +12,7 @@ IMPORTS = {
     "download": "colorpipe.data.download",
     "split": "colorpipe.data.split",
     "train": "colorpipe.tasks.colorization",
+    "judge": "colorpipe.evaluation.judge",
     "evaluate": "colorpipe.evaluation.colorizers",
     "pretext": "colorpipe.evaluation.pretext",
     "report": "colorpipe.report.build",

@@ -12,12 +12,12 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
 
 from colorpipe import config, metrics
-from colorpipe.color import gamut
+from colorpipe.color import gamut, lab
 from colorpipe.config import Params, Strict
 from colorpipe.losses.base import Loss
-from colorpipe.models.discriminator import PatchGAN
 from colorpipe.tasks import colorization
 from colorpipe.tasks.colorization import ColorizationTask, Row
 from colorpipe.training import device as devices
@@ -28,6 +28,8 @@ from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 DISCRIMINATOR = "discriminator"
 BETAS = (0.5, 0.999)  # of both optimizers, as usual for adversarial training (Radford et al. 2016)
 OUT_OF_BOUND = 1000.0  # more than any difference of colorfulness
+WIDTH = 64  # channels of the discriminator's first convolution
+SMALL = 64  # pixels a side: below, patches of 16 x 16 pixels; else of 34 x 34
 
 
 class Config(Strict):
@@ -37,6 +39,29 @@ class Config(Strict):
     discriminator_epochs: Annotated[int, Field(ge=0, le=1000)]
     loss_weight: Annotated[float, Field(ge=0, le=1e6)]
     max_mse: Annotated[float, Field(gt=0, le=10)]
+
+
+class PatchGAN(nn.Module):
+    """The discriminator (Isola et al. 2017): L and ab to a score for each patch, higher for real ones.
+
+    4x4 convolutions with spectral norm (Miyato et al. 2018) and without BatchNorm: one of stride 2 and two of stride 1 see
+    16 x 16 pixels each; with two of stride 2, 34 x 34.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        halvings = 1 if size < SMALL else 2
+        layers: list[nn.Module] = []
+        before, width = 3, WIDTH
+        for stride in (*[2] * halvings, 1):
+            layers += [spectral_norm(nn.Conv2d(before, width, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
+            before, width = width, 2 * width
+        self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(before, 1, 4, padding=1)))
+
+    def forward(self, L: Tensor, ab: Tensor) -> Tensor:
+        """Scores (B, 1, h, w) of L (B, 1, H, W) in 0..100 and ab (B, 2, H, W) in Lab units."""
+        scores: Tensor = self.layers(torch.cat((lab.normalize_L(L), lab.normalize_ab(ab)), dim=1))
+        return scores.float()
 
 
 class AdversarialTask(ColorizationTask):

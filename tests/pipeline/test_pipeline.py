@@ -328,7 +328,10 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
         ),
         ({"models__resnet18__cut": "layer1"}, {"train@resnet", "train@resnet_lpips", "train@resnet_large"}),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large", "judge@stl10"}),
-        ({"losses__classification__rebalancing": 1.0}, {"download@cifar10", "download@stl10"}),
+        (
+            {"losses__classification__rebalancing": 1.0},
+            {f"{stage}@{data}" for stage in ("download", "split") for data in ("cifar10", "stl10")},
+        ),
         ({"evaluation__temperature": 1.0}, {f"evaluate@{name}" for name in COLORIZERS}),
         ({"pretext__colorizer": "resnet_lpips"}, {"pretext@pretrained"}),
         ({"losses__lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),

@@ -64,7 +64,7 @@ def test_a_data_set_of_odd_photographs(tmp_path):
     odd_images.write(tmp_path / "photos", odd_images.READ)
     manifest.write(tmp_path / "photos", tmp_path / "a.tar")
     data = folder.read(tmp_path / "a.tar", 16)
-    gray = 4  # two of them 16 bits deep, one of one bit
+    gray = 6  # two of them 16 bits deep, one of one bit; two of a single pixel that is nearly gray
     assert len(data.train.images) == len(set(odd_images.READ.values())) - gray  # without exact copies
 
 

@@ -7,9 +7,8 @@ from torch import nn
 
 from colorpipe.losses import l1
 from colorpipe.models.base import build
-from colorpipe.models.discriminator import PatchGAN
 from colorpipe.tasks import colorization
-from colorpipe.tasks.adversarial import DISCRIMINATOR, OUT_OF_BOUND, AdversarialTask, Config
+from colorpipe.tasks.adversarial import DISCRIMINATOR, OUT_OF_BOUND, AdversarialTask, Config, PatchGAN
 from colorpipe.training.loop import TrainSettings
 from colorpipe.training.state import MODEL
 

@@ -20,6 +20,7 @@ def photos(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     data = tmp_path / "data/photos"
     data.mkdir(parents=True)
+    np.save(data / "prior.npy", PRIOR.numpy())
     np.save(data / "train.npy", rng.integers(0, 256, (24, 3, 32, 32), dtype=np.uint8))
     np.save(data / "train_labels.npy", rng.integers(0, 8, 24))
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("batch_size: 64", "batch_size: 4"))

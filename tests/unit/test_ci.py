@@ -45,7 +45,7 @@ def test_figures_are_pushed_and_linked(tmp_path):
     (tmp_path / "clone/report").mkdir(parents=True)
     git("init", "--quiet")
     git("remote", "add", "origin", str(tmp_path / "remote.git"))
-    for name in ("overview", "curves", "pretext"):
+    for name in ("overview", "colorfulness", "curves", "pretext"):
         (tmp_path / f"clone/report/{name}.png").write_bytes(name.encode())
     summary = tmp_path / "clone/report/summary.md"
     for folder in ("1-1", "2-1"):
@@ -56,7 +56,7 @@ def test_figures_are_pushed_and_linked(tmp_path):
             summary.read_text() == f"![words](https://example.org/raw/{pushed}/{folder}/curves.png) ![other](elsewhere.png)"
         )
     assert git("ls-tree", "-r", "--name-only", pushed).split() == [
-        f"{folder}/{name}.png" for folder in ("1-1", "2-1") for name in ("curves", "overview", "pretext")
+        f"{folder}/{name}.png" for folder in ("1-1", "2-1") for name in ("colorfulness", "curves", "overview", "pretext")
     ]
     assert git("show", f"{pushed}:1-1/curves.png") == "curves"
     assert git("status", "--porcelain") == "?? report/"  # nothing is staged here
