@@ -35,7 +35,7 @@ def in_colorfulness(colorizers: pd.DataFrame, best: "pd.Series[float]", original
     if near["colorizer"] == best["colorizer"]:
         return f"{sentence}."
     return (
-        f"{sentence} (seed {near['seed']}), at {near['ab MSE'] - best['ab MSE']:.1f} more in squared error than "
+        f"{sentence} (seed {near['seed']:.0f}), at {near['ab MSE'] - best['ab MSE']:.1f} more in squared error than "
         f"{best['colorizer']}, whose is {best['colorfulness']:.1f}."
     )
 

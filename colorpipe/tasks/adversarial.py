@@ -136,6 +136,6 @@ class AdversarialTask(ColorizationTask):
 
 
 def train(name: str, row: Row, params: Params) -> None:
-    """Train the colorizer `name` against a discriminator; writes the files that `colorization.train` does."""
+    """Train the colorizer `name` against a discriminator; writes the files that `colorization.train_on` does."""
     settings = config.plugin_config(Config, params.task("adversarial"), "params.yaml: tasks.adversarial")
-    colorization.train(name, row, params, functools.partial(AdversarialTask, settings))
+    colorization.train_on(functools.partial(AdversarialTask, settings), name, row, params)

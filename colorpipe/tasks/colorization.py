@@ -97,14 +97,20 @@ def cast_frozen(loss: Loss, precision: str) -> Loss:
     return loss
 
 
-def train(name: str, row: Row, params: Params, task: Callable[[Loss, str], SupervisedTask] = ColorizationTask) -> None:
+def train(name: str, row: Row, params: Params) -> None:
+    """Train the colorizer `name` on its loss alone (see `train_on`)."""
+    config.plugin_config(Config, params.task("colorization"), "params.yaml: tasks.colorization")
+    train_on(ColorizationTask, name, row, params)
+
+
+def train_on(task: Callable[[Loss, str], SupervisedTask], name: str, row: Row, params: Params) -> None:
     """Train the colorizer `name`: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
+        task: builds the task from the loss and the precision.
         name: of a row of the table of colorizers.
         row: its columns.
         params: all settings.
-        task: builds the task from the loss and the precision.
     """
     device = devices.prepare(params.seed, params.threads)
     settings = TrainSettings.from_params(params.recipe(row.recipe), params.data(row.data), params.seed, device)
