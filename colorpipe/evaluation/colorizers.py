@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from colorpipe import io, metrics, paths
 from colorpipe.color import gamut
-from colorpipe.config import EvaluationConfig, Params
+from colorpipe.config import Params
 from colorpipe.data import load
 from colorpipe.evaluation import gallery, grids, judge, temperature
 from colorpipe.evaluation.measure import PRECISION, Measured, NoColor, measure
@@ -60,7 +60,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         run["temperature"] = settings.temperature
         run["temperatures"] = temperature.curve(model, val, settings.temperatures)
     _write(name, measured, {"data": data, "n": len(test[0]), **run, "loss": loss_name, **loss.metadata}, lpips)
-    _draw(name, model, test, measured, seed, settings)
+    _draw(name, model, test, measured, seed, settings.temperatures)
 
 
 def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -109,7 +109,7 @@ def _write(name: str, measured: Measured, identity: dict[str, Any], lpips: LPIPS
     print(f"{name}: test loss {means['loss']:.4g}, PSNR in RGB {means['rgb_psnr']:.2f} dB")
 
 
-def _draw(name: str, model: Colorizer, test: Batch, measured: Measured, seed: int, settings: EvaluationConfig) -> None:
+def _draw(name: str, model: Colorizer, test: Batch, measured: Measured, seed: int, temperatures: list[float]) -> None:
     images, labels = test
     errors = measured.errors
     grids.write(paths.grid(name), render_all(model, images[choose_examples(labels)]))
@@ -118,7 +118,7 @@ def _draw(name: str, model: Colorizer, test: Batch, measured: Measured, seed: in
     rendered = render_all(model, images[numbers])
     scores = {"mse": errors[numbers], "psnr": metrics.psnr(rendered["predicted"], rendered["original"])}
     if model.head == "bins":
-        rendered |= temperature.renderings(model, images[numbers], settings.temperatures)
+        rendered |= temperature.renderings(model, images[numbers], temperatures)
     gallery.write(paths.gallery(name), kinds, numbers, scores, rendered, measured.histograms)
 
 
