@@ -32,11 +32,13 @@ def best(folder: Path) -> str:
     errors = {}
     for name, path in find(folder).items():
         metadata = weights.load_metadata(path)
-        if metadata.get("data") in FEW_PHOTOGRAPHS or path.parent == BUNDLED or not _is_evaluated(name, metadata):
+        if path.parent == BUNDLED or metadata.get("data") in FEW_PHOTOGRAPHS:
             continue
-        gray = _baseline(name)
-        if gray:
-            errors[name] = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
+        try:
+            if _is_evaluated(name, metadata) and (gray := _baseline(name)):
+                errors[name] = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
+        except (KeyError, TypeError) as error:
+            raise _damaged(name, error) from None
     return min(errors, key=lambda name: errors[name], default=DEFAULT)
 
 
@@ -73,9 +75,14 @@ def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:
             return [""] * 4
         return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", f"{gray:.4g}" if gray else ""]
     except (KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path} or {paths.evaluation(name)} is damaged ({one_line(error)}): run `dvc repro --force evaluate@{name}`"
-        ) from None
+        raise _damaged(name, error) from None
+
+
+def _damaged(name: str, error: Exception) -> UserError:
+    return UserError(
+        f"{paths.metrics(name)} or {paths.evaluation(name)} is damaged ({one_line(error)}): "
+        f"run `dvc repro --force evaluate@{name}`"
+    )
 
 
 def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:

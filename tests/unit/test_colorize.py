@@ -21,6 +21,7 @@ from colorpipe.app.model_zoo import DEFAULT
 from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models import base
+from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 RNG = np.random.default_rng(1)
@@ -389,6 +390,9 @@ def test_the_default_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
         io.write_json(Path(f"evaluations/{name}.json"), run_of)
         io.write_json(Path(f"metrics/{name}.json"), {"test": {"loss": mse, "mse": mse}})
     assert model_zoo.best(Path("models")) == "good"
+    io.write_json(Path("metrics/good.json"), {"test": {}})
+    with pytest.raises(UserError, match=r"metrics/good\.json or evaluations/good\.json is damaged"):
+        model_zoo.best(Path("models"))
     Path("metrics/good.json").unlink()  # not tested
     assert model_zoo.best(Path("models")) == "worse"
     Path("metrics/worse.json").unlink()
