@@ -133,8 +133,9 @@ def merged(result: str, title: str) -> dict:
     content = read(paths.evaluation(result)) | read(paths.metrics(result))
     if "loss" in content:
         baseline = f"baseline/{BASELINES[result]}"
-        content["original_colorfulness"] = read(paths.evaluation(baseline))["original_colorfulness"]
-        content["baseline"] = read(paths.metrics(baseline))
+        identity = read(paths.evaluation(baseline))
+        content |= {key: value for key, value in identity.items() if key.startswith("original_")}
+        content["baseline"] = identity | read(paths.metrics(baseline))
     return content
 
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from colorpipe.config import parse
 from colorpipe.evaluation import grids
-from colorpipe.report import figures, tables
-from colorpipe.report.tables import NO_COLOR
+from colorpipe.report import color_figures, figures, tables
+from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
 PRETEXT = ("pretext/pretrained", "pretext/xavier")
@@ -29,7 +29,7 @@ class Run:
 
 
 def load(folder: Path) -> dict[str, list[Run]]:
-    """The runs of each name, by seed; LPIPS after other losses, a lower loss first; the pretext task last.
+    """The runs of each name, by seed; MSE before other losses, a lower loss first; the pretext task last.
 
     Raises UserError for runs of a name that differ in params, and for a folder without results.
     """
@@ -49,7 +49,8 @@ def load(folder: Path) -> dict[str, list[Run]]:
         raise UserError(f"{folder} holds no results: run make cifar10 ARCHIVE=... OUT={folder}")
 
     def order(name: str) -> tuple:
-        return name in PRETEXT, found[name][0].metrics.get("loss") == "lpips", _mean(found[name], _test("loss"))
+        loss = found[name][0].metrics.get("loss", "")
+        return name in PRETEXT, loss != "mse", loss, _mean(found[name], _test("loss"))
 
     return {name: found[name] for name in sorted(found, key=order)}
 
@@ -75,6 +76,7 @@ def draw(folder: Path) -> None:
     colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
     inits = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
     if colorizers:
+        color_figures.error_against_colorfulness(folder / "colorfulness.png", _means(colorizers))
         losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
         frames = {name: _frames(runs) for name, runs in colorizers.items()}
         figures.training_curves(folder / "curves.png", frames, losses)
@@ -82,6 +84,22 @@ def draw(folder: Path) -> None:
         grids.compare(folder / "overview.png", [images])
     if inits:
         figures.pretext_curves(folder / "pretext.png", inits)
+
+
+def _means(colorizers: dict[str, list[Run]]) -> pd.DataFrame:
+    """Colorfulness and ab MSE, means over seeds, of each colorizer, of no color and of the originals."""
+    rows = [{"colorizer": name, **_point(runs, lambda run: run.metrics)} for name, runs in colorizers.items()]
+    runs = next(iter(colorizers.values()))
+    rows.append({"colorizer": NO_COLOR, **_point(runs, lambda run: run.metrics["baseline"])})
+    originals = {"colorizer": ORIGINAL, "colorfulness": runs[0].metrics["original_colorfulness"]}
+    return pd.DataFrame([*rows, originals]).assign(data=runs[0].metrics["data"])
+
+
+def _point(runs: list[Run], metrics: Callable[[Run], dict]) -> dict[str, float]:
+    return {
+        "colorfulness": _mean(runs, lambda run: metrics(run)["colorfulness"]),
+        "ab MSE": _mean(runs, lambda run: metrics(run)["test"]["mse"]),
+    }
 
 
 def _frames(runs: list[Run]) -> pd.DataFrame:
@@ -111,6 +129,53 @@ def colorizers_table(folder: Path) -> str:
     shown = [(column, f"paper's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
     columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
+
+
+def colors_table(folder: Path) -> str:
+    """A row a colorizer, then no color and the originals, in Markdown: the metrics of docs/metrics.md beside the paper's.
+
+    Results of earlier code have only some of them.
+    """
+    found = {name: runs for name, runs in load(folder).items() if name not in PRETEXT}
+    columns = {column: SCORES[column] for column in ("ab MSE", "colorfulness")} | COLOR_SCORES
+
+    def row(colorizer: str, seeds: str, metrics: list[dict]) -> dict[str, str]:
+        frame = pd.json_normalize(metrics)  # "test.mse" and so on
+        shown = {name: key for name, (key, _) in columns.items() if key in frame and frame[key].notna().all()}
+        cells = {name: _spread(list(frame[key]), columns[name][1] or 2) for name, key in shown.items()}
+        return {"colorizer": colorizer, "seeds": seeds, **cells}
+
+    rows = [row(name, str(len(runs)), [run.metrics for run in runs]) for name, runs in found.items()]
+    newest = max((run.metrics for runs in found.values() for run in runs), key=lambda metrics: len(metrics["baseline"]))
+    originals = {key.removeprefix("original_"): value for key, value in newest.items() if key.startswith("original_")}
+    rows += [row(NO_COLOR, "", [newest["baseline"]]), row(ORIGINAL, "", [originals])]
+    shown = ["colorizer", "seeds", *(column for column in columns if any(column in one for one in rows))]
+    return tables.to_markdown(pd.DataFrame(rows).reindex(columns=shown))
+
+
+def temperatures_table(folder: Path) -> str:
+    """A row for each re-balancing and temperature of the runs in a folder, on validation images, in Markdown."""
+    rows = []
+    for name, runs in load(folder).items():
+        for run in runs:
+            for point in run.metrics.get("temperatures", []):
+                rows.append(
+                    {
+                        "lambda": f"{run.params['losses']['classification']['rebalancing']:g}",
+                        "T": f"{point['temperature']:g}",
+                        "ab MSE": f"{point['mse']:.1f}",
+                        "colorfulness": f"{point['colorfulness']:.1f}",
+                        "originals": f"{point['original_colorfulness']:.1f}",
+                        "AuC": f"{point['auc']:.3f}",
+                        "AuC re-balanced": f"{point['auc_rebalanced']:.3f}",
+                        "colorizer": Path(name).name,
+                        "seed": str(run.metrics["seed"]),
+                        "epochs (best)": f"{len(run.history)} ({run.metrics['best_epoch']})",
+                    }
+                )
+    if not rows:
+        raise UserError(f"{folder} holds no colorizer with a head over the bins")
+    return tables.to_markdown(pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], kind="stable"))
 
 
 def _paper(name: str, metrics: dict) -> dict[str, str]:
@@ -195,5 +260,9 @@ def _mean(runs: list[Run], score: Score) -> float:
 
 
 def _cell(runs: list[Run], score: Score, digits: int) -> str:
-    mean = f"{_mean(runs, score):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(map(score, runs)):.{digits}f}" if len(runs) > 1 else mean
+    return _spread([score(run) for run in runs], digits)
+
+
+def _spread(values: list[float], digits: int) -> str:
+    mean = f"{statistics.mean(values):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else mean

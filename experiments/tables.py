@@ -47,8 +47,10 @@ def write_readme(folder: Path) -> None:
     """Refresh the README.md of results over seeds; missing tables, or the page itself, are added first."""
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
+    colorizers = bool(list(folder.glob("*/*/grid.png")))
     kinds = {
-        "colorizers": bool(list(folder.glob("*/*/grid.png"))),
+        "colorizers": colorizers,
+        "colors": colorizers,
         "pretext": (folder / "pretext").is_dir(),
         "runs": True,
     }
@@ -65,6 +67,8 @@ def table(kind: str, folder: Path) -> str:
     kinds = {
         "metrics-show": metrics_show,
         "colorizers": lambda: summary.colorizers_table(folder),
+        "colors": lambda: summary.colors_table(folder),
+        "temperatures": lambda: summary.temperatures_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),

@@ -55,8 +55,14 @@ def test_a_page_gets_the_tables_of_what_is_run_later(results):
 
 
 def test_an_unknown_table():
-    with pytest.raises(UserError, match="there is no table 'colors': use one of metrics-show, "):
-        tables.table("colors", COMMITTED)
+    with pytest.raises(UserError, match="there is no table 'sizes': use one of metrics-show, "):
+        tables.table("sizes", COMMITTED)
+
+
+def cells(table: str) -> list[dict[str, str]]:
+    """The rows of a table in Markdown."""
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def test_mean_and_spread_over_seeds(results):
@@ -68,12 +74,46 @@ def test_mean_and_spread_over_seeds(results):
         content["test"]["loss"] = loss
         path.write_text(json.dumps(content))
     table = summary.colorizers_table(results)
-    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
-    cells = {row[0]: dict(zip(header, row, strict=True)) for row in rows}
-    assert cells["resnet"]["test loss"] == "133.00 ± 3.61"  # n - 1
-    assert cells["resnet"]["paper's loss"] == "147.256"
-    assert cells["resnet_lpips"]["paper's loss"] == "0.095 (ImageNet VGG)"
-    assert [row[0] for row in rows].index("resnet_lpips") == len(rows) - 2  # followed by its baseline
+    rows = cells(table)
+    by_name = {row["colorizer"]: row for row in rows}
+    assert by_name["resnet"]["test loss"] == "133.00 ± 3.61"  # n - 1
+    assert by_name["resnet"]["paper's loss"] == "147.256"
+    assert by_name["resnet_lpips"]["paper's loss"] == "0.095 (ImageNet VGG)"
+    assert [row["colorizer"] for row in rows][-2:] == ["resnet_lpips", "no color"]  # followed by its baseline
+
+
+def test_colors_beside_the_papers_metrics(results):
+    shutil.rmtree(results / "pretext")
+    for seed, auc in (("0", 0.5), ("1", 0.7)):
+        path = results / "resnet" / seed / "metrics.json"
+        content = json.loads(path.read_text())
+        content |= {"auc": auc, "original_recognized": 0.75}
+        content["baseline"]["auc"] = 0.25
+        path.write_text(json.dumps(content))
+    shutil.rmtree(results / "resnet/2")
+    rows = {row["colorizer"]: row for row in cells(summary.colors_table(results))}
+    assert rows["resnet"]["AuC"] == "0.600 ± 0.141"
+    assert rows["no color"]["AuC"] == "0.250"
+    assert rows["eccv"]["AuC"] == ""  # of earlier code
+    assert rows["original"] | {"recognized": "0.750", "colorfulness": "30.6"} == rows["original"]
+    assert list(rows) == ["resnet", "densenet", "eccv", "resnet_lpips", "no color", "original"]
+
+
+def test_every_temperature_of_every_rebalancing(results):
+    for rebalancing in ("1", "0.5"):
+        folder = results / "lambda" / rebalancing / "unet_rebalanced"
+        shutil.copytree(results / "eccv", folder)
+        metrics, params = (folder / "0" / name for name in ("metrics.json", "params.yaml"))
+        point = {"mse": 170.0, "colorfulness": 28.0, "original_colorfulness": 31.0, "auc": 0.9, "auc_rebalanced": 0.7}
+        points = [{"temperature": temperature, **point} for temperature in (0.38, 1.0)]
+        metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"temperatures": points}))
+        content = yaml.safe_load(params.read_text()) | {"losses": {"classification": {"rebalancing": float(rebalancing)}}}
+        params.write_text(yaml.safe_dump(content))
+    rows = cells(summary.temperatures_table(results / "lambda"))
+    assert [(row["lambda"], row["T"]) for row in rows] == [("0.5", "1"), ("0.5", "0.38"), ("1", "1"), ("1", "0.38")]
+    assert rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seed": "0"} == rows[0]
+    with pytest.raises(UserError, match="holds no colorizer with a head over the bins"):
+        summary.temperatures_table(results / "eccv")
 
 
 @pytest.mark.parametrize(
@@ -152,7 +192,7 @@ def test_seeds_through_dvc(tmp_path):
     readme = (out / "README.md").read_text()
     assert "| resnet | mse | 1 | 2 (" in readme
     assert "| pretrained | 1 |" in readme
-    for figure in ("overview", "curves", "pretext"):
+    for figure in ("overview", "curves", "colorfulness", "pretext"):
         assert (out / f"{figure}.png").stat().st_size > 10_000
 
     archive.write_bytes(archive.read_bytes() + b" ")
