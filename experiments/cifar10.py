@@ -46,7 +46,8 @@ def main() -> None:
         if all((options.out / result / str(seed)).is_dir() for result in RUNS[name]):
             print(f"{name}, seed {seed}: already in {options.out}")
         else:
-            keep(options.out, name, seed, experiment(name, seed, settings), shlex.join(options.set))
+            about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
+            keep(options.out, name, seed, experiment(name, seed, settings), about | machine.describe())
     summary.draw(options.out)
     tables.write_readme(options.out)
 
@@ -104,9 +105,8 @@ def experiment(name: str, seed: int, settings: list[str]) -> str:
     return title
 
 
-def keep(out: Path, name: str, seed: int, title: str, settings: str) -> None:
-    """Copy an experiment's results into <out>/<result>/<seed>/, atomically."""
-    about = {"run": name, "settings": settings, "commit": machine.commit(), **machine.describe()}
+def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> None:
+    """Copy an experiment's results into <out>/<result>/<seed>/, atomically, with what it ran on."""
     for result in RUNS[name]:
         files = {"curves.csv": paths.curves(result), "params.yaml": Path("params.yaml")}
         if name != "pretext":

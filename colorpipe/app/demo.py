@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from colorpipe import weights
 from colorpipe.app import colorize, model_zoo
+from colorpipe.color import bins
 from colorpipe.data import images
 from colorpipe.data.base import Array
+from colorpipe.models.base import Colorizer
 from colorpipe.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,25 +29,35 @@ DOWNLOAD = "Download at full resolution"
 Tell = Callable[[float, str], object]  # the share of the work that is done, and what comes now
 
 
-def preview(path: Path, weights: Path, tell: Tell) -> tuple[Array, Array, tuple[str, ...]]:
+def preview(path: Path, model_path: Path, temperature: float, tell: Tell) -> tuple[Array, Array, tuple[str, ...]]:
     """A photograph of at most PREVIEW_PIXELS pixels in gray and in color, (H, W, 3) uint8, and notes on reading it."""
     tell(0.2, "reading")
     photograph = images.read(path)
     tell(0.6, "colorizing a preview")
     small = shrink(photograph.rgb)
-    model, size = colorize.load(weights, "auto")
+    model, size = load(model_path, temperature)
     return colorize.to_gray(small), colorize.colorize(model, small, size), photograph.notes
 
 
-def full(path: Path, weights: Path, target: Path, tell: Tell) -> None:
+def full(path: Path, model_path: Path, temperature: float, target: Path, tell: Tell) -> None:
     """Write the colorized photograph at its full resolution."""
     tell(0.1, "reading")
     photograph = images.read(path)
     tell(0.3, f"colorizing {photograph.rgb.shape[0] * photograph.rgb.shape[1] / 1e6:.1f} megapixels")
-    model, size = colorize.load(weights, "auto")
+    model, size = load(model_path, temperature)
     colored = colorize.colorize(model, photograph.rgb, size)
     tell(0.7, "writing")
     images.write(target, colored, photograph.alpha)
+
+
+def load(model_path: Path, temperature: float) -> tuple[Colorizer, int]:
+    """A colorizer and its size; the temperature is of one with a head over the 313 bins, others have none."""
+    return colorize.load(model_path, "auto", temperature if has_temperature(model_path) else None)
+
+
+def has_temperature(model_path: Path) -> bool:
+    """Whether a colorizer predicts shares of the 313 ab bins."""
+    return weights.load_metadata(model_path).get("head") == "bins"
 
 
 def shrink(rgb: Array) -> Array:
@@ -84,19 +97,19 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
             raise gradio.Error(str(error), print_exception=False) from None
 
     # One event for both, so that picture and file are always of the same photograph and colorizer.
-    def paint(path: str | None, name: str, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
+    def paint(path: str | None, name: str, T: float, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
         not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         if path is None:
             yield None, not_yet
             return
         with shown_errors():
-            gray, colored, notes = preview(Path(path), models[name], progress)
+            gray, colored, notes = preview(Path(path), models[name], T, progress)
         for note in notes:
             gradio.Info(note)
         yield (gray, colored), not_yet
         target = results / f"{Path(path).stem}-{name}.png"
         with shown_errors():
-            full(Path(path), models[name], target, progress)
+            full(Path(path), models[name], T, target, progress)
         yield gradio.skip(), gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
 
     with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
@@ -108,11 +121,20 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
                 # The file itself: gradio's Image would decode it.
                 given = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
                 model = gradio.Dropdown(list(models), value=default, label="Colorizer")
+                temperature = gradio.Slider(
+                    0.05,
+                    1.0,
+                    bins.TEMPERATURE,
+                    step=0.01,
+                    label="Temperature: toward 1 calmer, toward 0 more vivid",
+                    visible=has_temperature(models[default]),
+                )
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
-        for change in (given.change, model.change):
-            change(paint, [given, model], [result, download], trigger_mode="always_last")
+        model.change(lambda name: gradio.Slider(visible=has_temperature(models[name])), model, temperature)
+        for change in (given.change, model.change, temperature.change):
+            change(paint, [given, model, temperature], [result, download], trigger_mode="always_last")
     assert isinstance(page, gradio.Blocks)
     return page
 

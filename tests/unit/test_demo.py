@@ -23,13 +23,19 @@ from colorpipe.models import base
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """Two untrained colorizers."""
+    """Three untrained colorizers, one of them with a head over the 313 bins."""
     folder = tmp_path_factory.mktemp("demo") / "models"
     for name in ("one", "other"):
         torch.manual_seed(len(name))
         metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
         tensors = base.build("resnet18", {"cut": "layer1"}).state_dict()
         weights.save(folder / name / "best.safetensors", tensors, metadata)
+    torch.manual_seed(0)
+    settings = {"widths": [8, 8], "blocks": [1, 1]}
+    model = base.build("unet", settings, "bins")
+    torch.nn.init.normal_(model.decoder.head.weight)
+    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
+    weights.save(folder / "bins/best.safetensors", model.state_dict(), metadata)
     return folder
 
 
@@ -83,8 +89,33 @@ def test_a_photograph_in_gray_and_in_color(url, models, tmp_path):
         assert np.array_equal(np.array(Image.open(download.value.path())), expected)
 
 
-def colors(path: Path, pixels: np.ndarray) -> np.ndarray:
-    model, size = colorize.load(path, "cpu")
+@needs_chromium
+def test_the_temperature_of_a_colorizer_with_a_head_over_the_bins(url, models, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png")
+    path = models / "bins/best.safetensors"
+    with opened(url) as shown:
+        shown.get_by_label("Colorizer").click()
+        assert not shown.get_by_text("Temperature").is_visible()  # of the bundled colorizer
+        shown.get_by_role("option", name="bins").click()
+        shown.get_by_text("Temperature").wait_for()
+        shown.set_input_files("input[type=file]", tmp_path / "photo.png")
+        shown.get_by_text("Download at full resolution (PNG)").wait_for()
+        number = shown.get_by_label("number input for Temperature")
+        for T in (0.38, 0.05):
+            if T != 0.38:
+                before = shown.get_by_text("Download at full resolution (PNG)").element_handle()
+                number.fill(str(T))
+                number.blur()
+                shown.wait_for_function("button => !button.isConnected || button.disabled", arg=before)
+                shown.get_by_text("Download at full resolution (PNG)").wait_for()
+            with shown.expect_download() as download:
+                shown.get_by_text("Download at full resolution (PNG)").click()
+            assert np.array_equal(np.array(Image.open(download.value.path())), colors(path, pixels, T))
+
+
+def colors(path: Path, pixels: np.ndarray, temperature: float | None = None) -> np.ndarray:
+    model, size = colorize.load(path, "cpu", temperature)
     return colorize.colorize(model, pixels, size)
 
 
@@ -92,10 +123,10 @@ def test_a_large_photograph_has_a_small_preview_and_progress(models, tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (1500, 2000, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     path, told = models / "one/best.safetensors", []
-    gray, color, _ = demo.preview(tmp_path / "photo.png", path, lambda share, what: told.append((share, what)))
+    gray, color, _ = demo.preview(tmp_path / "photo.png", path, 1.0, lambda share, what: told.append((share, what)))
     assert gray.shape == color.shape == (1224, 1632, 3)
     assert np.abs(gray.astype(int) - colorize.to_gray(demo.shrink(pixels)).astype(int)).max() == 0
-    demo.full(tmp_path / "photo.png", path, tmp_path / "full.png", lambda share, what: told.append((share, what)))
+    demo.full(tmp_path / "photo.png", path, 1.0, tmp_path / "full.png", lambda share, what: told.append((share, what)))
     assert np.array_equal(np.array(Image.open(tmp_path / "full.png")), colors(path, pixels))
     assert [what for _, what in told] == [
         "reading",
