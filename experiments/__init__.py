@@ -1,1 +1,1 @@
-"""The paper's runs over seeds, and the tables that documents show."""
+"""What developers run beside the pipeline: runs over seeds, tables in documents, comparisons, kills, bundled weights, CI."""

@@ -71,7 +71,7 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
 
 
 def draw(folder: Path) -> None:
-    """Draw overview.png (test images, each colorizer's first seed), curves.png and pretext.png."""
+    """Draw overview.png (test images, each colorizer's first seed), colorfulness.png, curves.png and pretext.png."""
     found = load(folder)
     colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
     inits = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}

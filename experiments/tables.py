@@ -48,9 +48,11 @@ def write_readme(folder: Path) -> None:
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
     colorizers = bool(list(folder.glob("*/*/grid.png")))
+    decoded = any('"temperatures"' in path.read_text() for path in folder.glob("*/*/metrics.json"))
     kinds = {
         "colorizers": colorizers,
         "colors": colorizers,
+        "temperatures": decoded,
         "pretext": (folder / "pretext").is_dir(),
         "runs": True,
     }
@@ -95,8 +97,9 @@ def model_card(path: Path) -> str:
     about = [
         f"{metadata['model']} {metadata['settings']}, {path.stat().st_size / 1e6:.1f} MB in float16",
         f"{metadata['images']}, at {metadata['size'][0]} pixels a side; flips: {settings['flips']}",
-        f"{metadata['loss']['name']}, Adam at {settings['lr']}, batch {settings['batch_size']}, {settings['precision']}; "
-        f"epoch {metadata['epoch']['epoch']} of {settings['epochs']} (lowest validation loss); seed {settings['seed']}; "
+        f"{metadata['loss']['name']}, {settings.get('optimizer', 'adam')} at {settings['lr']}, "
+        f"batch {settings['batch_size']}, {settings['precision']}; "
+        f"epoch {metadata['epoch']['epoch']} of {settings['epochs']}; seed {settings['seed']}; "
         f"{metadata['init']} initial weights",
         f"{metadata['commit']}; {metadata['hardware']}; torch {metadata['torch']}",
         f"{metadata['colorize_size'][0]} pixels a side",

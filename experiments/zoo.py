@@ -23,7 +23,7 @@ from colorpipe.training import device as devices
 
 
 def main() -> None:
-    """Write colorpipe/app/zoo/<name>.safetensors, and print the rows of its model card."""
+    """Write colorpipe/app/zoo/<name>.safetensors; `make tables` shows what is in it on its model card."""
     parser = argparse.ArgumentParser(prog="python -m experiments.zoo", description=__doc__.partition(":")[0])
     parser.add_argument("experiment", help="its name, as `dvc exp list` shows it")
     parser.add_argument("row", help="a row of the table in dvc.yaml that it trained with MSE")

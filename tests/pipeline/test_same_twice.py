@@ -1,4 +1,4 @@
-"""Two runs in two folders, each a process of its own, give the same bytes: each model under each loss, real but tiny."""
+"""Two processes in two folders give the same bytes: each model, each loss and each task, real but tiny."""
 
 import os
 import subprocess
