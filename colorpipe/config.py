@@ -1,8 +1,8 @@
 """params.yaml, loaded once and strictly: an unknown key, a wrong type, a value out of range or an unknown name stops.
 
-The meaning and unit of each parameter stand in params.yaml; here is what is allowed. The sections `datasets`, `models` and
-`losses` name the files of colorpipe/data, models and losses: a new file and its section are enough. The `Config` in the
-file of a model or a loss defines its section.
+The meaning and unit of each parameter stand in params.yaml; here is what is allowed. The sections `datasets`, `models`,
+`losses` and `tasks` name the files of colorpipe/data, models, losses and tasks: a new file and its section are enough. The
+`Config` in the file of a model, a loss or a task defines its section.
 """
 
 import importlib
@@ -167,7 +167,7 @@ def check(path: Path = Path("params.yaml")) -> None:
 
 
 def plugin(section: str, name: str) -> ModuleType:
-    """The module of a data set, a model or a loss. Raises UserError where there is no such file."""
+    """The module of a data set, a model, a loss or a task. Raises UserError where there is no such file."""
     folder, entry_point = ENTRY_POINTS[section]
     try:
         module = importlib.import_module(f"colorpipe.{folder}.{name}")
@@ -186,7 +186,7 @@ Section = TypeVar("Section", bound=Strict)
 
 
 def plugin_config(config: type[Section], settings: Mapping[str, Any], where: str) -> Section:
-    """The checked settings of a model or a loss. Raises UserError, in which `where` names the section."""
+    """The checked settings of a model, a loss, a task or a recipe. Raises UserError, in which `where` names the section."""
     try:
         return config.model_validate(settings)
     except ValidationError as error:
@@ -198,7 +198,7 @@ def colorizers() -> dict[str, dict[str, str]]:
     content = _read_yaml(PIPELINE)
     try:
         table = content["stages"]["train"]["foreach"]
-        return {str(name): {"model": str(row["model"]), **row} for name, row in table.items()}
+        return {str(name): {**row, "model": row["model"]} for name, row in table.items()}  # each names a model
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})") from None
 

@@ -2,7 +2,7 @@
 
 `batch_ssim` and `batch_psnr` are the paper's protocol, for the training curves: torchmetrics' defaults on the ab planes,
 with the data range of each batch. The others are the field's usual metrics, per image, on sRGB in 0..1. The test metrics of
-the protocol are computed by torchmetrics itself (`evaluation.colorizers.protocol`).
+the protocol are computed by torchmetrics itself (`evaluation.measure.protocol`).
 """
 
 import functools

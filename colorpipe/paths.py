@@ -50,12 +50,12 @@ def prior(data: str) -> Path:
 
 
 def checkpoint(name: str, which: str) -> Path:
-    """The "best" or "last" weights of a colorizer, or of "pretext/<init>"."""
+    """The "best" or "last" weights of a colorizer, of "pretext/<init>" or of "judge/<data>"."""
     return MODELS / name / f"{which}.safetensors"
 
 
 def curves(name: str) -> Path:
-    """The history of a colorizer, or of "pretext/<init>": CSV, one row per epoch."""
+    """The history of a colorizer, of "pretext/<init>" or of "judge/<data>": CSV, one row per epoch."""
     return CURVES / f"{name}.csv"
 
 

@@ -31,8 +31,6 @@ RANGES = {  # a: the first and the last b, in steps of SPACING
     100: (-90, 0),
 }
 COUNT = sum((last - first) // SPACING + 1 for first, last in RANGES.values())  # 313
-SIGMA = 5.0  # Lab units, of the soft encoding
-NEIGHBORS = 5  # bins that share a color in the soft encoding; 10 in the authors' code
 TEMPERATURE = 0.38  # of the annealed mean
 GRID_CENTER = 12  # steps of the grid from its edge to gray
 CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
@@ -44,13 +42,13 @@ def centers(device: torch.device | None = None) -> Tensor:
     return torch.tensor(points, dtype=torch.float32, device=device)
 
 
-def encode(ab: Tensor, neighbors: int = NEIGHBORS, sigma: float = SIGMA) -> Tensor:
+def encode(ab: Tensor, neighbors: int, sigma: float) -> Tensor:
     """Encode colors as soft targets over the bins: the nearest bins, weighted by exp(-d^2 / (2 sigma^2)).
 
     Args:
         ab: in Lab units, (B, 2, H, W).
-        neighbors: how many of the nearest bins have a share; 1 is a one-hot encoding.
-        sigma: in Lab units.
+        neighbors: how many of the nearest bins have a share: 5 in the paper, 10 in its code; 1 is a one-hot encoding.
+        sigma: in Lab units, 5 in the paper.
 
     Returns:
         Shares that sum to 1 over the bins, (B, 313, H, W).
@@ -91,7 +89,7 @@ def _grid(device: torch.device) -> Tensor:
     return grid
 
 
-def decode(logits: Tensor, temperature: float = TEMPERATURE) -> Tensor:
+def decode(logits: Tensor, temperature: float) -> Tensor:
     """Decode logits over the bins to colors: the annealed mean, an expectation under softmax(logits / temperature).
 
     Args:

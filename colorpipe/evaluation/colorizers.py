@@ -44,6 +44,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     """
     device = devices.prepare(0, params.threads)  # nothing is drawn
     settings = params.evaluation
+    temperatures = sorted({settings.temperature, *settings.temperatures}, reverse=True)
     model, metadata = base.load(paths.checkpoint(name, "best"), device)
     model.temperature = settings.temperature
     test, loss, lpips = test_set(data, device), *losses(loss_name, data, device)
@@ -58,9 +59,9 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     if model.head == "bins":
         val = load.load(paths.images(data, "val"), device)
         run["temperature"] = settings.temperature
-        run["temperatures"] = temperature.curve(model, val, settings.temperatures)
+        run["temperatures"] = temperature.curve(model, val, temperatures)
     _write(name, measured, {"data": data, "n": len(test[0]), **run, "loss": loss_name, **loss.metadata}, lpips)
-    _draw(name, model, test, measured, seed, settings.temperatures)
+    _draw(name, model, test, measured, seed, temperatures)
 
 
 def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> None:

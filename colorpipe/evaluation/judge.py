@@ -12,7 +12,7 @@ from colorpipe.config import Params
 from colorpipe.data import load as arrays
 from colorpipe.models.judge import Judge
 from colorpipe.tasks import supervised
-from colorpipe.tasks.classification import ClassificationTask
+from colorpipe.tasks.classification import ClassificationTask, leave_out
 from colorpipe.training import device as devices
 from colorpipe.training.loop import TrainSettings
 
@@ -25,10 +25,7 @@ def train(data: str, recipe: str, params: Params) -> None:
     name = f"judge/{data}"
     classes = io.read_json(paths.classes(data))
     if len(classes) < 2:
-        for which in ("best", "last"):
-            weights.save(paths.checkpoint(name, which), {}, {"left_out": f"{data} has fewer than two classes"})
-        io.write_history(paths.curves(name), [])
-        print(f"{name}: left out: {data} has fewer than two classes")
+        leave_out(name, data, len(classes))
         return
     device = devices.prepare(params.seed, params.threads)
     settings = TrainSettings.from_params(params.recipe(recipe), params.data(data), params.seed, device)

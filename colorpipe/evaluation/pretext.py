@@ -10,7 +10,7 @@ from colorpipe import io, paths, weights
 from colorpipe.config import Params
 from colorpipe.data import load
 from colorpipe.tasks import supervised
-from colorpipe.tasks.classification import ClassificationTask, build_classifier
+from colorpipe.tasks.classification import ClassificationTask, build_classifier, leave_out
 from colorpipe.training import device as devices
 from colorpipe.training import loop
 from colorpipe.training.loop import Batch, TrainSettings
@@ -30,7 +30,9 @@ def run(name: str, data: str, init: Path, params: Params) -> None:
     name = f"pretext/{name}"
     classes = io.read_json(paths.classes(data))
     if len(classes) < 2:
-        leave_out(name, data, len(classes))
+        reason = leave_out(name, data, len(classes))
+        io.write_json(paths.metrics(name), {})
+        io.write_json(paths.evaluation(name), {"data": data, "left_out": reason})
         return
     device = devices.prepare(params.seed, params.threads)
     settings = TrainSettings.from_params(params.train, params.data(data), params.seed, device)
@@ -65,14 +67,3 @@ def test_classifier(name: str, data: str, model: nn.Module, test: Batch, setting
     io.write_json(paths.metrics(name), {"top1": means["accuracy"], "test": {"loss": means["loss"]}})
     io.write_json(paths.evaluation(name), identity)
     print(f"{name}: test accuracy {means['accuracy']:.4g}, test loss {means['loss']:.4g}")
-
-
-def leave_out(name: str, data: str, classes: int) -> None:
-    """Write files without weights, rows or metrics, so that the pipeline continues."""
-    reason = f"{data} has {classes or 'no'} class{'es' if classes != 1 else ''}"
-    for which in ("best", "last"):
-        weights.save(paths.checkpoint(name, which), {}, {"left_out": reason})
-    io.write_history(paths.curves(name), [])
-    io.write_json(paths.metrics(name), {})
-    io.write_json(paths.evaluation(name), {"data": data, "left_out": reason})
-    print(f"{name}: left out: {reason}")

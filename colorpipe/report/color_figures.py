@@ -10,9 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
-from colorpipe import io
 from colorpipe.color import bins
-from colorpipe.report.figures import COLORS
+from colorpipe.report.figures import COLORS, save
 from colorpipe.report.tables import NO_COLOR, ORIGINAL, TRIVIAL
 
 COLUMNS = 5  # histograms a row
@@ -42,7 +41,7 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
         panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def histograms(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
@@ -62,9 +61,4 @@ def histograms(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
     figure.supxlabel("a (green to red, Lab units)")
     figure.supylabel("b (blue to yellow, Lab units)")
     figure.colorbar(drawn, ax=panels.tolist(), label="share of the pixels", shrink=0.8)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    with io.atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    save(figure, path)

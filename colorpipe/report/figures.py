@@ -28,7 +28,18 @@ COLORS = (
     "#7f7f7f",
     "#8c564b",
 )  # Okabe and Ito, distinguishable with any color vision; and a gray and a brown
-LOSS_TITLES = {"mse": "MSE of ab (Lab units squared)", "lpips": "LPIPS"}
+LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
+
+
+def loss_title(kind: str) -> str:
+    """A loss in words."""
+    return LOSS_TITLES.get(kind, f"Loss: {kind}")
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, the same bytes on every run."""
+    with io.atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
 def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> None:
@@ -41,7 +52,7 @@ def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapp
     for panel, kind in zip(panels, kinds, strict=False):
         chosen = {name: frame for name, frame in curves.items() if losses[name] == kind}
         _lines(panel, chosen, curves, "loss")
-        panel.set_title(LOSS_TITLES.get(kind, f"Loss: {kind}"))
+        panel.set_title(loss_title(kind))
     for panel, measure, title in zip(panels[-2:], ("ssim", "psnr"), ("SSIM of ab", "PSNR of ab (dB)"), strict=True):
         _lines(panel, curves, curves, measure)
         panel.set_title(title)
@@ -87,5 +98,4 @@ def _finish(figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[
         for part, name in (("train", "train"), ("val", "validation"))
     ]
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
-    with io.atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+    save(figure, path)

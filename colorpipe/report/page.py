@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from colorpipe import config, io, paths
 from colorpipe.report.conclusions import conclusions
+from colorpipe.report.figures import loss_title
 from colorpipe.report.tables import NO_COLOR, TRIVIAL, Result
 from colorpipe.runtime import machine
 
@@ -36,7 +37,6 @@ BETTER: dict[str, Any] = {
     "recognized": max,
     "test accuracy": max,
 }
-LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
 # What the curves can show: the metric's name in the history and, for losses, of which colorizers, as their units differ.
 METRICS: dict[str, tuple[str, str | None]] = {"SSIM of ab": ("ssim", None), "PSNR of ab (dB)": ("psnr", None)}
 PRETEXT_METRICS: dict[str, tuple[str, str | None]] = {"Accuracy": ("accuracy", None), "Loss: cross-entropy": ("loss", None)}
@@ -109,7 +109,7 @@ def write(
         pretext_curves: the pretext task's; empty where it was left out.
     """
     kinds = {name: str(result.run["loss"]) for name, result in results.items()}
-    losses = {LOSS_TITLES.get(kind, f"Loss: {kind}"): ("loss", kind) for kind in dict.fromkeys(kinds.values())}
+    losses = {loss_title(kind): ("loss", kind) for kind in dict.fromkeys(kinds.values())}
     metrics: dict[str, tuple[str, str | None]] = losses | METRICS
     params = Path("params.yaml").read_text(encoding="utf-8")
     data = {

@@ -53,7 +53,8 @@ NO_COLOR = "no color"
 ORIGINAL = "original"
 TRIVIAL = (NO_COLOR, ORIGINAL)
 CAPTION = (
-    "n test images; the weights of the best epoch by validation loss. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
+    "n test images; the weights of the best epoch: by validation loss, but of an adversarial row the one nearest to the "
+    "originals' colorfulness within a bound on ab MSE. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
     "protocol: on the ab planes in Lab units, with the data range of each batch of 64. RGB SSIM, RGB PSNR (dB) and "
     "colorfulness (Hasler and Suesstrunk) are means over the rendered images."
 )

@@ -71,6 +71,10 @@ class AdversarialTask(ColorizationTask):
         super().__init__(loss, precision)
         self.settings = settings
 
+    def metadata(self) -> dict[str, object]:
+        """The phase's settings."""
+        return {"adversarial": self.settings.model_dump()}
+
     def initial_state(self, model: nn.Module, settings: TrainSettings, images: Tensor) -> TrainState:
         """Both networks and their optimizers."""
         state = super().initial_state(model, settings, images)
@@ -91,8 +95,7 @@ class AdversarialTask(ColorizationTask):
         discriminator = state.models[DISCRIMINATOR]
         alone = len(state.history) < self.settings.discriminator_epochs
         with torch.set_grad_enabled(not alone):
-            rgb, target, prediction = colorization.predict(state.models[MODEL], batch[0], self.precision)
-            loss = colorization.loss_of(self.loss, rgb, target, prediction, self.precision)
+            _, target, prediction, loss = self.apply(state.models[MODEL], batch[0])
         L, real, fake = target[:, :1], target[:, 1:], prediction.ab
         with devices.autocast(L.device, self.precision):
             scores = discriminator(L, real), discriminator(L, fake.detach())
@@ -113,8 +116,7 @@ class AdversarialTask(ColorizationTask):
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """The row's metrics, and what `selection` needs."""
-        rgb, target, prediction = colorization.predict(model, batch[0], self.precision)
-        loss = colorization.loss_of(self.loss, rgb, target, prediction, self.precision)
+        rgb, target, prediction, loss = self.apply(model, batch[0])
         ab = target[:, 1:]
         return {
             **self.report(loss, target, prediction),

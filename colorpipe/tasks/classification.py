@@ -6,7 +6,7 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorpipe import weights
+from colorpipe import io, paths, weights
 from colorpipe.color import lab
 from colorpipe.config import Params
 from colorpipe.models import base
@@ -34,6 +34,16 @@ class ClassificationTask(SupervisedTask):
             logits = model(seen)  # (B, classes)
         accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
         return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}
+
+
+def leave_out(name: str, data: str, classes: int) -> str:
+    """Write a classifier's files without weights or epochs: its data set has too few classes. Returns the reason."""
+    reason = f"{data} has {classes or 'no'} class{'es' if classes != 1 else ''}"
+    for which in ("best", "last"):
+        weights.save(paths.checkpoint(name, which), {}, {"left_out": reason})
+    io.write_history(paths.curves(name), [])
+    print(f"{name}: left out: {reason}")
+    return reason
 
 
 def build_classifier(init: Path, params: Params, classes: int) -> Classifier:

@@ -43,8 +43,13 @@ class ColorizationTask(SupervisedTask):
 
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """The paper's metrics of stored images (B, 3, H, W) uint8."""
-        rgb, target, prediction = predict(model, batch[0], self.precision)
-        return self.report(loss_of(self.loss, rgb, target, prediction, self.precision), target, prediction)
+        _, target, prediction, loss = self.apply(model, batch[0])
+        return self.report(loss, target, prediction)
+
+    def apply(self, model: nn.Module, images: Tensor) -> tuple[Tensor, Tensor, Prediction, Tensor]:
+        """What `predict` returns for stored images (B, 3, H, W) uint8, and the loss of it, a scalar."""
+        rgb, target, prediction = predict(model, images, self.precision)
+        return rgb, target, prediction, loss_of(self.loss, rgb, target, prediction, self.precision)
 
     @staticmethod
     def report(loss: Tensor, target: Tensor, prediction: Prediction) -> Metrics:

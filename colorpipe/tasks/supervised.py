@@ -45,6 +45,10 @@ class SupervisedTask(ABC):
         """What the best epoch has least of: the validation loss."""
         return epoch["val_loss"]
 
+    def metadata(self) -> dict[str, object]:
+        """What weight files and the key of a checkpoint hold of the task's own settings."""
+        return {}
+
     def initial_state(self, model: nn.Module, settings: TrainSettings, images: Tensor) -> TrainState:
         """The model with its optimizer and, as the settings ask, a schedule and an average of its weights."""
         optimizer = optim.build_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
@@ -84,7 +88,7 @@ def train(
     """Train, resumed where it was killed: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
-        name: a colorizer, or "pretext/<init>".
+        name: a colorizer, "pretext/<init>" or "judge/<data>".
         task: what a step is.
         model: on the device of the data.
         data: the train and the validation set.
@@ -93,7 +97,7 @@ def train(
         inputs: the files that the training depends on.
     """
     device = data[0][0].device
-    metadata = {**metadata, "train": vars(settings)}
+    metadata = {**metadata, **task.metadata(), "train": vars(settings)}
 
     def save(which: str, epoch: EpochMetrics) -> None:
         weights.save(paths.checkpoint(name, which), state.model.state_dict(), {**metadata, "epoch": epoch})

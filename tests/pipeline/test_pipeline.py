@@ -233,6 +233,8 @@ def test_weights_know_what_they_are(project):
         assert metadata["loss"]["name"] == losses.get(name, "mse")
         recipe = {"unet_gan": "adversarial", "unet": "refined", "unet_rebalanced": "refined"}.get(name, "paper")
         assert metadata["train"]["lr"] == config.load(project.root / "params.yaml").recipe(recipe).lr
+        phase = config.load(project.root / "params.yaml").task("adversarial")
+        assert metadata.get("adversarial") == (phase if name == "unet_gan" else None)
         assert all(tensor.isfinite().all() for tensor in tensors.values())
         history = (project.root / f"curves/{name}.csv").read_text().splitlines()
         heads = history[0].split(",")

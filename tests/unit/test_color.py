@@ -119,14 +119,14 @@ def test_every_srgb_color_is_near_a_bin():
 
 def test_encoding_shares_a_color_among_its_nearest_bins():
     ab = torch.tensor([[3.0, 4.0], [-21.0, 38.0]]).view(2, 2, 1, 1)
-    encoded = bins.encode(ab, neighbors=5)
+    encoded = bins.encode(ab, 5, 5.0)
     assert encoded.shape == (2, 313, 1, 1)
     assert encoded.sum(dim=1).flatten().tolist() == pytest.approx([1, 1])
     assert (encoded > 0).sum(dim=1).flatten().tolist() == [5, 5]
     distance = (bins.centers() - ab[0].flatten()).norm(dim=1)
     expected = torch.exp(-(distance**2) / (2 * 5**2)) * (distance <= distance.sort().values[4])
     torch.testing.assert_close(encoded[0].flatten(), expected / expected.sum())
-    one_hot = bins.encode(ab, neighbors=1)
+    one_hot = bins.encode(ab, 1, 5.0)
     assert bins.centers()[one_hot[1].flatten().argmax()].tolist() == [-20, 40]
 
 
@@ -145,4 +145,4 @@ def test_decoding_is_an_annealed_mean():
 
 def test_decoding_undoes_encoding():
     ab = bins.centers().T.reshape(1, 2, 1, 313)
-    assert torch.equal(bins.decode(bins.encode(ab, neighbors=1).log(), 1.0), ab)
+    assert torch.equal(bins.decode(bins.encode(ab, 1, 5.0).log(), 1.0), ab)

@@ -48,7 +48,9 @@ def test_a_head_over_the_bins_at_any_resolution(name, settings, scale):
             assert prediction.ab.shape == (2, 2, height, width)
             assert prediction.logits.shape == (2, bins.COUNT, -(-height // scale), -(-width // scale))
             assert prediction.logits.dtype == torch.float32
-    enlarged = torch.nn.functional.interpolate(bins.decode(prediction.logits), scale_factor=scale, mode="bilinear")
+    enlarged = torch.nn.functional.interpolate(
+        bins.decode(prediction.logits, bins.TEMPERATURE), scale_factor=scale, mode="bilinear"
+    )
     assert torch.equal(prediction.ab, enlarged[..., :37, :45])
     assert build(name, settings).predict(torch.zeros(2, 1, 32, 32)).logits is None
 

@@ -115,7 +115,8 @@ const gallery = document.querySelector(".gallery");
 const [colorizer, before, cards, slider] = ["#colorizer", "#before", ".cards", ".stack input"].map((path) => document.querySelector(path));
 const [left, right] = ["before", "after"].map((name) => gallery.querySelector(`.stack .${name}`));
 const picture = (image, name) => `data:image/png;base64,${image[name]}`;
-const scores = (image) => `squared error of ab ${image.mse.toPrecision(4)}, PSNR in RGB ${image.psnr.toFixed(1)} dB`;
+const scores = (image) => `squared error of ab ${image.mse.toPrecision(4)}, PSNR in RGB ${image.psnr.toFixed(1)} dB`
+  + (data.galleries[colorizer.value].temperatures.length ? ` (at temperature ${data.temperature})` : "");
 const temperatures = document.getElementById("temperatures");
 const temperature = document.getElementById("temperature");
 let shown;
