@@ -64,6 +64,7 @@ class TrainConfig(Strict):
     schedule: Literal["constant", "one_cycle", "cosine"]
     ema: Annotated[float, Field(ge=0, lt=1)]
     flips: bool
+    shifts: Annotated[int, Field(ge=0, le=7)]  # less than the smallest size of images
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images where features are 1x1
     precision: Literal["bfloat16", "float32"]

@@ -17,14 +17,14 @@ from tqdm import tqdm
 from colorpipe.config import DatasetConfig, TrainConfig
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
 from colorpipe.training import device as devices
-from colorpipe.training.augment import random_flip
+from colorpipe.training.augment import random_flip, random_shift
 from colorpipe.training.resume import Checkpoint
 from colorpipe.training.state import EpochMetrics, TrainState
 
 Batch = tuple[Tensor, ...]  # of images and what belongs to them; a whole set has the same form
 Metrics = dict[str, Tensor]  # means over a batch, scalars
 EvalStep = Callable[[nn.Module, Batch], Metrics]
-ORDER, FLIPS = "order", "flips"  # the generators of the order of the images and of which are mirrored
+ORDER, AUGMENT = "order", "augment"  # the generators of the order of the images, and of how they are mirrored and shifted
 
 
 class Task(Protocol):
@@ -50,6 +50,7 @@ class TrainSettings:
     precision: str
     seed: int
     flips: bool = False
+    shifts: int = 0
     optimizer: str = "adam"
     weight_decay: float = 0.0
     schedule: str = "constant"
@@ -101,7 +102,7 @@ def fit(
     """
     if len(train[0]) < 2:
         raise UserError("cannot train on a single image: BatchNorm needs two; lower val_size, or add images")
-    for name in (ORDER, FLIPS) if settings.flips else (ORDER,):
+    for name in (ORDER, AUGMENT):
         state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
     if checkpoint and checkpoint.restore(state):
         for epoch in range(1, len(state.history) + 1):
@@ -143,7 +144,9 @@ def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSett
     averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
     for batch in batches(train, settings.batch_size, order, f"epoch {epoch}/{settings.epochs}"):
         if settings.flips:
-            batch = (random_flip(batch[0], state.generators[FLIPS]), *batch[1:])
+            batch = (random_flip(batch[0], state.generators[AUGMENT]), *batch[1:])
+        if settings.shifts:
+            batch = (random_shift(batch[0], settings.shifts, state.generators[AUGMENT]), *batch[1:])
         metrics = task.train_step(state, batch)
         averager.update(metrics, len(batch[0]))
         guard.update(metrics["loss"].detach())

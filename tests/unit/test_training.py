@@ -3,6 +3,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from archives import PRIOR
 from torch import nn
 
@@ -13,7 +14,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.tasks.colorization import ColorizationTask
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device, loop, optim
-from colorpipe.training.augment import random_flip
+from colorpipe.training.augment import random_flip, random_shift
 from colorpipe.training.loop import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
 
@@ -178,7 +179,21 @@ def test_half_of_the_images_are_mirrored_each_as_a_whole():
     assert torch.equal(flipped, random_flip(images, torch.Generator().manual_seed(0)))
 
 
-def test_flips_are_for_training_alone():
+def test_images_are_shifted_each_as_a_whole_and_mirrored_at_the_border():
+    images = torch.randint(0, 256, (200, 3, 8, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
+    shifted = random_shift(images, 2, torch.Generator().manual_seed(0))
+    wide = F.pad(images.float(), (2, 2, 2, 2), mode="reflect").byte()
+    every = {(y, x): wide[:, :, y : y + 8, x : x + 9] for y in range(5) for x in range(5)}
+    seen = set()
+    for number, image in enumerate(shifted):
+        (place,) = (place for place, crops in every.items() if torch.equal(crops[number], image))
+        seen.add(place)
+    assert seen == every.keys()
+    assert torch.equal(shifted, random_shift(images, 2, torch.Generator().manual_seed(0)))
+    assert shifted.dtype == torch.uint8
+
+
+def test_flips_and_shifts_are_for_training_alone():
     seen = {True: [], False: []}
 
     class Recording(SupervisedTask):
@@ -186,13 +201,19 @@ def test_flips_are_for_training_alone():
             seen[model.training].append(batch[0])
             return {"loss": model.weight.sum() ** 2}
 
-    images = torch.arange(16.0).view(16, 1, 1, 1).expand(16, 1, 1, 2) + torch.tensor([0.0, 0.5])
-    settings = replace(SETTINGS, flips=True, epochs=1)
-    loop.fit(Recording("float32"), state_of(nn.Linear(1, 1)), (images,), (images,), settings, lambda which, metrics: None)
-    left, right = torch.cat(seen[True])[:, 0, 0].unbind(1)
-    assert 0 < (left > right).sum() < 16
-    assert sorted(left.floor().tolist()) == list(range(16))
-    assert torch.equal(torch.cat(seen[False]), images)
+    images = torch.arange(16.0).view(16, 1, 1, 1) + torch.arange(4.0) / 8  # (16, 1, 1, 4)
+    for change in ({"flips": True}, {"shifts": 1}):
+        settings = replace(SETTINGS, epochs=1, **change)
+        images = images.expand(16, 1, 4, 4)
+        loop.fit(
+            Recording("float32"), state_of(nn.Linear(1, 1)), (images,), (images,), settings, lambda which, metrics: None
+        )
+        rows = torch.cat(seen[True])[:, 0, 0]
+        assert 0 < (rows != rows.sort(dim=1).values).any(dim=1).sum() < 16  # some are mirrored, some have a mirrored border
+        assert sorted(rows[:, 0].floor().tolist()) == list(range(16))
+        assert torch.equal(torch.cat(seen[False]), images)
+        seen[True].clear()
+        seen[False].clear()
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
