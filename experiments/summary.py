@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from PIL import Image
 
 from colorpipe.config import parse
 from colorpipe.evaluation import grids
@@ -80,10 +81,19 @@ def draw(folder: Path) -> None:
         losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
         frames = {name: _frames(runs) for name, runs in colorizers.items()}
         figures.training_curves(folder / "curves.png", frames, losses)
-        images = {name: folder / name / str(runs[0].metrics["seed"]) / "grid.png" for name, runs in colorizers.items()}
-        grids.compare(folder / "overview.png", [images])
+        groups: dict[bytes, dict[str, Path]] = {}  # by the test images that their grids show
+        for name, runs in colorizers.items():
+            grid = folder / name / str(runs[0].metrics["seed"]) / "grid.png"
+            groups.setdefault(_originals(grid), {})[name] = grid
+        grids.compare(folder / "overview.png", list(groups.values()))
     if inits:
         figures.pretext_curves(folder / "pretext.png", inits)
+
+
+def _originals(grid: Path) -> bytes:
+    """The pixels of a grid's lower quarter, which is of original images alone."""
+    with Image.open(grid) as image:
+        return image.crop((0, image.height * 3 // 4, *image.size)).tobytes()
 
 
 def _means(colorizers: dict[str, list[Run]]) -> pd.DataFrame:
