@@ -185,7 +185,8 @@ def temperatures_table(folder: Path) -> str:
                 )
     if not rows:
         raise UserError(f"{folder} holds no colorizer with a head over the bins")
-    return tables.to_markdown(pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], kind="stable"))
+    by_number = {"key": lambda column: column.astype(float), "kind": "stable"}
+    return tables.to_markdown(pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], **by_number))
 
 
 def _paper(name: str, metrics: dict) -> dict[str, str]:

@@ -109,12 +109,12 @@ def test_every_temperature_of_every_rebalancing(results):
         shutil.copytree(results / "eccv", folder)
         metrics, params = (folder / "0" / name for name in ("metrics.json", "params.yaml"))
         point = {"mse": 170.0, "colorfulness": 28.0, "original_colorfulness": 31.0, "auc": 0.9, "auc_rebalanced": 0.7}
-        points = [{"temperature": temperature, **point} for temperature in (0.38, 1.0)]
+        points = [{"temperature": temperature, **point} for temperature in (0.38, 10.0, 2.0)]
         metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"temperatures": points}))
         content = yaml.safe_load(params.read_text()) | {"losses": {"classification": {"rebalancing": float(rebalancing)}}}
         params.write_text(yaml.safe_dump(content))
     rows = cells(summary.temperatures_table(results / "lambda"))
-    assert [(row["lambda"], row["T"]) for row in rows] == [("0.5", "1"), ("0.5", "0.38"), ("1", "1"), ("1", "0.38")]
+    assert [(row["lambda"], row["T"]) for row in rows] == [(name, T) for name in ("0.5", "1") for T in ("10", "2", "0.38")]
     assert rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seed": "0"} == rows[0]
     with pytest.raises(UserError, match="holds no colorizer with a head over the bins"):
         summary.temperatures_table(results / "eccv")
