@@ -100,7 +100,7 @@ class Decoder(nn.Module):
 
 
 def build(config: Config, head: str) -> Colorizer:
-    """The network, at its default widths 4.0 M parameters."""
+    """The network, at its default widths 2.4 M parameters."""
     encoder, decoder = Encoder(config.widths, config.blocks), Decoder(config.widths, head)
     stride = FOLD * 2 ** (len(config.widths) - 1)
     return Colorizer(encoder, decoder, channels=config.widths[-1], stride=stride, head=head, scale=FOLD)
