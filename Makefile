@@ -55,9 +55,10 @@ show: $(READY) ## experiments as tables of 100 columns: what each changed, and t
 verify: $(READY) ## compare the metrics here with the committed ones, within a stated tolerance
 	$(BIN)/python experiments/compare_metrics.py
 
-cifar10: $(READY) ## the paper's CIFAR-10 runs over seeds: ARCHIVE=cifar-10-binary.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value'] [OUT=folder]
+cifar10: $(READY) ## the paper's CIFAR-10 runs over seeds: ARCHIVE=cifar-10-binary.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value'] [OUT=folder] [JOBS=2] [PART=1/4]
 	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(RUNS),--runs $(RUNS)) \
-	    $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)")
+	    $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)") \
+	    $(if $(JOBS),--jobs $(JOBS)) $(if $(PART),--part $(PART))
 
 report: $(READY) ## the paper's experiments, on CIFAR-10 and STL-10, with a GPU: [SET='key=value']
 	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 $(foreach setting,$(SET),--set-param '$(setting)')

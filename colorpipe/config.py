@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -38,6 +38,12 @@ def _count_or_share(value: float) -> float:
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
         raise PydanticCustomError("count_or_share", "should be a whole number of images, or a share below 0.5")
     return value
+
+
+def _two_images_each(shards: int, info: ValidationInfo) -> int:
+    if 2 * shards > info.data.get("batch_size", 2 * shards):
+        raise PydanticCustomError("two_images_each", "should be at most half of batch_size: BatchNorm needs two images")
+    return shards
 
 
 class Strict(BaseModel):
@@ -67,6 +73,7 @@ class TrainConfig(Strict):
     shifts: Annotated[int, Field(ge=0, le=7)]  # less than the smallest size of images
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images where features are 1x1
+    shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_each)]
     precision: Literal["bfloat16", "float32"]
     compile: bool
 
@@ -89,6 +96,7 @@ class ImageNetConfig(Strict):
 class Params(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=1024)]
+    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
     loss: Text
     dataset: Text
     large_dataset: Text

@@ -1,16 +1,25 @@
 """The paper's CIFAR-10 runs on an archive, over seeds, through DVC: `make cifar10 ARCHIVE=cifar-10-binary.tar.gz`.
 
 Every run is a DVC experiment in a folder of its own: the workspace is unchanged, and a killed run resumes. Results are
-kept in <out>/<name>/<seed>/; a run that is there is not run again.
+kept in <out>/<name>/<seed>/; a run that is there is not run again. Several run side by side, each on a GPU of its own, with
+--jobs; and on several machines, each with a clone of its own, with --part.
 """
 
 import argparse
 import json
+import os
+import queue
+import re
 import shlex
 import shutil
 import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import torch
 from dvc import api
 
 from colorpipe import config, paths
@@ -24,7 +33,11 @@ from experiments import summary, tables
 RUNS = {name: [name] for name, row in config.colorizers().items() if row["data"] == "${dataset}"}
 BASELINES = {name: config.baseline(row["data"], row["loss"]) for name, row in config.colorizers().items()}
 RUNS["pretext"] = ["pretext/pretrained", "pretext/xavier"]
+Run = tuple[str, int]  # its name and its seed
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
+LOGS = Path("runs/logs")
+STARTING = threading.Lock()  # DVC sets the workspace aside for a moment while it copies it
+STARTED = "Reproducing experiment"  # what it prints afterwards
 
 
 def main() -> None:
@@ -35,6 +48,8 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="RUNS (default: all)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="SET: params that differ from params.yaml")
     parser.add_argument("--out", type=Path, default=Path("results/mine"), help="OUT: a folder (default: results/mine)")
+    parser.add_argument("--jobs", type=int, default=1, help="JOBS: at a time, each on a GPU of its own (default: 1)")
+    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="PART: the K-th of N parts of the runs")
     options = parser.parse_args()
 
     settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
@@ -42,14 +57,60 @@ def main() -> None:
     for name, seed in runs:
         for result in RUNS[name]:
             refuse_other_params(options.out / result, with_settings([*settings, f"seed={seed}"]))
-    for name, seed in runs:
+
+    def run(name: str, seed: int, slot: int | None) -> None:
         if all((options.out / result / str(seed)).is_dir() for result in RUNS[name]):
             print(f"{name}, seed {seed}: already in {options.out}")
         else:
             about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
-            keep(options.out, name, seed, experiment(name, seed, settings), about | machine.describe())
+            keep(options.out, name, seed, experiment(name, seed, settings, slot), about | machine.describe())
+
+    number, parts = options.part
+    side_by_side(chains(runs)[number - 1 :: parts], options.jobs, run)
     summary.draw(options.out)
     tables.write_readme(options.out)
+
+
+def part(text: str) -> tuple[int, int]:
+    """K/N, as two numbers."""
+    found = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
+    if not found or int(found[1]) > int(found[2]):
+        raise argparse.ArgumentTypeError(f"{text!r} is no part: use 1/4 for the first of four")
+    return int(found[1]), int(found[2])
+
+
+def chains(runs: Sequence[Run]) -> list[list[Run]]:
+    """The runs in lists that do not depend on one another: one that starts from another's weights is in the other's list."""
+    table, first = config.colorizers(), config.load().pretext.colorizer
+    found: dict[tuple[str, int], list[Run]] = {}
+    for name, seed in runs:
+        start = re.match(r"models/(.+)/", table[name]["init"] if name in table else f"models/{first}/")
+        found.setdefault((start[1] if start else name, seed), []).append((name, seed))
+    return list(found.values())
+
+
+def side_by_side(lists: Sequence[Sequence[Run]], jobs: int, run: Callable[[str, int, int | None], None]) -> None:
+    """Run each list in its order, `jobs` lists at a time. After an error no further run is started."""
+    slots: queue.SimpleQueue[int] = queue.SimpleQueue()
+    for slot in range(jobs):
+        slots.put(slot)
+    failed = threading.Event()
+
+    def in_order(chain: Sequence[Run]) -> None:
+        slot = slots.get()
+        try:
+            for name, seed in chain:
+                if not failed.is_set():
+                    run(name, seed, slot if jobs > 1 else None)
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            slots.put(slot)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in [pool.submit(in_order, chain) for chain in lists]:
+            done.result()
 
 
 def put_in_place(archive: str) -> list[str]:
@@ -86,8 +147,11 @@ def refuse_other_params(folder: Path, wanted: dict) -> None:
             raise UserError(f"{found.parent} was run with a different {different[0]}: use another OUT, or remove {folder}")
 
 
-def experiment(name: str, seed: int, settings: list[str]) -> str:
-    """Run it as a DVC experiment, and return its name."""
+def experiment(name: str, seed: int, settings: list[str], slot: int | None = None) -> str:
+    """Run it as a DVC experiment, and return its name.
+
+    `slot` is its place among those that run at the same time: it gets the GPU of that number, and its output goes to a log.
+    """
     commit = _git("rev-parse", "--short", "HEAD")
     title = f"cifar10-{name}-{seed}-{commit}"
     stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
@@ -100,9 +164,29 @@ def experiment(name: str, seed: int, settings: list[str]) -> str:
     if title in listed.split():  # of other settings, or killed before its results were kept
         subprocess.run(["dvc", "exp", "remove", "--quiet", title], check=True)
     print(shlex.join(command + stages), flush=True)
-    if subprocess.run(command + stages).returncode:
-        raise UserError(f"{name}, seed {seed}, failed: see above. Finished epochs are kept: run the command again to resume")
+    if slot is None:
+        code, where = subprocess.run(command + stages).returncode, "above"
+    else:
+        code, where = run_logged(command + stages, LOGS / f"{title}.log", slot), str(LOGS / f"{title}.log")
+    if code:
+        raise UserError(
+            f"{name}, seed {seed}, failed: see {where}. Finished epochs are kept: run the command again to resume"
+        )
     return title
+
+
+def run_logged(command: list[str], log: Path, slot: int) -> int:
+    """Run a command of DVC's with its output in a file, on the GPU of that number where there are any; its exit status."""
+    environment = dict(os.environ)
+    if count := torch.cuda.device_count():
+        environment["CUDA_VISIBLE_DEVICES"] = str(slot % count)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with STARTING, log.open("w") as output:
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        print(f"its output: {log}", flush=True)
+        while process.poll() is None and STARTED not in log.read_text(errors="replace"):
+            time.sleep(0.2)
+    return process.wait()
 
 
 def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> None:

@@ -1,6 +1,7 @@
 """Test the trivial colorizer, no color at all, on a test set."""
 
 import argparse
+import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -14,8 +15,11 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import colorizers
+    from colorpipe.runtime import launch
 
-    colorizers.evaluate_baseline(args.name, args.data, args.loss, config.load())
+    params = config.load()
+    work = functools.partial(colorizers.evaluate_baseline, args.name, args.data, args.loss, params)
+    launch.share_out(work, params.processes)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Test one colorizer on the test set."""
 
 import argparse
+import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -14,8 +15,10 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import colorizers
+    from colorpipe.runtime import launch
 
-    colorizers.evaluate(args.name, args.data, args.loss, config.load())
+    params = config.load()
+    launch.share_out(functools.partial(colorizers.evaluate, args.name, args.data, args.loss, params), params.processes)
 
 
 if __name__ == "__main__":

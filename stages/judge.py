@@ -1,6 +1,7 @@
 """Train the judge of a data set: a classifier on true colors, to which predicted ones are shown."""
 
 import argparse
+import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -13,8 +14,11 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import judge
+    from colorpipe.runtime import launch
 
-    judge.train(args.data, args.recipe, config.load())
+    params = config.load()
+    work = functools.partial(judge.train, args.data, args.recipe, params)
+    launch.share_out(work, params.processes, params.recipe(args.recipe).shards)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train and test the pretext task's classifier from one initialization."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from colorpipe.runtime.process import name, run_main
@@ -15,8 +16,11 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
     from colorpipe.evaluation import pretext
+    from colorpipe.runtime import launch
 
-    pretext.run(args.name, args.data, args.init, config.load())
+    params = config.load()
+    work = functools.partial(pretext.run, args.name, args.data, args.init, params)
+    launch.share_out(work, params.processes, params.train.shards)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Train one colorizer."""
 
 import argparse
+import functools
 from pathlib import Path
 
 from colorpipe.runtime.process import name, run_main
@@ -18,10 +19,12 @@ def main() -> None:
     parser.add_argument("--init", required=True, type=Path, help="ImageNet weights, another row's, or none: random")
     args = parser.parse_args()
     from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe.runtime import launch
     from colorpipe.tasks.colorization import Row
 
-    row = Row(args.model, args.data, args.loss, args.recipe, args.init)
-    config.plugin("tasks", args.task).train(args.name, row, config.load())
+    params, row = config.load(), Row(args.model, args.data, args.loss, args.recipe, args.init)
+    work = functools.partial(config.plugin("tasks", args.task).train, args.name, row, params)
+    launch.share_out(work, params.processes, params.recipe(row.recipe).shards)
 
 
 if __name__ == "__main__":

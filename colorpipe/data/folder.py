@@ -1,13 +1,15 @@
 """The user's own photographs: a folder of them, or a zip or tar archive, with a subfolder for each class or without classes.
 
 A folder is not copied: `download` writes a manifest of its photographs, and `split` reads them where they are. Each is
-cropped to its central square and resized once. There is no test set: `split` draws one.
+cropped to its central square and resized once, and kept in a file, so that an album may be larger than the memory. There is
+no test set: `split` draws one.
 """
 
 import hashlib
 import io
 import stat
 import tarfile
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -19,6 +21,7 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from colorpipe import io as files
 from colorpipe.color import lab
 from colorpipe.data import archives, images, manifest
 from colorpipe.data.base import Array, Dataset, Images
@@ -64,14 +67,23 @@ def read(archive: Path, size: int) -> Dataset:
     """
     unused: list[str] = []
     decoded = ordered_map(partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused))
-    kept = _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False))
+    kept: list[str] = []
+    with files.naming_write_errors(archive.parent):
+        pixels = tempfile.TemporaryFile(dir=archive.parent)  # noqa: SIM115  # without a name; gone with the process
+    for name, image in _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False)):
+        with files.naming_write_errors(archive.parent):
+            pixels.write(image.tobytes())
+        kept.append(name)
+    with files.naming_write_errors(archive.parent):
+        pixels.flush()
     if unused:
         print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
     if not kept:
         raise UserError(f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source")
-    classes, labels = _labels(list(kept))
+    classes, labels = _labels(kept)
+    squares = np.memmap(pixels, np.uint8, "r", shape=(len(kept), 3, size, size))
     print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
-    return Dataset(Images(np.array(list(kept.values())), labels, np.arange(len(kept))), None, classes)
+    return Dataset(Images(squares, labels, np.arange(len(kept))), None, classes)
 
 
 def _decode(entry: tuple[str, Callable[[], bytes]], size: int, budget: PixelBudget) -> Decoded:
@@ -87,9 +99,8 @@ def _decode(entry: tuple[str, Callable[[], bytes]], size: int, budget: PixelBudg
     return Decoded(name, np.asarray(square).transpose(2, 0, 1), hashlib.sha256(content).hexdigest())
 
 
-def _select(photographs: Iterable[Decoded]) -> dict[str, Array]:
-    """The images to use, by name; gray ones and copies are reported. Raises UserError where some cannot be read."""
-    kept: dict[str, Array] = {}
+def _select(photographs: Iterable[Decoded]) -> Iterator[tuple[str, Array]]:
+    """The names and images to use; gray ones and copies are reported. Raises UserError where some cannot be read."""
     damaged, gray, copies = [], [], []
     seen = set()
     for name, image, sha256 in photographs:
@@ -102,14 +113,13 @@ def _select(photographs: Iterable[Decoded]) -> dict[str, Array]:
             if is_gray(image):
                 gray.append(name)
             else:
-                kept[name] = image
+                yield name, image
     if damaged:
         more = f"; and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
         raise UserError(f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}")
     for names, why in ((gray, f"gray (no |a| or |b| over {GRAY} Lab units)"), (copies, "copies of others")):
         if names:
             print(f"folder: not used, as {why}: {name_files(names)}")
-    return kept
 
 
 def is_gray(image: Array) -> bool:

@@ -5,14 +5,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from colorpipe.color import bins, lab
-from colorpipe.data.base import Array
 
 STEP = 0.5  # Lab units: colors are counted on a grid, and its points encoded; a pixel each would take minutes
 HALF = 256  # steps from gray to the edge of that grid
 IMAGES = 1 << 20  # pixels in memory at a time, about
 
 
-def color_prior(images: Array, neighbors: int, sigma: float, title: str) -> Tensor:
+def color_prior(images: Tensor, neighbors: int, sigma: float, title: str) -> Tensor:
     """The mean soft encoding of all pixels: smoothed as the targets of training are.
 
     Args:
@@ -26,9 +25,9 @@ def color_prior(images: Array, neighbors: int, sigma: float, title: str) -> Tens
     """
     side = 2 * HALF + 1
     counts = torch.zeros(side * side, dtype=torch.int64)
-    each = max(1, IMAGES // images[0, 0].size)
+    each = max(1, IMAGES // images[0, 0].numel())
     for start in tqdm(range(0, len(images), each), title, unit="batch", leave=False, disable=None):
-        ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(images[start : start + each])))[:, 1:]
+        ab = lab.rgb_to_lab(lab.from_bytes(images[start : start + each]))[:, 1:]
         a, b = (ab / STEP).round().long().add(HALF).unbind(1)
         counts += (a * side + b).flatten().bincount(minlength=side * side)
     occupied = counts.nonzero().flatten()

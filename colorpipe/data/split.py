@@ -1,15 +1,46 @@
-"""From a data set's archive to prepared arrays: train, validation (drawn once with the seed) and test, memory-mappable."""
+"""From a data set's archive to prepared arrays: train, validation (drawn once with the seed) and test, memory-mappable.
+
+A set may be larger than the memory: its images are copied from file to file in small portions.
+"""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
+from tqdm import tqdm
 
 from colorpipe import config, io, paths
+from colorpipe.data import load
 from colorpipe.data.base import Array, Dataset, Images
 from colorpipe.data.prior import color_prior
 from colorpipe.runtime.errors import UserError
 
 MIN_SHARE = 10  # images, of a share
+PORTION = 4 << 20  # bytes of images in memory at a time, about
+
+
+class Part(NamedTuple):
+    """Some of a set's images, by their numbers (N,) int64."""
+
+    source: Images
+    numbers: Array
+
+    @classmethod
+    def whole(cls, source: Images) -> "Part":
+        """All of them."""
+        return cls(source, np.arange(len(source.images)))
+
+    def held_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
+        """The images that are drawn, and the others."""
+        chosen = draw(self.source.areas[self.numbers], count, seed, data)
+        return self._replace(numbers=self.numbers[chosen]), self._replace(numbers=self.numbers[~chosen])
+
+    @property
+    def labels(self) -> Array:
+        """Of its images, (N,) int64."""
+        labels: Array = self.source.labels[self.numbers]
+        return labels
 
 
 def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigma: float) -> None:
@@ -30,35 +61,28 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
     """
     module = config.plugin("datasets", data)
     content: Dataset = module.read(paths.raw(data) / module.ARCHIVE, size)
-    train, test = content.train, content.test
-    count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.images)))
+    train, test = Part.whole(content.train), Part.whole(content.test) if content.test else None
+    count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.numbers)))
     if test is None:
-        if 2 * count >= len(train.images):
+        if 2 * count >= len(train.numbers):
             raise UserError(
                 f"datasets.{data}.val_size: {count} for validation and as many for testing leave none of "
-                f"{len(train.images)} images to train on: set it to a lower number of images, or add images"
+                f"{len(train.numbers)} images to train on: set it to a lower number of images, or add images"
             )
-        test, train = _held_out(train, count, seed, data)
-    if not len(test.images):
+        test, train = train.held_out(count, seed, data)
+    if not len(test.numbers):
         raise UserError(f"{data}: the archive has no test images")
-    val, train = _held_out(train, count, seed, data)
+    val, train = train.held_out(count, seed, data)
     absent = [name for label, name in enumerate(content.classes) if not (train.labels == label).any()]
     if absent:
         print(f"{data}: no training images of {', '.join(absent)}")
     for name, part in (("train", train), ("val", val), ("test", test)):
-        _write(paths.images(data, name), np.ascontiguousarray(part.images))
+        _write_images(paths.images(data, name), part, f"{data} {name}")
         _write(paths.labels(data, name), part.labels)
-        print(f"{data} {name}: {len(part.images)} images")
+        print(f"{data} {name}: {len(part.numbers)} images")
     io.write_json(paths.classes(data), content.classes, indent=None)
-    prior = color_prior(train.images, neighbors, sigma, f"{data} colors")
-    _write(paths.prior(data), prior.numpy())
-
-
-def _held_out(images: Images, count: int, seed: int, data: str) -> tuple[Images, Images]:
-    """The drawn images, and the others."""
-    chosen = draw(images.areas, count, seed, data)
-    held_out, rest = (Images(*(part[which] for part in images)) for which in (chosen, ~chosen))
-    return held_out, rest
+    images = load.load(paths.images(data, "train"), torch.device("cpu"))
+    _write(paths.prior(data), color_prior(images, neighbors, sigma, f"{data} colors").numpy())
 
 
 def draw(areas: Array, val_size: int, seed: int, data: str) -> Array:
@@ -85,6 +109,21 @@ def draw(areas: Array, val_size: int, seed: int, data: str) -> Array:
             f"{'train on' if in_val.any() else 'validate on'}; allowed here: {sizes.max()} to {len(areas) - sizes.max()}"
         )
     return in_val
+
+
+def _write_images(path: Path, part: Part, title: str) -> None:
+    """Write images as `np.save` does, a portion at a time."""
+    images, shape = part.source.images, part.source.images.shape[1:]
+    header = {
+        "descr": np.lib.format.dtype_to_descr(images.dtype),
+        "fortran_order": False,
+        "shape": (len(part.numbers), *shape),
+    }
+    each = max(1, PORTION // images[0].nbytes)
+    with io.atomic_write(path) as temporary, temporary.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in tqdm(range(0, len(part.numbers), each), title, unit="portion", leave=False, disable=None):
+            file.write(images[part.numbers[start : start + each]].tobytes())
 
 
 def _write(path: Path, array: Array) -> None:

@@ -19,6 +19,7 @@ from colorpipe.models.base import Colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.tasks import colorization
 from colorpipe.training import device as devices
+from colorpipe.training import processes
 from colorpipe.training.loop import Batch
 
 GRID_IMAGES = 10
@@ -60,6 +61,8 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         val = load.load(paths.images(data, "val"), device)
         run["temperature"] = settings.temperature
         run["temperatures"] = temperature.curve(model, val, temperatures)
+    if processes.rank() > 0:
+        return
     _write(name, measured, {"data": data, "n": len(test[0]), **run, "loss": loss_name, **loss.metadata}, lpips)
     _draw(name, model, test, measured, seed, temperatures)
 
@@ -71,7 +74,8 @@ def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> N
     measured = measure(NoColor(), loss, lpips, judge.load(data, device), test)
     original = {key: value for key, value in measured.means.items() if key.startswith("original_")}
     identity = {"data": data, "n": len(test[0]), "loss": loss_name, **loss.metadata, **original}
-    _write(f"baseline/{name}", measured, identity, lpips)
+    if processes.rank() == 0:
+        _write(f"baseline/{name}", measured, identity, lpips)
 
 
 def test_set(data: str, device: torch.device) -> Batch:
@@ -114,7 +118,7 @@ def _draw(name: str, model: Colorizer, test: Batch, measured: Measured, seed: in
     images, labels = test
     errors = measured.errors
     grids.write(paths.grid(name), render_all(model, images[choose_examples(labels)]))
-    kinds = gallery.choose(errors.cpu(), seed)
+    kinds = gallery.choose(errors, seed)
     numbers = sorted(set().union(*kinds.values()))
     rendered = render_all(model, images[numbers])
     scores = {"mse": errors[numbers], "psnr": metrics.psnr(rendered["predicted"], rendered["original"])}

@@ -20,7 +20,7 @@ from colorpipe.losses.lpips import LPIPS
 from colorpipe.models.base import Prediction
 from colorpipe.models.judge import Judge
 from colorpipe.tasks import colorization
-from colorpipe.training import loop
+from colorpipe.training import loop, processes
 from colorpipe.training.loop import Batch, Metrics
 
 PROTOCOL_BATCH = 64  # images: the data range of the protocol's SSIM and PSNR is that of a batch
@@ -109,7 +109,9 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, judging: Judge | None, t
     """
     step = EvalStep(loss, lpips, judging, test[0].device)
     means = loop.evaluate(step, model, test, PROTOCOL_BATCH).means()
+    step.statistics.add_up()
     means["auc"], means["auc_rebalanced"] = step.statistics.auc()
     means["histogram_divergence"] = step.statistics.divergence()
     means["colorfulness_distance"] = abs(means["colorfulness"] - means["original_colorfulness"])
-    return Measured(means, torch.cat(step.errors), step.statistics.histograms())
+    errors = torch.cat(processes.collect([batch.cpu() for batch in step.errors]))
+    return Measured(means, errors, step.statistics.histograms())

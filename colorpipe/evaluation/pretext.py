@@ -12,7 +12,7 @@ from colorpipe.data import load
 from colorpipe.tasks import supervised
 from colorpipe.tasks.classification import ClassificationTask, build_classifier, leave_out
 from colorpipe.training import device as devices
-from colorpipe.training import loop
+from colorpipe.training import loop, processes
 from colorpipe.training.loop import Batch, TrainSettings
 
 
@@ -58,6 +58,8 @@ def test_classifier(name: str, data: str, model: nn.Module, test: Batch, setting
     tensors, metadata = weights.load(paths.checkpoint(name, "best"))
     model.load_state_dict(tensors)
     means = loop.evaluate(ClassificationTask("float32").eval_step, model, test, settings.batch_size).means()
+    if processes.rank() > 0:
+        return
     identity: dict[str, Any] = {
         "data": data,
         "n": len(test[0]),

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from colorpipe import metrics
 from colorpipe.color import bins
+from colorpipe.training import processes
 
 
 class ColorStatistics:
@@ -21,6 +22,11 @@ class ColorStatistics:
         self.areas = self.areas + number.bincount(area, minlength=bins.COUNT)
         self.originals = self.originals + number.bincount(minlength=bins.COUNT)
         self.predictions = self.predictions + bins.histogram(predicted)
+
+    def add_up(self) -> None:
+        """Add the counts of the other processes that share the test."""
+        counts = processes.gather(torch.stack((self.areas, self.originals, self.predictions)).cpu())
+        self.areas, self.originals, self.predictions = sum(counts[1:], counts[0]).to(self.areas.device)
 
     def auc(self) -> tuple[float, float]:
         """AuC, 0..1, 1 for the truth: raw, the mean over pixels; and re-balanced, each pixel by 1 / the share of its bin.

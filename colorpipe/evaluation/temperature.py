@@ -12,7 +12,7 @@ from colorpipe.evaluation.measure import PRECISION, PROTOCOL_BATCH
 from colorpipe.evaluation.statistics import ColorStatistics
 from colorpipe.models.base import Colorizer, Prediction
 from colorpipe.tasks import colorization
-from colorpipe.training import loop
+from colorpipe.training import loop, processes
 
 
 @torch.no_grad()
@@ -20,7 +20,7 @@ def curve(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> li
     """ab MSE, colorfulness and AuC at each temperature, to choose one by: use validation images (N, 3, H, W) uint8."""
     averages = [loop.MetricAverager() for _ in temperatures]
     statistics = [ColorStatistics(images.device) for _ in temperatures]
-    for (batch,) in loop.batches((images,), PROTOCOL_BATCH):
+    for (batch,) in processes.deal(loop.batches((images,), PROTOCOL_BATCH)):
         rgb, target, prediction = colorization.predict(model, batch, PRECISION)
         for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
             ab = redecode(model, prediction, temperature)
@@ -34,6 +34,7 @@ def curve(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> li
             colors.update(ab, target[:, 1:])
     found = []
     for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
+        colors.add_up()
         auc, rebalanced = colors.auc()
         found.append({"temperature": temperature, **average.means(), "auc": auc, "auc_rebalanced": rebalanced})
     return found

@@ -12,6 +12,10 @@ class UserError(Exception):
     """An error that the user can fix. Its text is one line that names the thing and says what to do."""
 
 
+class PeerLostError(Exception):
+    """Another of the processes that share the work has ended, or does not answer."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's error, CUDA's, or torch's on a CPU, which has no class of its own."""
     kind = type(error).__name__

@@ -6,12 +6,14 @@ import os
 import re
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
-from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line, printable_path
+from colorpipe.runtime.errors import PeerLostError, UserError, is_out_of_memory, one_line, printable_path
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
+LAUNCHER_ENDS = 5.0  # seconds in which a launcher ends the processes whose peer has failed
 
 
 def name(text: str) -> str:
@@ -23,24 +25,29 @@ def name(text: str) -> str:
 
 def run_main(main: Callable[[], None]) -> None:
     """Call `main`. A UserError, a system error, exhausted memory and Ctrl-C end the process with one line."""
-    _terminate_with_dvc()
+    _terminate_with_parent()
+    error_in = "error" + (f": process {rank} of {os.environ['WORLD_SIZE']}" if (rank := os.environ.get("RANK")) else "")
     try:
         main()
     except UserError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"{error_in}: {error}")
+    except PeerLostError as error:
+        time.sleep(LAUNCHER_ENDS)  # whoever failed says why; without a launcher this process has to
+        sys.exit(f"{error_in}: lost the others ({error}): see what they printed, and run the command again to resume")
     except OSError as error:
         name = f": {printable_path(Path(os.fsdecode(error.filename)))}" if isinstance(error.filename, str | bytes) else ""
-        sys.exit(f"error: {error.strerror or one_line(error)}{name}; fix that and run the command again")
+        sys.exit(f"{error_in}: {error.strerror or one_line(error)}{name}; fix that and run the command again")
     except KeyboardInterrupt as interrupt:
-        print(f"interrupted: {str(interrupt) or 'run the command again'}", file=sys.stderr)
+        if rank is None:  # else it is for the launcher to say
+            print(f"interrupted: {str(interrupt) or 'run the command again'}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        sys.exit(f"error: out of memory ({one_line(error)}): use smaller data or images, or a machine with more memory")
+        sys.exit(f"{error_in}: out of memory ({one_line(error)}): use smaller data or images, or a machine with more memory")
 
 
-def _terminate_with_dvc() -> None:
-    """Ask the system to terminate a stage when its DVC is killed: the next run would write the same files."""
-    if "DVC_STAGE" in os.environ and sys.platform == "linux":
+def _terminate_with_parent() -> None:
+    """Ask the system to terminate a stage when its DVC or launcher is killed: the next run would write the same files."""
+    if ("DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ) and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -6,12 +6,14 @@ epochs, with a hinge loss (Lim and Ye 2017) beside the row's own loss.
 """
 
 import functools
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Self
 
 import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
 
 from colorpipe import config, metrics
@@ -57,6 +59,24 @@ class PatchGAN(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, width, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
             before, width = width, 2 * width
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(before, 1, 4, padding=1)))
+        self.norms = [layer.parametrizations for layer in self.layers if parametrize.is_parametrized(layer)]
+        self.train()
+
+    def train(self, mode: bool = True) -> Self:
+        """As of every module; but the norms are estimated in `estimate_norms` alone, not whenever a weight is used."""
+        super().train(mode)
+        for norm in self.norms:
+            norm.eval()
+        return self
+
+    @torch.no_grad()
+    def estimate_norms(self) -> None:
+        """One more iteration of the power method for the norm of each convolution."""
+        for norm in self.norms:
+            norm.train()
+            for weight in norm.values():
+                weight()
+            norm.eval()
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:
         """Scores (B, 1, h, w) of L (B, 1, H, W) in 0..100 and ab (B, 2, H, W) in Lab units."""
@@ -87,32 +107,44 @@ class AdversarialTask(ColorizationTask):
             group["betas"] = BETAS
         return state
 
-    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
+    def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
         """A step of the discriminator and, once that has trained alone, one of the generator.
 
         The metrics are the row's loss and its SSIM and PSNR, and the discriminator's loss.
         """
-        discriminator = state.models[DISCRIMINATOR]
+        generator, discriminator = state.models[MODEL], state.models[DISCRIMINATOR]
+        assert isinstance(discriminator, PatchGAN)
         alone = len(state.history) < self.settings.discriminator_epochs
         with torch.set_grad_enabled(not alone):
-            _, target, prediction, loss = self.apply(state.models[MODEL], batch[0])
-        L, real, fake = target[:, :1], target[:, 1:], prediction.ab
-        with devices.autocast(L.device, self.precision):
-            scores = discriminator(L, real), discriminator(L, fake.detach())
-        hinge = F.relu(1 - scores[0]).mean() + F.relu(1 + scores[1]).mean()
-        self._step(state, DISCRIMINATOR, hinge)
+            applied = state.shards.each(generator, lambda part: self.apply(generator, part[0]), parts)
+        discriminator.estimate_norms()
+        hinges = [self._hinge(discriminator, target, prediction.ab.detach()) for _, target, prediction, _ in applied]
+        state.step(DISCRIMINATOR, hinges)
         if not alone:
             discriminator.requires_grad_(False)
-            with devices.autocast(L.device, self.precision):
-                realism = discriminator(L, fake).mean()
-            self._step(state, MODEL, self.settings.loss_weight * loss - realism)
+            state.step(
+                MODEL,
+                [
+                    self.settings.loss_weight * loss - self._scores(discriminator, target[:, :1], prediction.ab).mean()
+                    for _, target, prediction, loss in applied
+                ],
+            )
             discriminator.requires_grad_(True)
-        return {**self.report(loss, target, prediction), "discriminator": hinge}
+        return [
+            {**self.report(loss, target, prediction), "discriminator": hinge}
+            for (_, target, prediction, loss), hinge in zip(applied, hinges, strict=True)
+        ]
 
-    def _step(self, state: TrainState, name: str, loss: Tensor) -> None:
-        state.optimizers[name].zero_grad(set_to_none=True)
-        loss.backward()
-        state.step(name)
+    def _hinge(self, discriminator: PatchGAN, target: Tensor, fake: Tensor) -> Tensor:
+        """The discriminator's loss on true Lab (B, 3, H, W) and generated ab (B, 2, H, W)."""
+        L, real = target[:, :1], target[:, 1:]
+        scores = self._scores(discriminator, L, real), self._scores(discriminator, L, fake)
+        return F.relu(1 - scores[0]).mean() + F.relu(1 + scores[1]).mean()
+
+    def _scores(self, discriminator: PatchGAN, L: Tensor, ab: Tensor) -> Tensor:
+        with devices.autocast(L.device, self.precision):
+            scores: Tensor = discriminator(L, ab)
+        return scores
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """The row's metrics, and what `selection` needs."""
@@ -132,7 +164,7 @@ class AdversarialTask(ColorizationTask):
         excess = epoch["val_mse"] / epoch["val_no_color_mse"] - self.settings.max_mse
         return distance if excess <= 0 else OUT_OF_BOUND + excess
 
-    def compile(self, device: torch.device) -> None:
+    def compile(self, device: torch.device, parts: int) -> None:
         """Two networks take turns in a step, which is not compiled."""
         print("adversarial training is not compiled: train.compile=true changes nothing here")
 

@@ -3,7 +3,7 @@
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from colorpipe import paths, weights
 from colorpipe.runtime import live
 from colorpipe.runtime.errors import UserError
-from colorpipe.training import loop, optim, resume
+from colorpipe.training import loop, optim, processes, resume
 from colorpipe.training.device import print_run
 from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.shards import Shards
 from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 
 
@@ -28,14 +29,12 @@ class SupervisedTask(ABC):
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Means over the batch, scalars: "loss" with its gradient, and others."""
 
-    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
+    def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
         """One step of the optimizer on the loss."""
-        optimizer = state.optimizers[MODEL]
-        optimizer.zero_grad(set_to_none=True)
-        metrics = self.metrics(state.models[MODEL], batch)
-        metrics["loss"].backward()
-        state.step(MODEL)
-        return metrics
+        model = state.models[MODEL]
+        found = state.shards.each(model, lambda part: self.metrics(model, part), parts)
+        state.step(MODEL, [metrics["loss"] for metrics in found])
+        return found
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """The metrics of a batch."""
@@ -52,22 +51,22 @@ class SupervisedTask(ABC):
     def initial_state(self, model: nn.Module, settings: TrainSettings, images: Tensor) -> TrainState:
         """The model with its optimizer and, as the settings ask, a schedule and an average of its weights."""
         optimizer = optim.build_optimizer(model, settings.optimizer, settings.lr, settings.weight_decay)
-        state = TrainState({MODEL: model}, {MODEL: optimizer})
+        state = TrainState({MODEL: model}, {MODEL: optimizer}, shards=Shards(settings.shards))
         if schedule := optim.build_schedule(optimizer, settings.schedule, settings.steps(len(images))):
             state.schedulers[MODEL] = schedule
         if settings.ema:
             state.models[AVERAGE] = optim.average(model, settings.ema)
         return state
 
-    def compile(self, device: torch.device) -> None:
-        """Compile `metrics` and its gradient to fused kernels, on a GPU replayed as CUDA graphs.
+    def compile(self, device: torch.device, parts: int) -> None:
+        """Compile `metrics` and its gradient to fused kernels, on a GPU replayed as CUDA graphs, where a step has one part.
 
         The optimizer, fused already, stays outside. Each size of batch is compiled for itself. Raises UserError where there
         is no compiler for the CPU.
         """
         if device.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
             raise UserError("train.compile=true needs a C++ compiler on a CPU: install g++, or set train.compile=false")
-        fused = torch.compile(self.metrics, mode="reduce-overhead", dynamic=False)
+        fused = torch.compile(self.metrics, mode="reduce-overhead" if parts == 1 else "default", dynamic=False)
 
         def metrics(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
             torch.compiler.cudagraph_mark_step_begin()  # the last step's results have been added up: reuse their memory
@@ -102,9 +101,14 @@ def train(
     def save(which: str, epoch: EpochMetrics) -> None:
         weights.save(paths.checkpoint(name, which), state.model.state_dict(), {**metadata, "epoch": epoch})
 
-    if settings.compile:
-        task.compile(device)
     state = task.initial_state(model, settings, data[0][0])
+    if settings.compile:
+        task.compile(device, len(state.shards.own))
     print_run(name, model, len(data[0][0]), settings.epochs, settings.precision, device)
+    if processes.rank() > 0:  # which writes nothing
+        loop.fit(task, state, *data, settings, lambda which, epoch: None)
+        processes.wait()
+        return
     with resume.checkpointed(name, metadata, inputs) as checkpoint, live.logging(name, checkpoint.elapsed) as log:
         loop.fit(task, state, *data, settings, save, log, checkpoint)
+    processes.wait()

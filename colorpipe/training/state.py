@@ -1,12 +1,16 @@
 """What changes in a training run, saved and restored as one; and the rule for the best epoch (`append`)."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
+
+from colorpipe.training import processes
+from colorpipe.training.shards import Shards
 
 EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
 MODEL = "model"  # the model that is trained
@@ -25,6 +29,7 @@ class TrainState:
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
     generators: dict[str, torch.Generator] = field(default_factory=dict)
+    shards: Shards = field(default_factory=Shards)
     history: list[EpochMetrics] = field(default_factory=list)
     best_epoch: int = 0
     best_selection: float = math.inf
@@ -36,13 +41,21 @@ class TrainState:
         averaged = self.models.get(AVERAGE)
         return averaged.module if isinstance(averaged, AveragedModel) else self.models[MODEL]
 
-    def step(self, name: str) -> None:
-        """One step of a model's optimizer, then of its schedule and its average, where there are any."""
+    def step(self, name: str, losses: Sequence[Tensor]) -> None:
+        """One step of a model's optimizer, then of its schedule and its average, where there are any.
+
+        It follows the mean of the gradients of all parts of a batch; `losses` are those of this process's parts.
+        """
+        self.shards.backward(self.models[name], losses)
         self.optimizers[name].step()
         if name in self.schedulers:
             self.schedulers[name].step()
         if name == MODEL and isinstance(averaged := self.models.get(AVERAGE), AveragedModel):
             averaged.update_parameters(self.models[MODEL])
+
+    def share(self) -> None:
+        """Give all processes what rank 0 has in buffers: running statistics, its own first part's."""
+        processes.share_tensors(buffer for model in self.models.values() for buffer in model.buffers())
 
     def append(self, metrics: EpochMetrics, selection: float) -> bool:
         """Add an epoch to the history. True where it is the best: its `selection` is lower than that of all before.

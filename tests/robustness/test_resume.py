@@ -6,16 +6,14 @@ import re
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import yaml
 from archives import PRIOR
 from project import ROOT
+from stages_in_folder import ADVERSARIAL, INIT, PRETEXT, REBALANCED, TRAIN, prepare, results, start, wait_for
 
 from colorpipe import config, paths, weights
 from colorpipe.runtime.errors import UserError
@@ -24,85 +22,10 @@ from colorpipe.tasks.colorization import Row
 from colorpipe.training import device, loop, resume
 from colorpipe.training.state import MODEL, TrainState
 
-INIT = "data/photos/weights/none.safetensors"
-ROW = ("--data", "photos", "--init", INIT)
-TRAIN = ("train", "resnet", "--task", "colorization", "--model", "resnet18", "--loss", "mse", "--recipe", "paper", *ROW)
-UNET = ("--model", "unet", *ROW)
-REBALANCED = ("train", "unet", "--task", "colorization", "--loss", "classification", "--recipe", "refined", *UNET)
-ADVERSARIAL = ("train", "unet_gan", "--task", "adversarial", "--loss", "l1", "--recipe", "adversarial", *UNET)
-PRETEXT = ("pretext", "xavier", "--data", "photos", "--init", INIT)
-EPOCHS = 8  # of three steps each
-PAUSED = """
-# Runs a stage that waits for a signal in its training step number argv[1], and creates the file argv[2] when it is there.
-import runpy, signal, sys
-from pathlib import Path
-if "adversarial" in sys.argv:  # no more is imported than the stage does: that code is part of the checkpoint's key
-    from colorpipe.tasks.adversarial import AdversarialTask as Task
-else:
-    from colorpipe.tasks.supervised import SupervisedTask as Task
-
-step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
-
-def train_step(self, state, batch):
-    global when
-    when -= 1
-    if when == 0:
-        there.touch()
-        signal.pause()
-    return step(self, state, batch)
-
-Task.train_step = train_step
-sys.argv = sys.argv[3:]
-runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
-"""
-
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory) -> Path:
-    """A folder with params, and prepared arrays of random images, with classes."""
-    root = tmp_path_factory.mktemp("resume")
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    content["datasets"]["photos"]["epochs"] = EPOCHS
-    content["threads"] = 1
-    content["train"]["batch_size"] = 16
-    content["recipes"]["refined"]["epochs_factor"] = content["recipes"]["adversarial"]["epochs_factor"] = 1.0
-    content["models"]["unet"] = {"widths": [16, 24], "blocks": [1, 1]}
-    (root / "params.yaml").write_text(yaml.safe_dump(content))
-    (root / "data/photos/weights").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for part in ("train", "val", "test"):
-        np.save(root / f"data/photos/{part}.npy", rng.integers(0, 256, (50, 3, 32, 32), dtype=np.uint8))
-        np.save(root / f"data/photos/{part}_labels.npy", rng.integers(0, 2, 50))
-    (root / "data/photos/classes.json").write_text('["a", "b"]')
-    np.save(root / "data/photos/prior.npy", PRIOR.numpy())
-    settings = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
-    for name in ("none", "mse", "l1", "classification"):
-        metadata = {"weights": "random", **settings.get(name, {})}
-        weights.save(root / f"data/photos/weights/{name}.safetensors", {}, metadata)
-    return root
-
-
-def start(folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **environment: str) -> subprocess.Popen:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    run = ["-c", PAUSED, *pause, stage[0]] if pause else ["-m", f"stages.{stage[0]}"]
-    command = [sys.executable, *run, *stage[1:]]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    # A shell starts what it runs in the background with SIGINT ignored, and its children inherit that.
-    return subprocess.Popen(
-        command, cwd=folder, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
-    )
-
-
-def results(folder: Path, name: str) -> dict[str, bytes]:
-    found = [paths.curves(name), paths.metrics(name), paths.checkpoint(name, "best"), paths.checkpoint(name, "last")]
-    return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
-
-
-def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
-    """Wait until the event, however long that takes; the process must not end before it."""
-    while not event():
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.01)
+    return prepare(tmp_path_factory.mktemp("resume"))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Optimizers, schedules and the average of the weights, by hand."""
 
+import dataclasses
 import math
 
 import pytest
@@ -95,4 +96,6 @@ def test_the_steps_of_a_schedule_are_those_of_the_loop():
     assert settings.steps(24) == 9
     assert settings.steps(25) == 9  # a rest of one image joins the batch before it
     assert settings.steps(26) == 12
-    assert batch_starts(25, 8, training=False) == [0, 8, 16, 24]
+    assert batch_starts(25, 8) == [0, 8, 16, 24]
+    assert batch_starts(25, 8, least=2) == [0, 8, 16]
+    assert dataclasses.replace(settings, shards=2).steps(27) == 9  # nor are there two images for each of two parts in three
