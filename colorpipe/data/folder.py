@@ -14,7 +14,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 import torch
@@ -66,24 +66,28 @@ def read(archive: Path, size: int) -> Dataset:
         UserError: the archive or a photograph cannot be read, or differs from the manifest.
     """
     unused: list[str] = []
-    decoded = ordered_map(partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused))
     kept: list[str] = []
-    with files.naming_write_errors(archive.parent):
-        pixels = tempfile.TemporaryFile(dir=archive.parent)  # noqa: SIM115  # without a name; gone with the process
-    for name, image in _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False)):
-        with files.naming_write_errors(archive.parent):
-            pixels.write(image.tobytes())
-        kept.append(name)
-    with files.naming_write_errors(archive.parent):
-        pixels.flush()
-    if unused:
-        print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
-    if not kept:
-        raise UserError(f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source")
+    decoded = ordered_map(partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused))
+    with _unnamed_file(archive.parent) as pixels:
+        for name, image in _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False)):
+            with files.naming_write_errors(archive.parent):
+                pixels.write(image.tobytes())
+                pixels.flush()
+            kept.append(name)
+        if unused:
+            print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
+        if not kept:
+            raise UserError(f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source")
+        squares = np.memmap(pixels, np.uint8, "r", shape=(len(kept), 3, size, size))
     classes, labels = _labels(kept)
-    squares = np.memmap(pixels, np.uint8, "r", shape=(len(kept), 3, size, size))
     print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
     return Dataset(Images(squares, labels, np.arange(len(kept))), None, classes)
+
+
+def _unnamed_file(folder: Path) -> IO[bytes]:
+    """A file that is gone when nothing uses it any more, killed or not."""
+    with files.naming_write_errors(folder):
+        return tempfile.TemporaryFile(dir=folder)
 
 
 def _decode(entry: tuple[str, Callable[[], bytes]], size: int, budget: PixelBudget) -> Decoded:

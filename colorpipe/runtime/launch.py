@@ -1,8 +1,10 @@
-"""Several processes for one stage: started here, on this machine, where no launcher has done so (torchrun, a cluster's)."""
+"""Several processes for one stage: started here, on this machine, or by a launcher (torchrun, a cluster's)."""
 
 import logging
 import os
+import shlex
 import signal
+import subprocess
 import sys
 import tempfile
 import uuid
@@ -16,9 +18,14 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from colorpipe.runtime.errors import UserError
 
+LAUNCHER = "COLORPIPE_LAUNCHER"  # environment variable: what `-m stages.<name> ...` is appended to
+
 
 def share_out(work: Callable[[], None], most: int | str, shards: int | None = None) -> None:
     """Do the work of this command, `python -m stages.<name> ...`, in one process or in several that share it.
+
+    A process that a launcher has started, which sets RANK, does its share. Otherwise the launcher in COLORPIPE_LAUNCHER,
+    such as "torchrun --nnodes 2 ...", starts them; or, without one, this function does.
 
     Args:
         work: what each process does.
@@ -28,21 +35,26 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
     Raises:
         UserError: a process was killed. Other errors a process prints itself.
     """
-    if "RANK" in os.environ:  # a launcher's
+    if "RANK" in os.environ:
         work()
+        return
+    module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
+    command = ["-m", module, *sys.argv[1:]]
+    if launcher := shlex.split(os.environ.get(LAUNCHER, "")):
+        if code := subprocess.run([*launcher, *command]).returncode:
+            sys.exit(code)  # it has printed why
         return
     available = max(1, torch.cuda.device_count()) if most == "auto" else int(most)
     count = max(n for n in range(1, available + 1) if not (shards or n) % n)
     if count == 1:
         work()
     else:
-        _start(count)
+        _start(count, command)
 
 
-def _start(count: int) -> None:
-    """Run this command again in `count` processes; when one fails, all are ended."""
+def _start(count: int, command: list[str]) -> None:
+    """Run the Python command in `count` processes; when one fails, all are ended."""
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the messages are ours
-    module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -56,7 +68,7 @@ def _start(count: int) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         try:
-            elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
+            elastic_launch(config, sys.executable)(*command)
         except ChildFailedError as error:
             killed = {rank: one.exitcode for rank, one in error.failures.items() if one.exitcode < 0}
             if not killed:

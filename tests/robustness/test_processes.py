@@ -1,6 +1,7 @@
 """One training on several processes: the same bytes as on one; and what happens when one of them ends."""
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -172,13 +173,9 @@ def test_two_nodes_that_torchrun_starts(folder):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    rendezvous = ["--nnodes", "2", "--nproc-per-node", "1", "--rdzv-backend", "c10d", "--rdzv-endpoint", f"127.0.0.1:{port}"]
-    command = [sys.executable, "-m", "torch.distributed.run", *rendezvous, "-m", "stages.train", *REBALANCED[1:]]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    nodes = [
-        subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        for _ in range(2)
-    ]
+    rendezvous = f"--nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:{port}"
+    launcher = f"{shlex.quote(sys.executable)} -m torch.distributed.run {rendezvous}"
+    nodes = [start(folder, REBALANCED, COLORPIPE_LAUNCHER=launcher) for _ in range(2)]
     outputs = [node.communicate()[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert sorted("epoch 2" in output for output in outputs) == [False, True]

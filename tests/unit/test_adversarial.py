@@ -113,7 +113,7 @@ def test_its_weights_have_a_spectral_norm_of_one():
     torch.manual_seed(0)
     discriminator = PatchGAN(32).train()
     for _ in range(50):
-        discriminator(torch.zeros(1, 1, 32, 32), torch.zeros(1, 2, 32, 32))
+        discriminator.estimate_norms()
     for module in discriminator.modules():
         if isinstance(module, nn.Conv2d):
             assert torch.linalg.matrix_norm(module.weight.detach().flatten(1), ord=2).item() == pytest.approx(1, rel=0.02)
