@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import memory, operations, startup, throughput
+from benchmarks import album, memory, operations, processes, startup, throughput
 from colorpipe import config
 from colorpipe.runtime.machine import describe
 from colorpipe.runtime.process import run_main
@@ -24,10 +24,12 @@ def main() -> None:
     tables = []
     for title, measure in (
         ("throughput", lambda: throughput.measure(ROUNDS)),
+        ("processes", lambda: processes.measure(ROUNDS)),
         ("LPIPS", lambda: operations.perceptual(ROUNDS)),
         ("Lab", lambda: operations.lab(ROUNDS)),
         ("start-up", lambda: startup.measure(ROUNDS)),
         ("memory", memory.measure),
+        ("an album", album.measure),
     ):
         print(f"measuring: {title}", file=sys.stderr, flush=True)
         tables.append(measure())

@@ -16,13 +16,14 @@ STEPS = {"resnet": 30, "densenet": 15, "eccv": 4, "resnet_lpips": 6, "classifier
 class Worker:
     """A process of benchmarks/worker.py."""
 
-    def __init__(self, task: str, way: str) -> None:
+    def __init__(self, task: str, way: str, environment: Mapping[str, str] | None = None) -> None:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", task, way],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
+            env=environment,
         )
 
     def __enter__(self) -> Self:
@@ -33,9 +34,13 @@ class Worker:
         self.process.wait()
         self.process.stdout.close()
 
+    def send(self, question: object) -> None:
+        """A line for it."""
+        print(question, file=self.process.stdin, flush=True)
+
     def ask(self, question: object) -> float | dict[str, float]:
         """Its answer to a line."""
-        print(question, file=self.process.stdin, flush=True)
+        self.send(question)
         answer = self.process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{' '.join(self.process.args)} ended without an answer: run it in a shell to see why")

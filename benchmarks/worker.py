@@ -1,6 +1,7 @@
 """One side of a comparison in a process of its own: trains as many steps as a line on standard input asks for.
 
-python -m benchmarks.worker TASK WAY: TASK is one of TASKS, WAY is "colorpipe", or "notebook-<workers of the DataLoader>".
+python -m benchmarks.worker TASK WAY: TASK is one of TASKS, WAY is "colorpipe", "colorpipe-<processes>", one of so many that
+share each batch, or "notebook-<workers of the DataLoader>".
 Each answer is a line of JSON: images a second, and for "profile" instead of a number where colorpipe's time goes.
 """
 
@@ -29,6 +30,7 @@ from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
 from colorpipe.training import loop, optim
 from colorpipe.training.loop import TrainSettings
+from colorpipe.training.shards import Shards
 from colorpipe.training.state import MODEL, TrainState
 
 TASKS = {  # each with its model
@@ -36,6 +38,7 @@ TASKS = {  # each with its model
     "densenet": "densenet121",
     "eccv": "eccv16",
     "resnet_lpips": "resnet18",
+    "unet": "unet",
     "classifier": "resnet18",
 }
 CLASSES = 10
@@ -76,12 +79,14 @@ def images(count: int) -> tuple[np.ndarray, np.ndarray]:
 class Colorpipe:
     """`training.loop.fit`: one epoch of so many batches, and a validation of one batch."""
 
-    def __init__(self, task: str) -> None:
+    def __init__(self, task: str, processes: int = 1) -> None:
         params = config.load()
-        self.device = devices.prepare(params.seed, params.threads)
+        self.device = devices.prepare(params.seed, params.threads // processes)
         with contextlib.redirect_stdout(sys.stderr):
             self.settings = replace(
-                TrainSettings.from_params(params.train, params.data("photos"), params.seed, self.device), epochs=1
+                TrainSettings.from_params(params.train, params.data("photos"), params.seed, self.device),
+                epochs=1,
+                shards=processes,
             )
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
         self.task = build_task(task, self.settings.precision)
@@ -91,7 +96,8 @@ class Colorpipe:
         size = self.settings.batch_size
         train = tuple(torch.from_numpy(array).to(self.device) for array in images(steps * size))
         val = tuple(array[:size] for array in train)
-        state = TrainState({MODEL: self.model}, {MODEL: optim.build_optimizer(self.model, "adam", self.settings.lr)})
+        optimizer = optim.build_optimizer(self.model, "adam", self.settings.lr)
+        state = TrainState({MODEL: self.model}, {MODEL: optimizer}, shards=Shards(self.settings.shards))
         start = time.perf_counter()
         with contextlib.redirect_stdout(sys.stderr):
             loop.fit(self.task, state, train, val, self.settings, lambda which, metrics: None)
@@ -134,7 +140,8 @@ class Notebook:
 def main() -> None:
     """Answer until standard input ends."""
     task, way = sys.argv[1:]
-    side = Colorpipe(task) if way == "colorpipe" else Notebook(task, int(way.removeprefix("notebook-")))
+    kind, _, number = way.partition("-")
+    side = Colorpipe(task, int(number or 1)) if kind == "colorpipe" else Notebook(task, int(number))
     for line in sys.stdin:
         print(json.dumps(side.profile() if line == "profile\n" else side.speed(int(line))), flush=True)
 
