@@ -1,7 +1,10 @@
 """Results over seeds: collected from DVC's experiments, averaged, and shown in the documents."""
 
+import argparse
 import json
 import shutil
+import sys
+import threading
 from pathlib import Path
 
 import archives
@@ -151,6 +154,48 @@ def test_settings_of_another_run_are_refused_before_anything_runs(results):
         cifar10.with_settings(["seed.x=2"])
 
 
+def test_a_run_that_starts_from_another_follows_it():
+    runs = [(name, seed) for seed in (0, 1) for name in ("resnet", "unet", "unet_gan", "eccv", "pretext")]
+    lists = cifar10.chains(runs)
+    assert lists[:3] == [[("resnet", 0), ("pretext", 0)], [("unet", 0), ("unet_gan", 0)], [("eccv", 0)]]
+    assert sorted(run for chain in lists for run in chain) == sorted(runs)
+    parts = [cifar10.part(text) for text in ("1/4", "4/4")]
+    assert parts == [(1, 4), (4, 4)]
+    for text in ("0/4", "5/4", "half"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is no part: use 1/4 for the first of four"):
+            cifar10.part(text)
+
+
+def test_lists_run_side_by_side_each_in_its_order_and_an_error_starts_no_more():
+    both, done = threading.Barrier(2, timeout=60), []
+
+    def run(name, seed, slot):
+        if seed == 0:
+            both.wait()  # passes only where two lists run at the same time
+        done.append((name, seed, slot))
+
+    cifar10.side_by_side([[("a", 0), ("a", 1)], [("b", 0), ("b", 1)]], 2, run)
+    assert {slot for _, _, slot in done} == {0, 1}
+    assert [seed for name, seed, _ in done if name == "a"] == [0, 1]
+    done.clear()
+
+    def fail(name, seed, slot):
+        done.append(name)
+        raise UserError(f"{name} failed")
+
+    with pytest.raises(UserError, match="a failed"):
+        cifar10.side_by_side([[("a", 0), ("c", 0)], [("d", 0)]], 1, fail)
+    assert done == ["a"]
+
+
+def test_one_that_runs_beside_others_has_a_gpu_and_a_log(tmp_path, monkeypatch):
+    monkeypatch.setattr(cifar10.torch.cuda, "device_count", lambda: 2)
+    code = "import os; print('Reproducing experiment on', os.environ['CUDA_VISIBLE_DEVICES']); raise SystemExit(3)"
+    log = tmp_path / "logs/some.log"
+    assert cifar10.run_logged([sys.executable, "-c", code], log, slot=3) == 3
+    assert log.read_text() == "Reproducing experiment on 1\n"
+
+
 def test_a_folder_that_is_no_clone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
@@ -170,17 +215,17 @@ def test_seeds_through_dvc(tmp_path):
     def make(*arguments: str, code: int = 0) -> str:
         settings = ["threads=1", "datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
+        settings += ["recipes.refined.epochs_factor=1.0", "models.unet.widths=[8,8]", "models.unet.blocks=[1,1]"]
         command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
         return project.run(*command, *arguments, code=code)
 
-    asked = ("--runs", "resnet", "pretext", "--seeds", "3")
+    asked = ("--runs", "resnet", "pretext", "unet", "--seeds", "3", "--jobs", "2")
     assert "Traceback" not in make(*asked)
     assert project.run("git", "status", "--porcelain") == ""  # the workspace is as it was
-    for result in ("resnet/3", "pretext/pretrained/3", "pretext/xavier/3"):
+    assert len([*(project.root / "runs/logs").glob("cifar10-*.log")]) == 3
+    for result in ("resnet/3", "unet/3", "pretext/pretrained/3", "pretext/xavier/3"):
         folder = out / result
-        kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (
-            {"grid.png"} if result == "resnet/3" else set()
-        )
+        kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (set() if "pretext" in result else {"grid.png"})
         assert {path.name for path in folder.iterdir()} == kept
         found, params = (yaml.safe_load((folder / name).read_text()) for name in ("metrics.json", "params.yaml"))
         assert (found["seed"], params["seed"], found["data"], found["n"]) == (3, 3, "cifar10", 8)
