@@ -38,10 +38,8 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
     if "RANK" in os.environ:
         work()
         return
-    module = sys.modules["__main__"].__spec__.name  # type: ignore[union-attr]
-    command = ["-m", module, *sys.argv[1:]]
     if launcher := shlex.split(os.environ.get(LAUNCHER, "")):
-        if code := subprocess.run([*launcher, *command]).returncode:
+        if code := subprocess.run([*launcher, *_this_command()]).returncode:
             sys.exit(code)  # it has printed why
         return
     available = max(1, torch.cuda.device_count()) if most == "auto" else int(most)
@@ -49,11 +47,16 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
     if count == 1:
         work()
     else:
-        _start(count, command)
+        _start(count)
 
 
-def _start(count: int, command: list[str]) -> None:
-    """Run the Python command in `count` processes; when one fails, all are ended."""
+def _this_command() -> list[str]:
+    """What follows the name of Python."""
+    return ["-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]  # type: ignore[union-attr]
+
+
+def _start(count: int) -> None:
+    """Run this command again in `count` processes; when one fails, all are ended."""
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the messages are ours
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
@@ -68,7 +71,7 @@ def _start(count: int, command: list[str]) -> None:
             logs_specs=DefaultLogsSpecs(log_dir=logs),
         )
         try:
-            elastic_launch(config, sys.executable)(*command)
+            elastic_launch(config, sys.executable)(*_this_command())
         except ChildFailedError as error:
             killed = {rank: one.exitcode for rank, one in error.failures.items() if one.exitcode < 0}
             if not killed:
