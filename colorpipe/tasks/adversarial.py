@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.nn.utils.parametrizations import spectral_norm
+from torch.nn.utils.parametrize import ParametrizationList
 
 from colorpipe import config, metrics
 from colorpipe.color import gamut, lab
@@ -59,7 +59,7 @@ class PatchGAN(nn.Module):
             layers += [spectral_norm(nn.Conv2d(before, width, 4, stride, padding=1)), nn.LeakyReLU(0.2, inplace=True)]
             before, width = width, 2 * width
         self.layers = nn.Sequential(*layers, spectral_norm(nn.Conv2d(before, 1, 4, padding=1)))
-        self.norms = [layer.parametrizations for layer in self.layers if parametrize.is_parametrized(layer)]
+        self.norms = [module for module in self.modules() if isinstance(module, ParametrizationList)]
         self.train()
 
     def train(self, mode: bool = True) -> Self:
@@ -73,9 +73,7 @@ class PatchGAN(nn.Module):
     def estimate_norms(self) -> None:
         """One more iteration of the power method for the norm of each convolution."""
         for norm in self.norms:
-            norm.train()
-            for weight in norm.values():
-                weight()
+            norm.train()()
             norm.eval()
 
     def forward(self, L: Tensor, ab: Tensor) -> Tensor:
