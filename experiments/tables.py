@@ -96,9 +96,10 @@ def model_card(path: Path) -> str:
     settings = metadata["train"]
     about = [
         f"{metadata['model']} {metadata['settings']}, {path.stat().st_size / 1e6:.1f} MB in float16",
-        f"{metadata['images']}, at {metadata['size'][0]} pixels a side; flips: {settings['flips']}",
-        f"{metadata['loss']['name']}, {settings.get('optimizer', 'adam')} at {settings['lr']}, "
-        f"batch {settings['batch_size']}, {settings['precision']}; "
+        f"{metadata['images']}, at {metadata['size'][0]} pixels a side; flips: {settings['flips']}, "
+        f"shifts: {settings['shifts']}",
+        f"{metadata['loss']['name']}, {settings['optimizer']} at {settings['lr']}, {settings['schedule']}, "
+        f"ema {settings['ema']}, batch {settings['batch_size']}, {settings['precision']}; "
         f"epoch {metadata['epoch']['epoch']} of {settings['epochs']}; seed {settings['seed']}; "
         f"{metadata['init']} initial weights",
         f"{metadata['commit']}; {metadata['hardware']}; torch {metadata['torch']}",

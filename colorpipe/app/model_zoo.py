@@ -11,7 +11,7 @@ from colorpipe.runtime.errors import UserError, one_line
 
 COLUMNS = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch", "test loss", "SSIM", "PSNR", "no color")
 BUNDLED = Path(__file__).parent / "zoo"
-DEFAULT = "resnet-cifar10"  # of zoo/
+DEFAULT = "unet-cifar10"  # of zoo/
 FEW_PHOTOGRAPHS = ("photos", "photos96")
 SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its baseline
 

@@ -73,10 +73,11 @@ def _start(count: int) -> None:
         try:
             elastic_launch(config, sys.executable)(*_this_command())
         except ChildFailedError as error:
-            killed = {rank: one.exitcode for rank, one in error.failures.items() if one.exitcode < 0}
-            if not killed:
+            codes = {one.exitcode: rank for rank, one in sorted(error.failures.items(), reverse=True)}
+            if max(codes) > 0:
                 sys.exit(1)  # it has printed why
-            rank, code = next(iter(killed.items()))
+            code = next((code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM)  # which the others got then
+            rank = codes[code]
             raise UserError(
                 f"process {rank} of {count} was ended by {signal.Signals(-code).name} (by hand, or by the system for "
                 "want of memory): run `dvc repro` to resume after the last finished epoch"

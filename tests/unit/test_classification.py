@@ -24,7 +24,7 @@ def images() -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def prior(images) -> torch.Tensor:
-    return color_prior(images, 5, 5.0, "colors")
+    return color_prior(torch.from_numpy(images), 5, 5.0, "colors")
 
 
 def ab_of(images: np.ndarray) -> torch.Tensor:

@@ -333,7 +333,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     output = capsys.readouterr()
     assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
     heads, bundled = output.out.splitlines()
-    assert bundled.split()[:5] == [DEFAULT, "resnet18", "cifar10", "32x32", "mse"]
+    assert bundled.split()[:5] == [DEFAULT, "unet", "cifar10", "32x32", "mse"]
     assert len(bundled.split()) == len(model_zoo.COLUMNS)
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})

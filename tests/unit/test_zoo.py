@@ -21,6 +21,7 @@ def stored(tmp_path, monkeypatch):
     settings = {"cut": "layer1"}
     torch.manual_seed(0)
     train = {"seed": 0, "lr": 0.001, "batch_size": 64, "precision": "float32", "epochs": 2, "flips": True}
+    train |= {"optimizer": "adamw", "schedule": "one_cycle", "ema": 0.999, "shifts": 4}
     metadata = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "cifar10", "loss": {"name": "mse"}}
     metadata |= {"train": train, "epoch": {"epoch": 2, "val_loss": 5.0}, "init": "random"}
     weights.save(tmp_path / "best", base.build("resnet18", settings).state_dict(), metadata)
@@ -63,7 +64,7 @@ def test_its_card_has_the_metrics_of_the_stored_weights(stored):
     assert metadata["commit"] == "0123456"
     card = tables.model_card(path)
     assert f"| test set, n = 70 | {found['mse']:.4g} |" in card
-    assert "| trained on | a copy of CIFAR-10, at 32 pixels a side; flips: True |" in card
+    assert "| trained on | a copy of CIFAR-10, at 32 pixels a side; flips: True, shifts: 4 |" in card
 
 
 def test_an_experiment_that_is_not_there_is_named():
