@@ -5,7 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import album, memory, operations, processes, startup, throughput
+import torch
+
+from benchmarks import album, gpu, memory, operations, processes, startup, throughput
 from colorpipe import config
 from colorpipe.runtime.machine import describe
 from colorpipe.runtime.process import run_main
@@ -22,6 +24,7 @@ def main() -> None:
     ).stdout.strip()
     about = {**describe(), "threads": str(params.threads), "precision": params.train.precision, "commit": commit}
     tables = []
+    on_gpu = [("on a GPU", lambda: gpu.measure(ROUNDS))] if torch.cuda.is_available() else []
     for title, measure in (
         ("throughput", lambda: throughput.measure(ROUNDS)),
         ("processes", lambda: processes.measure(ROUNDS)),
@@ -30,6 +33,7 @@ def main() -> None:
         ("start-up", lambda: startup.measure(ROUNDS)),
         ("memory", memory.measure),
         ("an album", album.measure),
+        *on_gpu,
     ):
         print(f"measuring: {title}", file=sys.stderr, flush=True)
         tables.append(measure())

@@ -1,16 +1,19 @@
 """One side of a comparison in a process of its own: trains as many steps as a line on standard input asks for.
 
-python -m benchmarks.worker TASK WAY: TASK is one of TASKS, WAY is "colorpipe", "colorpipe-<processes>", one of so many that
-share each batch, or "notebook-<workers of the DataLoader>".
-Each answer is a line of JSON: images a second, and for "profile" instead of a number where colorpipe's time goes.
+python -m benchmarks.worker TASK WAY: TASK is a row of dvc.yaml's table or "classifier", WAY is "colorpipe",
+"colorpipe-<processes>", one of so many that share each batch, "compiled", or "notebook-<workers of the DataLoader>".
+Each answer is a line of JSON: images a second; for "profile" instead of a number where colorpipe's time goes, for "gpu" its
+memory and what waits for it.
 """
 
 import contextlib
 import json
 import sys
 import time
+import warnings
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -21,29 +24,23 @@ from torch.utils.data import DataLoader
 from benchmarks import notebook
 from colorpipe import config, paths
 from colorpipe.color import bins
-from colorpipe.losses import lpips, mse
+from colorpipe.losses.base import Loss
 from colorpipe.models import base
 from colorpipe.models.classifier import xavier
+from colorpipe.tasks import adversarial
 from colorpipe.tasks.classification import ClassificationTask
 from colorpipe.tasks.colorization import ColorizationTask, cast_frozen
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
-from colorpipe.training import loop, optim
+from colorpipe.training import loop
 from colorpipe.training.loop import TrainSettings
-from colorpipe.training.shards import Shards
-from colorpipe.training.state import MODEL, TrainState
 
-TASKS = {  # each with its model
-    "resnet": "resnet18",
-    "densenet": "densenet121",
-    "eccv": "eccv16",
-    "resnet_lpips": "resnet18",
-    "unet": "unet",
-    "classifier": "resnet18",
-}
+CLASSIFIER = "classifier"  # of the pretext task: its encoder with a head for classes. Every other task is a row of the table
 CLASSES = 10
 WARM_UP = 2  # steps that are not counted: the start of the DataLoader's workers
 PROFILED = 4  # steps
+SCHEDULED = 100_000  # steps for which a schedule is made: more than are run
+SYNC_STEPS = 40  # fewer than loop.CHECKED_EVERY: the losses are read at the end alone
 GROUPS = {  # operators, by the prefixes of their names
     "convolutions": ("mkldnn_convolution", "cudnn_convolution", "convolution_backward", "mm", "addmm", "bmm"),
     "BatchNorm": ("native_batch_norm", "cudnn_batch_norm", "mkldnn_batch_norm"),
@@ -55,18 +52,33 @@ def network(task: str, seed: int) -> nn.Module:
     """The task's network with its initial weights."""
     params = config.load()
     torch.manual_seed(seed)
-    built = base.build(TASKS[task], params.model(TASKS[task]))
-    return xavier(built, CLASSES, seed) if task == "classifier" else built
+    if task == CLASSIFIER:
+        model = params.pretext.model
+        return xavier(base.build(model, params.model(model)), CLASSES, seed)
+    row = config.colorizers()[task]
+    return base.build(row["model"], params.model(row["model"]), loss_of(row["loss"]).head)
+
+
+def loss_of(name: str) -> Loss:
+    """A loss on random weights, where it has any, and under a prior of all bins alike."""
+    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)
+    params = config.load()
+    name = params.loss if name == "${loss}" else name
+    settings = {"weights": "random", **params.loss_settings(name)}
+    loss: Loss = config.plugin("losses", name).build({}, settings, prior)
+    return loss
 
 
 def build_task(task: str, precision: str) -> SupervisedTask:
-    """The task as colorpipe trains it."""
-    if task == "classifier":
+    """The task as colorpipe trains it; of an adversarial one the epochs in which both networks are trained."""
+    if task == CLASSIFIER:
         return ClassificationTask(precision)
-    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no loss here
-    settings = {"weights": "random", "random_seed": 0}
-    loss = lpips.build({}, settings, prior) if task == "resnet_lpips" else mse.build({}, {}, prior)
-    return ColorizationTask(cast_frozen(loss, precision), precision)
+    row = config.colorizers()[task]
+    loss = cast_frozen(loss_of(row["loss"]), precision)
+    if row["task"] == "adversarial":
+        settings = adversarial.Config(**{**config.load().task("adversarial"), "discriminator_epochs": 0})
+        return adversarial.AdversarialTask(settings, loss, precision)
+    return ColorizationTask(loss, precision)
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -79,29 +91,46 @@ def images(count: int) -> tuple[np.ndarray, np.ndarray]:
 class Colorpipe:
     """`training.loop.fit`: one epoch of so many batches, and a validation of one batch."""
 
-    def __init__(self, task: str, processes: int = 1) -> None:
+    def __init__(self, task: str, processes: int = 1, compiled: bool = False) -> None:
         params = config.load()
-        self.device = devices.prepare(params.seed, params.threads // processes)
+        self.device = devices.prepare(params.seed, max(1, params.threads // processes))
+        recipe = params.train if task == CLASSIFIER else params.recipe(config.colorizers()[task]["recipe"])
         with contextlib.redirect_stdout(sys.stderr):
-            self.settings = replace(
-                TrainSettings.from_params(params.train, params.data("photos"), params.seed, self.device),
-                epochs=1,
-                shards=processes,
-            )
+            settings = TrainSettings.from_params(recipe, params.data("photos"), params.seed, self.device)
+        self.settings = replace(settings, epochs=1, shards=processes)
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
         self.task = build_task(task, self.settings.precision)
+        if isinstance(self.task, ColorizationTask):
+            self.task.loss.to(self.device)
+        if compiled:
+            self.task.compile(self.device, 1)
+        batch = torch.from_numpy(images(self.settings.batch_size)[0])
+        self.state = self.task.initial_state(self.model, replace(self.settings, epochs=SCHEDULED), batch.to(self.device))
 
     def speed(self, steps: int) -> float:
         """Images a second."""
         size = self.settings.batch_size
         train = tuple(torch.from_numpy(array).to(self.device) for array in images(steps * size))
         val = tuple(array[:size] for array in train)
-        optimizer = optim.build_optimizer(self.model, "adam", self.settings.lr)
-        state = TrainState({MODEL: self.model}, {MODEL: optimizer}, shards=Shards(self.settings.shards))
+        self.state.history.clear()
         start = time.perf_counter()
         with contextlib.redirect_stdout(sys.stderr):
-            loop.fit(self.task, state, train, val, self.settings, lambda which, metrics: None)
+            loop.fit(self.task, self.state, train, val, self.settings, lambda which, metrics: None)
         return steps * size / (time.perf_counter() - start)
+
+    def gpu(self) -> dict[str, float]:
+        """Peak memory of the GPU so far in MB, and how often a step waits for it, for each line of code that does."""
+        size = self.settings.batch_size
+        data = tuple(torch.from_numpy(array).to(self.device) for array in images(SYNC_STEPS * size))
+        peak = torch.cuda.max_memory_allocated() / 1e6
+        with warnings.catch_warnings(record=True) as found:
+            warnings.simplefilter("always")
+            torch.cuda.set_sync_debug_mode("warn")
+            loop.train_epoch(self.task, self.state, data, self.settings)
+            torch.cuda.set_sync_debug_mode("default")
+        waits = [one for one in found if "synchronizing" in str(one.message)]
+        lines = Counter(f"{Path(one.filename).name}:{one.lineno}" for one in waits)
+        return {"MB": peak, **{line: count / SYNC_STEPS for line, count in lines.items()}}
 
     def profile(self) -> dict[str, float]:
         """The share of the processor's time that each group of operators takes."""
@@ -141,9 +170,15 @@ def main() -> None:
     """Answer until standard input ends."""
     task, way = sys.argv[1:]
     kind, _, number = way.partition("-")
-    side = Colorpipe(task, int(number or 1)) if kind == "colorpipe" else Notebook(task, int(number))
+    side: Colorpipe | Notebook
+    if kind == "notebook":
+        side = Notebook(task, int(number))
+    else:
+        side = Colorpipe(task, int(number or 1), compiled=kind == "compiled")
     for line in sys.stdin:
-        print(json.dumps(side.profile() if line == "profile\n" else side.speed(int(line))), flush=True)
+        question = line.strip()
+        answer = getattr(side, question)() if question in ("profile", "gpu") else side.speed(int(question))
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,12 @@ The bins are points of a grid of 10 Lab units. The paper's table has no simple r
 the set of the 313 points nearest to gray.
 """
 
+import functools
+
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
 SPACING = 10  # Lab units
 RANGES = {  # a: the first and the last b, in steps of SPACING
     -90: (50, 90),
@@ -36,10 +39,17 @@ GRID_CENTER = 12  # steps of the grid from its edge to gray
 CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
 
 
-def centers(device: torch.device | None = None) -> Tensor:
+def centers(device: torch.device = CPU) -> Tensor:
     """The bins' ab in Lab units, (313, 2), sorted by a, then b."""
+    return (_centers if torch.compiler.is_compiling() else _cached_centers)(device)  # a compiler folds the constant itself
+
+
+def _centers(device: torch.device) -> Tensor:
     points = [(a, b) for a, (first, last) in RANGES.items() for b in range(first, last + 1, SPACING)]
     return torch.tensor(points, dtype=torch.float32, device=device)
+
+
+_cached_centers = functools.cache(_centers)  # a copy to a GPU waits for it
 
 
 def encode(ab: Tensor, neighbors: int, sigma: float) -> Tensor:

@@ -55,7 +55,7 @@ class SupervisedTask(ABC):
         if schedule := optim.build_schedule(optimizer, settings.schedule, settings.steps(len(images))):
             state.schedulers[MODEL] = schedule
         if settings.ema:
-            state.models[AVERAGE] = optim.average(model, settings.ema)
+            state.models[AVERAGE] = optim.WeightAverage(model, settings.ema)
         return state
 
     def compile(self, device: torch.device, parts: int) -> None:

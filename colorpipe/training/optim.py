@@ -1,13 +1,14 @@
 """Optimizers, learning rate schedules and the average of the weights, as `train` and `recipes` of params.yaml name them."""
 
+import copy
+import itertools
+
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
-from torch.optim.swa_utils import AveragedModel
 
 OPTIMIZERS: dict[str, type[Adam | AdamW]] = {"adam": Adam, "adamw": AdamW}
-Tensors = tuple[Tensor, ...] | list[Tensor]
 WARM_UP = 10  # steps: the average's decay is at most (1 + step) / (WARM_UP + step), so it forgets the initial weights
 
 
@@ -32,20 +33,34 @@ def build_schedule(optimizer: Optimizer, name: str, steps: int) -> LRScheduler |
     return CosineAnnealingLR(optimizer, T_max=steps) if name == "cosine" else None
 
 
-def average(model: nn.Module, decay: float) -> AveragedModel:
-    """An exponential moving average of a model's weights and of BatchNorm's running means and variances.
+class WeightAverage(nn.Module):
+    """An exponential moving average of a model's weights and of BatchNorm's running means and variances, in `module`.
 
-    A step of it is `update_parameters(model)`; the first one copies the model. Later ones keep `decay` of the average, less
-    in the first steps (see WARM_UP).
+    As torch's AveragedModel, which copies its count of steps to the device in every step, and waits for it.
     """
 
-    def update(averages: Tensors, current: Tensors, step: Tensor | int) -> None:
-        if not averages[0].is_floating_point():  # BatchNorm's count of batches
-            torch._foreach_copy_(averages, current)
-            return
-        share = 1 - torch.as_tensor((1 + step) / (WARM_UP + step)).clamp(max=decay)
-        changes = torch._foreach_sub(current, averages)
-        torch._foreach_mul_(changes, share)
-        torch._foreach_add_(averages, changes)
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(model)
+        self.decay = decay
+        self.steps = 0
 
-    return AveragedModel(model, multi_avg_fn=update, use_buffers=True)
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """One step: the first one copies the model; later ones keep `decay` of the average, less at first (see WARM_UP)."""
+        averages, current = (list(itertools.chain(one.parameters(), one.buffers())) for one in (self.module, model))
+        share = 1 - min(self.decay, (1 + self.steps) / (WARM_UP + self.steps)) if self.steps else 1.0
+        floats = [number for number, tensor in enumerate(averages) if tensor.is_floating_point()]
+        torch._foreach_lerp_([averages[number] for number in floats], [current[number] for number in floats], share)
+        counts = [number for number in range(len(averages)) if number not in floats]  # BatchNorm's, of batches
+        if counts:
+            torch._foreach_copy_([averages[number] for number in counts], [current[number] for number in counts])
+        self.steps += 1
+
+    def get_extra_state(self) -> int:
+        """The count of steps, for `state_dict`."""
+        return self.steps
+
+    def set_extra_state(self, state: int) -> None:
+        """Restore the count of steps."""
+        self.steps = state

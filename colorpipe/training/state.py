@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from colorpipe.training import processes
+from colorpipe.training.optim import WeightAverage
 from colorpipe.training.shards import Shards
 
 EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
 MODEL = "model"  # the model that is trained
-AVERAGE = "average"  # the average of its weights, where one is kept (`optim.average`)
+AVERAGE = "average"  # the average of its weights, where one is kept (`optim.WeightAverage`)
 
 
 @dataclass
@@ -38,8 +38,8 @@ class TrainState:
     @property
     def model(self) -> nn.Module:
         """The model that is evaluated, and whose weights are the result: the average, where one is kept."""
-        averaged = self.models.get(AVERAGE)
-        return averaged.module if isinstance(averaged, AveragedModel) else self.models[MODEL]
+        average = self.models.get(AVERAGE)
+        return average.module if isinstance(average, WeightAverage) else self.models[MODEL]
 
     def step(self, name: str, losses: Sequence[Tensor]) -> None:
         """One step of a model's optimizer, then of its schedule and its average, where there are any.
@@ -50,8 +50,8 @@ class TrainState:
         self.optimizers[name].step()
         if name in self.schedulers:
             self.schedulers[name].step()
-        if name == MODEL and isinstance(averaged := self.models.get(AVERAGE), AveragedModel):
-            averaged.update_parameters(self.models[MODEL])
+        if name == MODEL and isinstance(average := self.models.get(AVERAGE), WeightAverage):
+            average.update(self.models[MODEL])
 
     def share(self) -> None:
         """Give all processes what rank 0 has in buffers: running statistics, its own first part's."""

@@ -1,6 +1,7 @@
 """The benchmarks compare the same thing: the notebook's training learns what colorpipe's does. No test asserts a time."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def photos(tmp_path, monkeypatch):
     np.save(data / "train.npy", rng.integers(0, 256, (24, 3, 32, 32), dtype=np.uint8))
     np.save(data / "train_labels.npy", rng.integers(0, 8, 24))
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text().replace("batch_size: 64", "batch_size: 4"))
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     return paths.images("photos", "train")

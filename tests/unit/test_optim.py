@@ -17,13 +17,13 @@ CPU = torch.device("cpu")
 def test_the_average_of_the_weights_by_hand():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
-    averaged = optim.average(model, 0.9)
+    averaged = optim.WeightAverage(model, 0.9)
     expected = None
     for step in range(200):
         with torch.no_grad():
             model[0].weight.copy_(torch.randn_like(model[0].weight))
             model(torch.randn(4, 1, 3, 3))
-        averaged.update_parameters(model)
+        averaged.update(model)
         decay = min(0.9, (1 + step) / (10 + step))
         now = {name: tensor.clone() for name, tensor in model.state_dict().items()}
         if expected is None:
