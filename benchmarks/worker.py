@@ -128,7 +128,7 @@ class Colorpipe:
             torch.cuda.set_sync_debug_mode("warn")
             loop.train_epoch(self.task, self.state, data, self.settings)
             torch.cuda.set_sync_debug_mode("default")
-        waits = [one for one in found if "synchronizing" in str(one.message)]
+        waits = [one for one in found if "called a synchronizing" in str(one.message)]
         lines = Counter(f"{Path(one.filename).name}:{one.lineno}" for one in waits)
         return {"MB": peak, **{line: count / SYNC_STEPS for line, count in lines.items()}}
 

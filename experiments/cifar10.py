@@ -33,6 +33,7 @@ from experiments import summary, tables
 RUNS = {name: [name] for name, row in config.colorizers().items() if row["data"] == "${dataset}"}
 BASELINES = {name: config.baseline(row["data"], row["loss"]) for name, row in config.colorizers().items()}
 RUNS["pretext"] = ["pretext/pretrained", "pretext/xavier"]
+SHARED = "shared"  # the stages that the runs of a seed share: where they run side by side, each would do them for itself
 Run = tuple[str, int]  # its name and its seed
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
 LOGS = Path("runs/logs")
@@ -54,21 +55,36 @@ def main() -> None:
 
     settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
     runs = [(name, seed) for seed in options.seeds for name in options.runs]
+    out = Path(os.path.relpath(options.out))  # it is written into the page
     for name, seed in runs:
         for result in RUNS[name]:
-            refuse_other_params(options.out / result, with_settings([*settings, f"seed={seed}"]))
+            refuse_other_params(out / result, with_settings([*settings, f"seed={seed}"]))
 
     def run(name: str, seed: int, slot: int | None) -> None:
-        if all((options.out / result / str(seed)).is_dir() for result in RUNS[name]):
-            print(f"{name}, seed {seed}: already in {options.out}")
-        else:
-            about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
-            keep(options.out, name, seed, experiment(name, seed, settings, slot), about | machine.describe())
+        about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
+        title = experiment(name, seed, settings, slot)
+        if name != SHARED:
+            keep(out, name, seed, title, about | machine.describe())
 
     number, parts = options.part
-    side_by_side(chains(runs)[number - 1 :: parts], options.jobs, run)
-    summary.draw(options.out)
-    tables.write_readme(options.out)
+    lists = []
+    for chain in chains(runs)[number - 1 :: parts]:
+        there = [one for one in chain if is_there(out, *one)]
+        for name, seed in there:
+            print(f"{name}, seed {seed}: already in {out}")
+        lists.append([one for one in chain if one not in there])
+    if options.jobs > 1:
+        side_by_side(
+            [[(SHARED, seed)] for seed in sorted({seed for chain in lists for _, seed in chain})], options.jobs, run
+        )
+    side_by_side(lists, options.jobs, run)
+    summary.draw(out)
+    tables.write_readme(out)
+
+
+def is_there(out: Path, name: str, seed: int) -> bool:
+    """Whether the results of a run are kept."""
+    return all((out / result / str(seed)).is_dir() for result in RUNS[name])
 
 
 def part(text: str) -> tuple[int, int]:
@@ -154,8 +170,11 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     """
     commit = _git("rev-parse", "--short", "HEAD")
     title = f"cifar10-{name}-{seed}-{commit}"
-    stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
-    if name != "pretext":
+    if name == SHARED:
+        stages = ["judge@cifar10"]
+    elif name == "pretext":
+        stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
+    else:
         stages = [f"evaluate@{name}", f"baseline@{BASELINES[name]}"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:

@@ -141,6 +141,27 @@ def colorizers_table(folder: Path) -> str:
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
 
 
+def short_table(folder: Path) -> str:
+    """Six columns for the README: a row a colorizer, then no color and the originals, in Markdown."""
+    found = {name: runs for name, runs in load(folder).items() if name not in PRETEXT}
+
+    def row(name: str, runs: list[Run], metrics: Callable[[Run], dict]) -> dict[str, str]:
+        return {
+            "colorizer": name,
+            "ab MSE": _cell(runs, lambda run: metrics(run)["test"]["mse"], 1),
+            "ab SSIM": _cell(runs, lambda run: metrics(run)["test"]["ssim"], 3),
+            "paper's SSIM": _paper(name, runs[0].metrics).get("paper's SSIM", ""),
+            "RGB PSNR": _cell(runs, lambda run: metrics(run)["rgb"]["psnr"], 2),
+            "colorfulness": _cell(runs, lambda run: metrics(run)["colorfulness"], 1),
+        }
+
+    rows = [row(name, runs, lambda run: run.metrics) for name, runs in found.items()]
+    runs = next(iter(found.values()))
+    rows.append(row(NO_COLOR, runs[:1], lambda run: run.metrics["baseline"]))
+    rows.append({"colorizer": ORIGINAL, "colorfulness": f"{runs[0].metrics['original_colorfulness']:.1f}"})
+    return tables.to_markdown(pd.DataFrame(rows))
+
+
 def colors_table(folder: Path) -> str:
     """A row a colorizer, then no color and the originals, in Markdown: the metrics of docs/metrics.md beside the paper's.
 
@@ -165,28 +186,27 @@ def colors_table(folder: Path) -> str:
 
 def temperatures_table(folder: Path) -> str:
     """A row for each re-balancing and temperature of the runs in a folder, on validation images, in Markdown."""
+    shown = {"ab MSE": ("mse", 1), "colorfulness": ("colorfulness", 1), "originals": ("original_colorfulness", 1)}
+    shown |= {"AuC": ("auc", 3), "AuC re-balanced": ("auc_rebalanced", 3)}
     rows = []
     for name, runs in load(folder).items():
-        for run in runs:
-            for point in run.metrics.get("temperatures", []):
-                rows.append(
-                    {
-                        "lambda": f"{run.params['losses']['classification']['rebalancing']:g}",
-                        "T": f"{point['temperature']:g}",
-                        "ab MSE": f"{point['mse']:.1f}",
-                        "colorfulness": f"{point['colorfulness']:.1f}",
-                        "originals": f"{point['original_colorfulness']:.1f}",
-                        "AuC": f"{point['auc']:.3f}",
-                        "AuC re-balanced": f"{point['auc_rebalanced']:.3f}",
-                        "colorizer": Path(name).name,
-                        "seed": str(run.metrics["seed"]),
-                        "epochs (best)": f"{len(run.history)} ({run.metrics['best_epoch']})",
-                    }
-                )
+        for points in zip(*(run.metrics.get("temperatures", []) for run in runs), strict=True):
+            best = ", ".join(str(run.metrics["best_epoch"]) for run in runs)
+            rows.append(
+                {
+                    "lambda": f"{runs[0].params['losses']['classification']['rebalancing']:g}",
+                    "T": f"{points[0]['temperature']:g}",
+                    **{column: _spread([point[key] for point in points], digits) for column, (key, digits) in shown.items()},
+                    "colorizer": Path(name).name,
+                    "seeds": str(len(runs)),
+                    "epochs (best)": f"{len(runs[0].history)} ({best})",
+                }
+            )
     if not rows:
         raise UserError(f"{folder} holds no colorizer with a head over the bins")
     by_number = {"key": lambda column: column.astype(float), "kind": "stable"}
-    return tables.to_markdown(pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], **by_number))
+    table = pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], **by_number)
+    return tables.to_markdown(table.sort_values("colorizer", ascending=False, kind="stable"))
 
 
 def _paper(name: str, metrics: dict) -> dict[str, str]:

@@ -15,7 +15,7 @@ from colorpipe import weights
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments import summary
+from experiments import differences, summary
 
 DOCUMENTS = (Path("README.md"), Path("docs/dvc.md"), Path("results/cifar10/README.md"), Path("colorpipe/app/zoo/README.md"))
 CARD = ("network", "trained on", "training", "commit, machine", "used at")
@@ -48,10 +48,14 @@ def write_readme(folder: Path) -> None:
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
     colorizers = bool(list(folder.glob("*/*/grid.png")))
+    seeds = max(
+        len(list(name.glob("*/metrics.json"))) for name in {path.parents[1] for path in folder.glob("**/about.json")}
+    )
     decoded = any('"temperatures"' in path.read_text() for path in folder.glob("*/*/metrics.json"))
     kinds = {
         "colorizers": colorizers,
         "colors": colorizers,
+        "differences": seeds > 1,
         "temperatures": decoded,
         "pretext": (folder / "pretext").is_dir(),
         "runs": True,
@@ -69,7 +73,9 @@ def table(kind: str, folder: Path) -> str:
     kinds = {
         "metrics-show": metrics_show,
         "colorizers": lambda: summary.colorizers_table(folder),
+        "short": lambda: summary.short_table(folder),
         "colors": lambda: summary.colors_table(folder),
+        "differences": lambda: differences.table(folder),
         "temperatures": lambda: summary.temperatures_table(folder),
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),

@@ -2,16 +2,20 @@
 
 import argparse
 import json
+import os
 import shutil
 import sys
 import threading
 from pathlib import Path
 
 import archives
+import numpy as np
 import pytest
 import yaml
 from project import ROOT, Project
+from scipy import stats
 
+import experiments.differences
 from colorpipe.runtime.errors import UserError
 from experiments import cifar10, summary, tables
 
@@ -86,7 +90,7 @@ def test_mean_and_spread_over_seeds(results):
 
 
 def test_colors_beside_the_papers_metrics(results):
-    for folder in (*results.glob("*/"), results / "resnet/2"):
+    for folder in (*results.glob("*/"), results / "resnet/2", results / "eccv/1", results / "eccv/2"):
         if folder.name not in ("resnet", "eccv"):
             shutil.rmtree(folder)
     older = {"test", "colorfulness", "baseline", "loss", "data", "seed", "original_colorfulness"}
@@ -109,7 +113,7 @@ def test_colors_beside_the_papers_metrics(results):
 def test_every_temperature_of_every_rebalancing(results):
     for rebalancing in ("1", "0.5"):
         folder = results / "lambda" / rebalancing / "unet_rebalanced"
-        shutil.copytree(results / "eccv", folder)
+        shutil.copytree(results / "eccv/0", folder / "0")
         metrics, params = (folder / "0" / name for name in ("metrics.json", "params.yaml"))
         point = {"mse": 170.0, "colorfulness": 28.0, "original_colorfulness": 31.0, "auc": 0.9, "auc_rebalanced": 0.7}
         points = [{"temperature": temperature, **point} for temperature in (0.38, 10.0, 2.0)]
@@ -118,9 +122,32 @@ def test_every_temperature_of_every_rebalancing(results):
         params.write_text(yaml.safe_dump(content))
     rows = cells(summary.temperatures_table(results / "lambda"))
     assert [(row["lambda"], row["T"]) for row in rows] == [(name, T) for name in ("0.5", "1") for T in ("10", "2", "0.38")]
-    assert rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seed": "0"} == rows[0]
+    assert rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seeds": "1"} == rows[0]
     with pytest.raises(UserError, match="holds no colorizer with a head over the bins"):
         summary.temperatures_table(results / "eccv")
+
+
+def test_paired_differences_over_seeds(results):
+    for seed, (one, other) in {"0": (120.0, 130.0), "1": (121.0, 133.0), "2": (125.0, 133.0)}.items():
+        for name, mse in (("unet", one), ("resnet", other)):
+            path = results / name / seed / "metrics.json"
+            content = json.loads(path.read_text())
+            content["test"]["mse"] = mse
+            path.write_text(json.dumps(content))
+    differences = [-10.0, -12.0, -8.0]
+    low, high = stats.t.interval(0.95, 2, np.mean(differences), stats.sem(differences))
+    mean, half = experiments.differences.interval(differences)
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+    rows = {row["difference"]: row for row in cells(tables.table("differences", results))}
+    assert rows["unet - resnet"]["ab MSE"] == f"-10.0 ± {half:.1f}"
+    assert rows["unet - resnet"]["seeds"] == "3"
+    assert "unet_gan - resnet" not in rows  # one seed
+    assert rows["pretrained - xavier"]["test accuracy"].startswith("-0.007 ")
+    shutil.rmtree(results / "resnet")
+    assert "resnet" not in tables.table("differences", results)
+    shutil.rmtree(results / "pretext")
+    with pytest.raises(UserError, match="no two runs share two seeds"):
+        tables.table("differences", results)
 
 
 @pytest.mark.parametrize(
@@ -222,7 +249,9 @@ def test_seeds_through_dvc(tmp_path):
     asked = ("--runs", "resnet", "pretext", "unet", "--seeds", "3", "--jobs", "2")
     assert "Traceback" not in make(*asked)
     assert project.run("git", "status", "--porcelain") == ""  # the workspace is as it was
-    assert len([*(project.root / "runs/logs").glob("cifar10-*.log")]) == 3
+    logs = {path.name.split("-")[1]: path.read_text() for path in (project.root / "runs/logs").glob("cifar10-*.log")}
+    assert logs.keys() == {"shared", "resnet", "pretext", "unet"}
+    assert [name for name, text in logs.items() if "Running stage 'judge" in text] == ["shared"]  # once for all
     for result in ("resnet/3", "unet/3", "pretext/pretrained/3", "pretext/xavier/3"):
         folder = out / result
         kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (set() if "pretext" in result else {"grid.png"})
@@ -235,10 +264,11 @@ def test_seeds_through_dvc(tmp_path):
 
     shutil.rmtree(out / "pretext/xavier")  # as if killed before it was saved
     again = make(*asked)
-    assert f"resnet, seed 3: already in {out}" in again
+    assert f"resnet, seed 3: already in {os.path.relpath(out, project.root)}" in again
     assert "Running stage 'pretext" not in again  # from DVC's cache
     assert (out / "pretext/xavier/3/metrics.json").exists()
     readme = (out / "README.md").read_text()
+    assert str(tmp_path) not in readme
     assert "| resnet | mse | 1 | 2 (" in readme
     assert "| pretrained | 1 |" in readme
     for figure in ("overview", "curves", "colorfulness", "pretext"):

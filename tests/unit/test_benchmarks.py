@@ -8,6 +8,7 @@ import pytest
 import torch
 from archives import PRIOR
 from project import ROOT
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
 from benchmarks import memory, notebook, operations, startup, throughput, worker
@@ -45,6 +46,34 @@ def test_both_ways_train_on_the_same_loss(photos, task, monkeypatch):
     ((count, theirs),) = notebook.train(notebook.plain(worker.network(task, 0)), task, loader, device)
     assert count == 4
     assert theirs == pytest.approx(ours, rel=1e-3)
+
+
+class Waits(TorchDispatchMode):
+    """Records what would copy from a GPU or to it, and wait for it: a number read, a constant made, places looked up."""
+
+    NAMES = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in self.NAMES:
+            self.found.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("task", ["resnet", "resnet_lpips", "eccv_rebalanced", "unet", "unet_gan", "classifier"])
+def test_nothing_in_a_step_waits_for_a_gpu(photos, task):
+    side = worker.Colorpipe(task)
+    side.speed(1)  # makes the constants that later steps find
+    batch = tuple(map(torch.from_numpy, worker.images(4)))
+    with Waits() as waits:
+        side.task.train_step(side.state, [batch])
+    assert not waits.found
+    with Waits() as waits:
+        assert torch.tensor(1.0).item() == 1
+    assert len(waits.found) == 2
 
 
 def test_the_throughput_of_a_task(photos):
