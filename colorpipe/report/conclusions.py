@@ -46,8 +46,11 @@ def in_rgb(colorizers: pd.DataFrame, gray: "pd.Series[float]") -> list[str]:
     def numbers(row: "pd.Series[float]") -> str:
         return ", ".join(text.format(row[column]) for column, text in RGB.items())
 
-    beats = colorizers[(colorizers[list(RGB)] > gray[list(RGB)]).all(axis=1)]["colorizer"].tolist()
-    sentences = [f"In RGB, too, these beat no color: {', '.join(beats)}."] if beats else []
-    for _, row in colorizers[~colorizers["colorizer"].isin(beats)].iterrows():
-        sentences.append(f"In RGB {row['colorizer']} does not beat no color: {numbers(row)}; no color: {numbers(gray)}.")
+    columns = list(RGB)
+    beats = (colorizers[columns] > gray[columns]).all(axis=1)
+    nearer = colorizers[beats]["colorizer"].tolist()
+    others = [f"{row['colorizer']} ({numbers(row)})" for _, row in colorizers[~beats].iterrows()]
+    sentences = [f"In RGB, too, these beat no color: {', '.join(nearer)}."] if nearer else []
+    if others:
+        sentences.append(f"In RGB these do not beat no color ({numbers(gray)}): {', '.join(others)}.")
     return sentences

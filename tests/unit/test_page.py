@@ -248,7 +248,7 @@ def test_what_to_conclude():
     assert conclusions(table) == [
         sentence.format("photos", 5, "other", "140.0", "; no color at all has 130.0"),
         "In RGB, too, these beat no color: one.",
-        "In RGB other does not beat no color: PSNR 15.70 dB, SSIM 0.900; no color: PSNR 16.19 dB, SSIM 0.800.",
+        "In RGB these do not beat no color (PSNR 16.19 dB, SSIM 0.800): other (PSNR 15.70 dB, SSIM 0.900).",
         sentence.format("photos96", 6, "large", "120.0", ""),
     ]
 
