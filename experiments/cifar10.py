@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +39,7 @@ Run = tuple[str, int]  # its name and its seed
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
 LOGS = Path("runs/logs")
 STARTING = threading.Lock()  # DVC sets the workspace aside for a moment while it copies it
+READING = threading.Lock()  # DVC's API is not made for several threads
 STARTED = "Reproducing experiment"  # what it prints afterwards
 
 
@@ -54,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
 
     settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
-    runs = [(name, seed) for seed in options.seeds for name in options.runs]
+    runs = list(dict.fromkeys((name, seed) for seed in options.seeds for name in options.runs))
     out = Path(os.path.relpath(options.out))  # it is written into the page
     for name, seed in runs:
         for result in RUNS[name]:
@@ -210,21 +212,25 @@ def run_logged(command: list[str], log: Path, slot: int) -> int:
 
 def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> None:
     """Copy an experiment's results into <out>/<result>/<seed>/, atomically, with what it ran on."""
+    out.mkdir(parents=True, exist_ok=True)
     for result in RUNS[name]:
         files = {"curves.csv": paths.curves(result), "params.yaml": Path("params.yaml")}
         if name != "pretext":
             files["grid.png"] = paths.grid(result)
         folder = out / result / str(seed)
-        partial = out / ".partial"
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        for target, source in files.items():
-            (partial / target).write_bytes(api.read(str(source), rev=title, mode="rb"))
-        (partial / "metrics.json").write_text(json.dumps(merged(result, title), indent=2) + "\n")
-        (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        partial.replace(folder)
+        with (
+            READING,
+            tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=out) as temporary,
+        ):  # others keep theirs as well
+            partial = Path(temporary) / "result"
+            partial.mkdir()
+            for target, source in files.items():
+                (partial / target).write_bytes(api.read(str(source), rev=title, mode="rb"))
+            (partial / "metrics.json").write_text(json.dumps(merged(result, title), indent=2) + "\n")
+            (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(folder)
 
 
 def merged(result: str, title: str) -> dict:

@@ -16,6 +16,7 @@ from colorpipe.report import color_figures, figures, tables
 from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
+RECOGNIZED = "recognized beyond gray"
 PRETEXT = ("pretext/pretrained", "pretext/xavier")
 
 
@@ -126,7 +127,7 @@ def colorizers_table(folder: Path) -> str:
         rows.append(
             {
                 "colorizer": name,
-                "loss": tables.loss_label(metrics),
+                "loss": tables.loss_label(metrics) + _temperature(metrics),
                 "seeds": str(len(runs)),
                 "epochs (best)": f"{len(runs[0].history)} ({best})",
                 **_scores(runs, _test),
@@ -147,7 +148,7 @@ def short_table(folder: Path) -> str:
 
     def row(name: str, runs: list[Run], metrics: Callable[[Run], dict]) -> dict[str, str]:
         return {
-            "colorizer": name,
+            "colorizer": name + _temperature(metrics(runs[0])),
             "ab MSE": _cell(runs, lambda run: metrics(run)["test"]["mse"], 1),
             "ab SSIM": _cell(runs, lambda run: metrics(run)["test"]["ssim"], 3),
             "paper's SSIM": _paper(name, runs[0].metrics).get("paper's SSIM", ""),
@@ -169,6 +170,8 @@ def colors_table(folder: Path) -> str:
     """
     found = {name: runs for name, runs in load(folder).items() if name not in PRETEXT}
     columns = {column: SCORES[column] for column in ("ab MSE", "colorfulness")} | COLOR_SCORES
+    del columns["recognized"]  # each run has a judge of its own: its gain over gray images is what can be compared
+    columns[RECOGNIZED] = ("gain", 3)
 
     def row(colorizer: str, seeds: str, metrics: list[dict]) -> dict[str, str]:
         frame = pd.json_normalize(metrics)  # "test.mse" and so on
@@ -176,12 +179,19 @@ def colors_table(folder: Path) -> str:
         cells = {name: _spread(list(frame[key]), columns[name][1] or 2) for name, key in shown.items()}
         return {"colorizer": colorizer, "seeds": seeds, **cells}
 
-    rows = [row(name, str(len(runs)), [run.metrics for run in runs]) for name, runs in found.items()]
+    rows = [row(name, str(len(runs)), [with_gain(run.metrics) for run in runs]) for name, runs in found.items()]
     newest = max((run.metrics for runs in found.values() for run in runs), key=lambda metrics: len(metrics["baseline"]))
     originals = {key.removeprefix("original_"): value for key, value in newest.items() if key.startswith("original_")}
+    originals = with_gain({**originals, "baseline": newest["baseline"]})
     rows += [row(NO_COLOR, "", [newest["baseline"]]), row(ORIGINAL, "", [originals])]
     shown = ["colorizer", "seeds", *(column for column in columns if any(column in one for one in rows))]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=shown))
+
+
+def with_gain(metrics: dict) -> dict:
+    """A run's metrics, and how much more often its judge recognizes its images than gray ones, where both are known."""
+    recognized = [one.get("recognized") for one in (metrics, metrics["baseline"])]
+    return metrics if None in recognized else {**metrics, "gain": recognized[0] - recognized[1]}
 
 
 def temperatures_table(folder: Path) -> str:
@@ -207,6 +217,11 @@ def temperatures_table(folder: Path) -> str:
     by_number = {"key": lambda column: column.astype(float), "kind": "stable"}
     table = pd.DataFrame(rows).sort_values(["lambda", "T"], ascending=[True, False], **by_number)
     return tables.to_markdown(table.sort_values("colorizer", ascending=False, kind="stable"))
+
+
+def _temperature(metrics: dict) -> str:
+    """At which T a head over the bins was decoded."""
+    return f", T {metrics['temperature']:g}" if "temperature" in metrics else ""
 
 
 def _paper(name: str, metrics: dict) -> dict[str, str]:

@@ -17,7 +17,11 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import differences, summary
 
-DOCUMENTS = (Path("README.md"), Path("docs/dvc.md"), Path("results/cifar10/README.md"), Path("colorpipe/app/zoo/README.md"))
+DOCUMENTS = tuple(
+    Path(name)
+    for name in ("README.md", "docs/dvc.md", "docs/scale.md", "results/cifar10/README.md", "colorpipe/app/zoo/README.md")
+)
+GPU = ["task", "images/s", "memory (MB)"]
 CARD = ("network", "trained on", "training", "commit, machine", "used at")
 BLOCK = re.compile(r"<!-- ([\w-]+) ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -48,14 +52,11 @@ def write_readme(folder: Path) -> None:
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
     colorizers = bool(list(folder.glob("*/*/grid.png")))
-    seeds = max(
-        len(list(name.glob("*/metrics.json"))) for name in {path.parents[1] for path in folder.glob("**/about.json")}
-    )
     decoded = any('"temperatures"' in path.read_text() for path in folder.glob("*/*/metrics.json"))
     kinds = {
         "colorizers": colorizers,
         "colors": colorizers,
-        "differences": seeds > 1,
+        "differences": "|" in differences.table(folder),
         "temperatures": decoded,
         "pretext": (folder / "pretext").is_dir(),
         "runs": True,
@@ -80,6 +81,7 @@ def table(kind: str, folder: Path) -> str:
         "pretext": lambda: summary.pretext_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),
+        "gpu": lambda: gpu_table(folder),
         "model-card": lambda: model_card(folder),
     }
     if kind not in kinds:
@@ -126,6 +128,14 @@ def throughput_table(folder: Path) -> str:
     rows = json.loads((folder / "results.json").read_text())["Training throughput"]
     columns = ["task", "colorpipe", "notebook, no workers", "notebook, 2 workers", "ratio"]
     return to_markdown(pd.DataFrame(rows)[columns])
+
+
+def gpu_table(path: Path) -> str:
+    """The speed and the memory of every task on a GPU, in Markdown."""
+    rows = json.loads(path.read_text())["On a GPU"]
+    return to_markdown(
+        pd.DataFrame({name: f"{row[name]:.0f}" if name != "task" else row[name] for name in row} for row in rows)[GPU]
+    )
 
 
 if __name__ == "__main__":

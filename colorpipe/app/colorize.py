@@ -73,7 +73,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
     """
     height, width = rgb.shape[:2]
     device = next(model.parameters()).device
-    with torch.inference_mode():
+    with torch.no_grad():
         rows = max(1, STRIP // width)
         strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
         L = torch.empty(1, 1, height, width)
