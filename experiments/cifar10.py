@@ -13,6 +13,7 @@ import re
 import shlex
 import shutil
 import subprocess
+import tarfile
 import tempfile
 import threading
 import time
@@ -51,7 +52,7 @@ def main() -> None:
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="RUNS (default: all)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="SET: params that differ from params.yaml")
     parser.add_argument("--out", type=Path, default=Path("results/mine"), help="OUT: a folder (default: results/mine)")
-    parser.add_argument("--jobs", type=int, default=1, help="JOBS: at a time, each on a GPU of its own (default: 1)")
+    parser.add_argument("--jobs", type=jobs, default=1, help="JOBS: at a time, each on a GPU of its own (default: 1)")
     parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="PART: the K-th of N parts of the runs")
     options = parser.parse_args()
 
@@ -87,6 +88,13 @@ def main() -> None:
 def is_there(out: Path, name: str, seed: int) -> bool:
     """Whether the results of a run are kept."""
     return all((out / result / str(seed)).is_dir() for result in RUNS[name])
+
+
+def jobs(text: str) -> int:
+    """A whole number from 1."""
+    if not re.fullmatch(r"[1-9]\d*", text):
+        raise argparse.ArgumentTypeError(f"use 1 or more, not {text}")
+    return int(text)
 
 
 def part(text: str) -> tuple[int, int]:
@@ -135,9 +143,11 @@ def put_in_place(archive: str) -> list[str]:
     """Copy the archive to where the download stage looks for it, and return the settings for it: its md5."""
     if not Path(archive).is_file():
         raise UserError(f"there is no archive {archive!r}: use make cifar10 ARCHIVE=cifar-10-binary.tar.gz")
+    if not tarfile.is_tarfile(archive):
+        raise UserError(f"{archive} is no tar archive: use CIFAR-10's binary version, cifar-10-binary.tar.gz")
     md5 = fetch.file_hash(Path(archive), "md5")
     if ARCHIVE.is_file() and fetch.file_hash(ARCHIVE, "md5") != md5:
-        raise UserError(f"{ARCHIVE} is another archive than {archive}: remove one of them")
+        raise UserError(f"{ARCHIVE}, the copy of an earlier one, is another archive than {archive}: remove that copy")
     fetch.fetch(archive, ARCHIVE, "md5", md5, "use another ARCHIVE")
     return [f"datasets.cifar10.md5={md5}"]
 

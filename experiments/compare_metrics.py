@@ -37,7 +37,10 @@ def too_far(file: str, metric: str, old: object, new: object) -> bool:
 
 def baseline_mse(name: str) -> float:
     """The squared error of no color on a colorizer's data."""
-    data = json.loads(Path(f"evaluations/{name}.json").read_text())["data"]
+    evaluation = Path(f"evaluations/{name}.json")
+    if not evaluation.is_file():
+        raise SystemExit(f"{evaluation} is missing: run dvc repro")
+    data = json.loads(evaluation.read_text())["data"]
     for path in sorted(Path("evaluations/baseline").glob("*.json")):
         if json.loads(path.read_text())["data"] == data:
             return json.loads(Path(f"metrics/baseline/{path.name}").read_text())["test"]["mse"]

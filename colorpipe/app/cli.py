@@ -1,4 +1,4 @@
-"""The command `colorpipe`: what one does with trained colorizers. DVC trains them."""
+"""Colorize photographs with trained colorizers; `dvc repro` trains them."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ def colorize(options: argparse.Namespace) -> None:
     from colorpipe.app import photographs
 
     clean = photographs.run(
-        photographs.plan(options.inputs, options.out, f".{options.format}"),
+        photographs.plan(options.inputs, options.out, options.format),
         weights(options.model),
         options.device,
         size=options.size,
@@ -30,6 +30,7 @@ def models(options: argparse.Namespace) -> None:
     """List the colorizers, trained here or bundled, and what they are."""
     from colorpipe.app import model_zoo
 
+    there(options.folder)
     if not list(options.folder.glob("*/best.safetensors")):
         print(f"{options.folder} holds no trained colorizers: `dvc repro` trains them; bundled:", file=sys.stderr)
     print(model_zoo.table(options.folder))
@@ -53,7 +54,14 @@ def demo(options: argparse.Namespace) -> None:
     """Serve a page on this machine to try the trained colorizers."""
     from colorpipe.app import demo
 
+    there(options.folder)
     demo.serve(options.folder, options.port)
+
+
+def there(folder: Path) -> None:
+    """Raise UserError for a folder of colorizers that is missing; the default one may be."""
+    if folder != paths.MODELS and not folder.is_dir():
+        raise UserError(f"there is no folder {folder}")
 
 
 def weights(name: str | None) -> Path:
@@ -107,11 +115,11 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file")
     _add_model(command)
-    command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), default="png", help="of the output (png)")
+    command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), help="of the output (png, or as -o says)")
     command.add_argument(
         "--size",
         type=pixels,
-        help="pixels a side that the network sees (by default what its weights name: the training size, or a card's)",
+        help="pixels a side that the network sees (about what it was trained on)",
     )
     command.add_argument("--compare", action="store_true", help="also write gray and color side by side")
     command.add_argument("--force", action="store_true", help="overwrite existing files")

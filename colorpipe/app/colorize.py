@@ -52,7 +52,8 @@ def set_temperature(model: Colorizer, temperature: float | None, path: Path) -> 
         return
     if model.head != "bins":
         raise UserError(
-            f"--temperature: {path} predicts colors, not shares of the 313 bins: use it without, or another --model"
+            f"--temperature: {path.stem if path.stem != 'best' else path.parent.name} predicts colors, not shares of the "
+            "313 bins: leave it out, or use a --model that does, such as unet_rebalanced"
         )
     model.temperature = temperature
 

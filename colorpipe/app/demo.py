@@ -146,4 +146,7 @@ def serve(folder: Path, port: int) -> None:
         import gradio
 
         theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts
-        page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
+        try:
+            page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
+        except OSError as error:
+            raise UserError(f"port {port} cannot be used, another program may have it: use another --port") from error

@@ -3,6 +3,8 @@
 zoo/ holds the bundled ones, with a model card.
 """
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +32,7 @@ def best(folder: Path) -> str:
     where none was trained on more than the bundled photographs, which teach little about others.
     """
     errors = {}
-    for name, path in find(folder).items():
-        metadata = weights.load_metadata(path)
+    for name, path, metadata in _readable(folder):
         if path.parent == BUNDLED or metadata.get("data") in FEW_PHOTOGRAPHS:
             continue
         try:
@@ -45,8 +46,7 @@ def best(folder: Path) -> str:
 def table(folder: Path) -> str:
     """One row per colorizer, with its metrics where those in metrics/ are of these very weights."""
     rows: list[tuple[str, ...]] = [COLUMNS]
-    for name, path in find(folder).items():
-        metadata = weights.load_metadata(path)
+    for name, path, metadata in _readable(folder):
         try:
             size, loss = "x".join(map(str, metadata["size"])), metadata["loss"]["name"]
             run = (metadata["train"]["seed"], metadata["epoch"]["epoch"])
@@ -62,6 +62,15 @@ def table(folder: Path) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+def _readable(folder: Path) -> Iterator[tuple[str, Path, dict[str, Any]]]:
+    """Those of `find` with their metadata; a damaged file is named, and left out."""
+    for name, path in find(folder).items():
+        try:
+            yield name, path, weights.load_metadata(path)
+        except UserError as error:
+            print(f"left out: {error}", file=sys.stderr)
 
 
 def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:

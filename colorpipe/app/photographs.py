@@ -30,22 +30,32 @@ class Job:
     comparison: Path | None = None  # gray and color side by side
 
 
-def plan(inputs: list[Path], out: Path, suffix: str) -> list[Job]:
+class ExistsError(UserError):
+    """The output is there already: of many photographs no failure, but what an earlier run has done."""
+
+
+def plan(inputs: list[Path], out: Path, kind: str | None) -> list[Job]:
     """The jobs: one a file; a folder stands for all files in and below it but hidden ones.
 
     `out` is a folder, in which the files of a folder keep their relative paths; for one file it may be a file. a.jpg becomes
-    a.png, but a.jpg.png where there is an a.tif too (not where there is an a.cr2, which cannot be colorized).
+    a.png, but a.jpg.png where there is an a.tif too (not where there is an a.cr2, which cannot be colorized). `kind` of file
+    is a suffix without its dot; None: that of `out`, else png.
     """
     if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
         if out.suffix.lower() not in images.WRITERS:
             raise UserError(
                 f"-o {printable_path(out)}: use a folder, or a file with one of the suffixes {', '.join(images.WRITERS)}"
             )
+        if kind and images.WRITERS[f".{kind}"] != images.WRITERS[out.suffix.lower()]:
+            raise UserError(f"-o {printable_path(out)} and --format {kind} are two formats: leave one out")
         return [Job(inputs[0], out)]
-    if _identity(out) and not is_folder(out):
+    suffix = f".{kind or 'png'}"
+    if not is_folder(out) and (_identity(out) or out.suffix.lower() in images.WRITERS):
         raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
     found = []
-    for given in inputs:
+    for given in dict.fromkeys(inputs):
+        if is_folder(given) and _identity(given) == _identity(out):
+            raise UserError(f"-o {printable_path(out)} is the folder of the photographs: use another, in or beside it")
         folder = given if is_folder(given) else given.parent
         sources = images.inside(given, exclude=out) if is_folder(given) else [given]
         if not sources:
@@ -71,23 +81,31 @@ def run(
     force: bool,
     compare: bool,
 ) -> bool:
-    """Do the jobs on all cores, with a progress bar, naming each failed one on stderr. True where none failed."""
+    """Do the jobs on all cores, with a progress bar, naming each failed one on stderr. True where none failed.
+
+    Of many, those whose output is there are counted. Raises UserError where the only one fails.
+    """
     allowed = list(_allowed(work, force=force, compare=compare))
     workers = max(1, min(WORKERS, len(work)))
     torch.set_num_threads(max(1, WORKERS // workers))  # of each photograph's arithmetic
     model, trained = colorize.load(model_path, device_name, temperature)
     work_on = partial(_do, model=model, size=size or trained, budget=PixelBudget())
     notes = ordered_map(work_on, allowed, workers)
-    failed = []
+    failed, there = [], 0
     with tqdm(total=len(work), unit="photo", disable=None) as bar:
         for job, note in zip(work, notes, strict=True):
-            if isinstance(note, UserError):
+            if isinstance(note, UserError) and len(work) == 1:
+                raise note
+            if isinstance(note, ExistsError):
+                there += 1
+            elif isinstance(note, UserError):
                 failed.append(job.source)
                 bar.write(f"skipped: {note}", file=sys.stderr)
             elif note:
                 bar.write(note, file=sys.stderr)
             bar.update()
-    print(f"{len(work) - len(failed)} colorized, {len(failed)} skipped")
+    counts = f"{len(work) - there - len(failed)} colorized, {len(failed)} skipped"
+    print(f"{counts}, {there} there already: --force overwrites them" if there else counts)
     if failed:
         print(f"skipped: {name_files(failed)}")
     return not failed
@@ -101,15 +119,16 @@ def _allowed(work: list[Job], *, force: bool, compare: bool) -> Iterator[Job | U
         job = dataclasses.replace(job, comparison=job.target.with_stem(f"{job.target.stem}-compare") if compare else None)
         targets = [target for target in (job.target, job.comparison) if target]
         for target in targets:
+            kind = UserError
             if target in taken:
-                why = f"is already the output of {printable_path(taken[target])}: colorize them separately"
+                why = f"is already the output of {printable_path(taken[target])}: colorize it with another -o"
             elif _identity(target) in originals:
                 why = "is an original, which is never overwritten: use another -o"
             elif os.path.lexists(target) and not force:
-                why = "exists: use --force to overwrite it"
+                kind, why = ExistsError, "exists: use --force to overwrite it"
             else:
                 continue
-            yield UserError(f"{printable_path(job.source)}: {printable_path(target)} {why}")
+            yield kind(f"{printable_path(job.source)}: {printable_path(target)} {why}")
             break
         else:
             taken.update(dict.fromkeys(targets, job.source))

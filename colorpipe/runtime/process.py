@@ -34,6 +34,9 @@ def run_main(main: Callable[[], None]) -> None:
     except PeerLostError as error:
         time.sleep(LAUNCHER_ENDS)  # whoever failed says why; without a launcher this process has to
         sys.exit(f"{error_in}: lost the others ({error}): see what they printed, and run the command again to resume")
+    except BrokenPipeError:  # whoever reads the output has seen enough, as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
     except OSError as error:
         name = f": {printable_path(Path(os.fsdecode(error.filename)))}" if isinstance(error.filename, str | bytes) else ""
         sys.exit(f"{error_in}: {error.strerror or one_line(error)}{name}; fix that and run the command again")

@@ -296,9 +296,12 @@ def test_seeds_through_dvc(tmp_path):
     for figure in ("overview", "curves", "colorfulness", "pretext"):
         assert (out / f"{figure}.png").stat().st_size > 10_000
 
+    assert "use 1 or more, not 0" in make("--jobs", "0", code=2)
     archive.write_bytes(archive.read_bytes() + b" ")
     refused = make(code=1)
     assert "is another archive than" in refused
     assert "Traceback" not in refused
+    archive.write_text("a photograph")
+    assert "is no tar archive: use CIFAR-10's binary version" in make(code=1)
     archive.unlink()
     assert "error: there is no archive" in make(code=1)

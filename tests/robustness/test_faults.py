@@ -228,3 +228,13 @@ def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
         while file.write(bytes(4096)):
             pass
     assert run("train").startswith("error: live cannot be written: No space left on device; fix that")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "from colorpipe.runtime.process import run_main; run_main(lambda: print('line\\n' * 1_000_000))"
+    writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)
+    assert writer.stdout.readline() == b"line\n"
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    writer.wait()

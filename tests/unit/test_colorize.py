@@ -225,6 +225,64 @@ def test_two_photographs_for_one_place(weights, tmp_path, capsys):
     inputs = (tmp_path / "b.png", tmp_path / "other/b.png")
     run("colorize", *inputs, "-o", tmp_path / "two", "--model", weights, "--force", code=1)
     assert "two/b.png.png is" in capsys.readouterr().err
+    run("colorize", inputs[0], inputs[0], "-o", tmp_path / "once", "--model", weights)
+    assert [path.name for path in (tmp_path / "once").iterdir()] == ["b.png"]
+
+
+def test_a_damaged_weight_file_is_left_out(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("models/bad").mkdir(parents=True)
+    Path("models/bad/best.safetensors").write_bytes(weights.read_bytes()[:1000])
+    run("models")
+    output = capsys.readouterr()
+    assert "left out: models/bad/best.safetensors is not a complete" in output.err
+    assert DEFAULT in output.out
+    assert "bad" not in output.out
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
+    run("colorize", "a.png", "-o", "b.png")
+    assert f"colorizer: {DEFAULT}, the best one here" in capsys.readouterr().err
+    for command in ("models", "demo"):
+        run(command, "nothing", code=1)
+        assert capsys.readouterr().err == "error: there is no folder nothing\n"
+
+
+def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
+    before = (tmp_path / "out/a.png").read_bytes()
+    (tmp_path / "bad.png").write_text("hello")
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
+    output = capsys.readouterr()
+    assert "1 colorized, 1 skipped, 1 there already: --force overwrites them" in output.out
+    assert "a.png" not in output.err
+    assert (tmp_path / "out/a.png").read_bytes() == before
+    (tmp_path / "bad.png").unlink()
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
+    assert "0 colorized, 0 skipped, 2 there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("album", "-o", "new.png"), "-o new.png is a file: use a folder for several photographs"),
+        (("album/a.png", "album/b.png", "-o", "new.jpg"), "-o new.jpg is a file: use a folder for several photographs"),
+        (("album", "-o", "album"), "-o album is the folder of the photographs: use another, in or beside it"),
+        (("album/a.png", "-o", "new.png", "--format", "jpg"), "-o new.png and --format jpg are two formats: leave one out"),
+        (("album/c.png", "-o", "new"), "album/c.png is missing"),
+    ],
+)
+def test_one_line_for_where_it_cannot_go(weights, tmp_path, monkeypatch, capsys, arguments, message):
+    (tmp_path / "album").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / "album" / name)
+    monkeypatch.chdir(tmp_path)
+    run("colorize", *arguments, "--model", weights, code=1)
+    output = capsys.readouterr()
+    assert output.err == f"error: {message}\n"
+    assert not output.out
+    assert sorted(path.name for path in (tmp_path / "album").iterdir()) == ["a.png", "b.png"]
+    run("colorize", "album/a.png", "-o", "new.jpeg", "--format", "jpg", "--model", weights)
 
 
 def test_a_raw_file_beside_its_jpeg_leaves_the_name_alone(weights, tmp_path):
@@ -372,7 +430,7 @@ def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
         chroma[temperature] = np.abs(rgb2lab(images.read(target).rgb)[..., 1:]).mean()
     assert chroma["0.1"] > chroma["1"]
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--model", weights, "--temperature", "1", code=1)
-    assert "predicts colors, not shares of the 313 bins: use it without" in capsys.readouterr().err
+    assert "small predicts colors, not shares of the 313 bins: leave it out" in capsys.readouterr().err
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
     assert "use 0.01 to 10, not 0" in capsys.readouterr().err
 
