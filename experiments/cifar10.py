@@ -76,10 +76,9 @@ def main() -> None:
         for name, seed in there:
             print(f"{name}, seed {seed}: already in {out}")
         lists.append([one for one in chain if one not in there])
+    judged = sorted({seed for chain in lists for name, seed in chain if name != "pretext"})
     if options.jobs > 1:
-        side_by_side(
-            [[(SHARED, seed)] for seed in sorted({seed for chain in lists for _, seed in chain})], options.jobs, run
-        )
+        side_by_side([[(SHARED, seed)] for seed in judged], options.jobs, run)
     side_by_side(lists, options.jobs, run)
     summary.draw(out)
     tables.write_readme(out)
@@ -228,10 +227,7 @@ def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> 
         if name != "pretext":
             files["grid.png"] = paths.grid(result)
         folder = out / result / str(seed)
-        with (
-            READING,
-            tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=out) as temporary,
-        ):  # others keep theirs as well
+        with READING, tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=out) as temporary:
             partial = Path(temporary) / "result"
             partial.mkdir()
             for target, source in files.items():
