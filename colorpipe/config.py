@@ -6,14 +6,15 @@ The meaning and unit of each parameter stand in params.yaml; here is what is all
 """
 
 import importlib
+import itertools
 import reprlib
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic_core import PydanticCustomError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError
@@ -21,6 +22,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from colorpipe.runtime.errors import UserError, one_line
 
 PIPELINE = Path("dvc.yaml")
+CONTROLS = ("xavier", "random", "imagenet")  # what a classifier of the pretext task starts from, beside colorizers
 MAX_VALUE_LENGTH = 80  # characters of a wrong value in a message
 ENTRY_POINTS = {
     "datasets": ("data", "read"),
@@ -37,6 +39,12 @@ def _count_or_share(value: float) -> float:
     """A whole number of images, or a share of them below one half."""
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
         raise PydanticCustomError("count_or_share", "should be a whole number of images, or a share below 0.5")
+    return value
+
+
+def _count_or_auto(value: object) -> object:
+    if value != "auto" and not (type(value) is int and 1 <= value <= 1024):
+        raise PydanticCustomError("count_or_auto", "should be 'auto' or a whole number from 1 to 1024")
     return value
 
 
@@ -83,9 +91,40 @@ class EvaluationConfig(Strict):
     temperatures: Annotated[list[Temperature], Field(min_length=1, max_length=20)]
 
 
+def _unique(values: list[Value]) -> list[Value]:
+    if len(set(values)) != len(values):
+        raise PydanticCustomError("unique", "should name each only once")
+    return values
+
+
+Unique = AfterValidator(_unique)
+
+
+class PretextRun(NamedTuple):
+    """A run of the pretext task: what it starts from, how its features are used, and the percent of the training labels."""
+
+    init: str
+    mode: str
+    labels: int
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"pretext/{self.init}-{self.mode}-{self.labels}"
+
+
 class PretextConfig(Strict):
-    colorizer: Text
     model: Text
+    inits: Annotated[list[Text], Field(min_length=1, max_length=100), Unique]
+    modes: Annotated[list[Literal["finetune", "probe", "knn"]], Field(min_length=1), Unique]
+    labels: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1), Unique]
+    steps: Annotated[int, Field(ge=1, le=10_000_000)]
+    neighbors: Annotated[int, Field(ge=1, le=1_000_000)]
+    temperature: Temperature
+
+    def runs(self) -> list[PretextRun]:
+        """All runs, as DVC's `matrix` unfolds them."""
+        return [PretextRun(*one) for one in itertools.product(self.inits, self.modes, self.labels)]
 
 
 class ImageNetConfig(Strict):
@@ -96,7 +135,7 @@ class ImageNetConfig(Strict):
 class Params(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=1024)]
-    processes: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"]
+    processes: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
     loss: Text
     dataset: Text
     large_dataset: Text
@@ -165,11 +204,17 @@ def check(path: Path = Path("params.yaml")) -> None:
     models = {row: columns["model"] for row, columns in colorizers().items()}
     for name in params.recipes:
         params.recipe(name)
-    row, model = params.pretext.colorizer, params.pretext.model
-    if row not in models:
-        raise UserError(f"{path}: pretext.colorizer: should be {_one_of(models)}, not {_shown(row)}")
-    if models[row] != model:
-        raise UserError(f"{path}: pretext.model: should be {models[row]}, {row}'s, not {_shown(model)}")
+    if taken := sorted(models.keys() & set(CONTROLS)):
+        raise UserError(f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has an encoder of that name")
+    params.model(params.pretext.model)
+    of_model = [row for row, model in models.items() if model == params.pretext.model]
+    for init in params.pretext.inits:
+        if init not in (*of_model, *CONTROLS):
+            allowed = _one_of(dict.fromkeys((*of_model, *CONTROLS)))
+            raise UserError(
+                f"{path}: pretext.inits: should be of {allowed}, with the pretext.model {params.pretext.model}, not "
+                f"{_shown(init)}"
+            )
     for name, settings in params.datasets.items():
         if hasattr(module := plugin("datasets", name), "check_source"):
             module.check_source(f"{path}: datasets.{name}.source", settings.source)
@@ -260,6 +305,8 @@ def _explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
     if error["type"] in ("model_type", "dict_type"):
         keys = ", ".join(_fields(root, error["loc"]))
         return f"{key}: should be a section{f' with the keys {keys}' if keys else ''}, not {found}"
+    if error["type"] in ("string_too_short", "too_short"):
+        return f"{key}: should not be empty"
     message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
     if error["type"] == "string_pattern_mismatch":
         message = "should be an md5 of 32 lowercase hexadecimal digits, or '' for no check"

@@ -13,6 +13,8 @@ from colorpipe.color import bins, lab
 from colorpipe.models import encoders
 from colorpipe.runtime.errors import UserError, one_line
 
+ENCODER = "encoder."  # of the names of its encoder's weights
+
 
 class Prediction(NamedTuple):
     """ab (B, 2, H, W) in Lab units and, of a head over the bins, logits (B, 313, h, w) at 1 / `scale` of the resolution."""
@@ -104,10 +106,27 @@ def initialize(model: Colorizer, name: str, init: Path) -> str:
         return str(metadata["weights"])
     own = model.state_dict()
     fitting = {key: tensor for key, tensor in tensors.items() if key in own and own[key].shape == tensor.shape}
-    if metadata["model"] != name or not fitting.keys() >= {key for key in own if key.startswith("encoder.")}:
+    if metadata["model"] != name or not fitting.keys() >= {key for key in own if key.startswith(ENCODER)}:
         raise UserError(f"{init} is {metadata['model']} {metadata['settings']}: a row that starts from it needs that model")
     model.load_state_dict(fitting, strict=False)
     return init.parent.name
+
+
+def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Colorizer:
+    """A colorizer with the trained encoder of another, its decoder as it is drawn.
+
+    Raises UserError where the weights are of another model, or there are none.
+    """
+    tensors, metadata = weights.load(path)
+    if "left_out" in metadata:
+        raise UserError(f"{path} is empty: {metadata['left_out']}")
+    found = tuple(metadata.get(key) for key in ("model", "settings"))
+    if found != (model, settings):
+        raise UserError(f"pretext.model: {path} is {found[0]} {found[1]}, not {model} {settings}")
+    colorizer = build(model, settings)
+    encoder = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
+    colorizer.encoder.load_state_dict(encoder)
+    return colorizer
 
 
 def load(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:

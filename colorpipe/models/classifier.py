@@ -1,14 +1,18 @@
-"""The pretext task's classifier: a colorizer's encoder, global average pooling, one linear layer."""
+"""Classifiers on a colorizer's encoder: all of it with a linear layer on top, or linear layers on frozen features."""
+
+from collections.abc import Mapping
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from colorpipe.color import lab
-from colorpipe.models.base import Colorizer
+
+LEAST_DEVIATION = 1e-6  # of a feature that hardly varies
 
 
 class Classifier(nn.Module):
-    """An encoder that sees L, and a linear layer on its pooled features."""
+    """An encoder that sees L, global average pooling, and a linear layer."""
 
     def __init__(self, encoder: nn.Module, *, channels: int, classes: int) -> None:
         super().__init__()
@@ -24,17 +28,42 @@ class Classifier(nn.Module):
         return logits.float()
 
 
-def xavier(colorizer: Colorizer, classes: int, seed: int) -> Classifier:
-    """Build a classifier on a colorizer's encoder and redraw every weight: Xavier-uniform, biases zero.
+class LinearProbes(nn.Module):
+    """A linear layer on the pooled features of each stage; the features, (B, D), are those of all stages side by side.
 
-    The paper's baseline. The encoder is the colorizer's own, changed in place.
+    They are standardized by their mean and deviation over the labeled images, so that stages of any scale train alike.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, widths: Mapping[str, int], classes: int) -> None:
+        super().__init__()
+        self.widths = dict(widths)
+        self.heads = nn.ModuleDict({name: nn.Linear(width, classes) for name, width in widths.items()})
+        self.register_buffer("mean", torch.zeros(sum(widths.values())))
+        self.register_buffer("deviation", torch.ones(sum(widths.values())))
+
+    def standardize(self, features: Tensor) -> Self:
+        """Take the mean and the deviation of the labeled images' features (N, D)."""
+        self.mean.copy_(features.mean(dim=0))
+        self.deviation.copy_(features.std(dim=0, correction=0).clamp_min(LEAST_DEVIATION))
+        return self
+
+    def forward(self, features: Tensor) -> dict[str, Tensor]:
+        """Logits (B, classes) of each stage from features (B, D)."""
+        parts = ((features - self.mean) / self.deviation).split(list(self.widths.values()), dim=1)
+        return {name: self.heads[name](part) for name, part in zip(self.widths, parts, strict=True)}
+
+
+def redraw_xavier(network: nn.Module, seed: int) -> None:
+    """Redraw every weight in place, Xavier-uniform, biases zero: the paper's baseline.
 
     Xavier is not defined for the vectors of BatchNorm: scales are 1, shifts and running means 0, running variances 1.
     `seed` alone decides the draw.
     """
-    classifier = Classifier(colorizer.encoder, channels=colorizer.channels, classes=classes)
     generator = torch.Generator().manual_seed(seed)
-    for module in classifier.modules():
+    for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.xavier_uniform_(module.weight, generator=generator)
             if module.bias is not None:
@@ -43,4 +72,3 @@ def xavier(colorizer: Colorizer, classes: int, seed: int) -> Classifier:
             module.reset_running_stats()
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
-    return classifier

@@ -1,4 +1,4 @@
-"""The report's figures: training curves of all colorizers, and of the pretext task."""
+"""Figures of training curves, and what the report's figures share."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,6 +28,7 @@ COLORS = (
     "#7f7f7f",
     "#8c564b",
 )  # Okabe and Ito, distinguishable with any color vision; and a gray and a brown
+MANY_EPOCHS = 40  # without a mark for each
 LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
 
 
@@ -51,19 +52,10 @@ def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapp
     figure, panels = _panels(len(kinds) + 2, width=4.2)
     for panel, kind in zip(panels, kinds, strict=False):
         chosen = {name: frame for name, frame in curves.items() if losses[name] == kind}
-        _lines(panel, chosen, curves, "loss")
+        draw_lines(panel, chosen, list(curves), "loss")
         panel.set_title(loss_title(kind))
     for panel, measure, title in zip(panels[-2:], ("ssim", "psnr"), ("SSIM of ab", "PSNR of ab (dB)"), strict=True):
-        _lines(panel, curves, curves, measure)
-        panel.set_title(title)
-    _finish(figure, panels, path, curves)
-
-
-def pretext_curves(path: Path, curves: Mapping[str, pd.DataFrame]) -> None:
-    """Accuracy and loss of the classifier by epoch; several seeds as in `training_curves`."""
-    figure, panels = _panels(2, width=4.5)
-    for panel, measure, title in zip(panels, ("accuracy", "loss"), ("Accuracy", "Cross-entropy"), strict=True):
-        _lines(panel, curves, curves, measure)
+        draw_lines(panel, curves, list(curves), measure)
         panel.set_title(title)
     _finish(figure, panels, path, curves)
 
@@ -74,16 +66,28 @@ def _panels(count: int, width: float) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(figure.subplots(1, count))
 
 
-def _lines(panel: Axes, chosen: Mapping[str, pd.DataFrame], everything: Mapping[str, pd.DataFrame], measure: str) -> None:
-    names = list(everything)
-    for name, frame in chosen.items():
+def draw_lines(panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], measure: str) -> None:
+    """A metric of some of `names` by epoch, in training and validation; of several seeds the mean and deviation."""
+    for name, frame in curves.items():
         for part, style in STYLES.items():
-            color = COLORS[names.index(name) % len(COLORS)]
+            shade = color(names.index(name))
             seeds = frame.groupby("epoch")[f"{part}_{measure}"]
             mean, spread = seeds.mean(), seeds.std()
-            panel.plot(mean.index, mean, color=color, marker=".", **style)
+            panel.plot(mean.index, mean, color=shade, marker="." if len(mean) < MANY_EPOCHS else "", **style)
             if spread.notna().any():
-                panel.fill_between(mean.index, mean - spread, mean + spread, color=color, alpha=0.2, linewidth=0)
+                panel.fill_between(mean.index, mean - spread, mean + spread, color=shade, alpha=0.2, linewidth=0)
+
+
+def color(number: int) -> str:
+    """The color of the line of that number; after the last the first again."""
+    return COLORS[number % len(COLORS)]
+
+
+def legend(names: Sequence[str]) -> list[Line2D]:
+    """A line for each name in its color, and one for training and for validation."""
+    lines = [Line2D([], [], color=color(number), label=name) for number, name in enumerate(names)]
+    words = {"train": "train", "val": "validation"}
+    return [*lines, *(Line2D([], [], color="gray", label=words[part], **style) for part, style in STYLES.items())]
 
 
 def _finish(figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[str, pd.DataFrame]) -> None:
@@ -92,10 +96,6 @@ def _finish(figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))
         panel.grid(alpha=0.3)
         panel.spines[["top", "right"]].set_visible(False)
-    lines = [Line2D([], [], color=COLORS[number % len(COLORS)], label=name) for number, name in enumerate(curves)]
-    lines += [
-        Line2D([], [], color="gray", label=name, **STYLES[part])
-        for part, name in (("train", "train"), ("val", "validation"))
-    ]
+    lines = legend(list(curves))
     figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
     save(figure, path)

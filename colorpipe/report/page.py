@@ -14,12 +14,14 @@ import pandas as pd
 from markupsafe import Markup
 
 from colorpipe import config, io, paths
+from colorpipe.config import PretextRun
 from colorpipe.report.conclusions import conclusions
 from colorpipe.report.figures import loss_title
 from colorpipe.report.tables import NO_COLOR, TRIVIAL, Result
 from colorpipe.runtime import machine
 
 ASSETS = Path(__file__).parent / "assets"
+FIGURES = ("overview", "colorfulness", "histograms", "pretext")
 # Which of two values is better, by column. Rows of the same data compare; for test loss, also of the same loss.
 BETTER: dict[str, Any] = {
     "test loss": min,
@@ -81,7 +83,8 @@ def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
         if column not in table:
             continue
         names = table.iloc[:, 0]
-        by = ["data", "loss"] if column == "test loss" and "loss" in table else ["data"]
+        by = ["data", *(key for key in ("mode", "labels") if key in table)]
+        by += ["loss"] if column == "test loss" and "loss" in table else []
         for _, group in table.reset_index(drop=True).groupby(by, sort=False, dropna=False):
             values = group[column].dropna()
             compared = {number: value for number, value in values.items() if names.iloc[number] not in TRIVIAL}
@@ -98,7 +101,7 @@ def write(
     results: Mapping[str, Result],
     tables: tuple[Table, Table, Table],
     curves: Mapping[str, pd.DataFrame],
-    pretext_curves: Mapping[str, pd.DataFrame],
+    pretext_curves: Mapping[PretextRun, pd.DataFrame],
 ) -> None:
     """Write report/index.html.
 
@@ -106,15 +109,16 @@ def write(
         results: of the colorizers, by name.
         tables: of the results, of their colors, and of the pretext task.
         curves: the colorizers' histories, by name.
-        pretext_curves: the pretext task's; empty where it was left out.
+        pretext_curves: those of the pretext task's runs that trained.
     """
     kinds = {name: str(result.run["loss"]) for name, result in results.items()}
     losses = {loss_title(kind): ("loss", kind) for kind in dict.fromkeys(kinds.values())}
     metrics: dict[str, tuple[str, str | None]] = losses | METRICS
     params = Path("params.yaml").read_text(encoding="utf-8")
+    classifiers = {Path(run.name).name: history for run, history in pretext_curves.items()}
     data = {
         "training": {"curves": _columns(curves), "kinds": kinds, "metrics": metrics},
-        "pretext": {"curves": _columns(pretext_curves), "metrics": PRETEXT_METRICS} if pretext_curves else None,
+        "pretext": {"curves": _columns(classifiers), "metrics": PRETEXT_METRICS} if classifiers else None,
         "temperature": str(config.parse(params)["evaluation"]["temperature"]),
         "galleries": {name: io.read_json(paths.gallery(name)) for name in results},
     }
@@ -128,15 +132,15 @@ def write(
         commit=machine.commit(),
         results=tables[0],
         conclusions=conclusions(tables[0].numbers),
-        figures={name: _embedded(paths.REPORT / f"{name}.png") for name in ("overview", "colorfulness", "histograms")},
+        figures={name: _embedded(paths.REPORT / f"{name}.png") for name in FIGURES},
         colorizers=list(results),
         seed=next(iter(results.values())).run["seed"],
         metrics=list(metrics),
         colors=tables[1],
         pretext=tables[2],
-        pretext_metrics=list(PRETEXT_METRICS) if pretext_curves else [],
+        pretext_metrics=list(PRETEXT_METRICS) if classifiers else [],
         facts=_data_sets(sets, params),
-        trainings=_trainings([*results, *(f"pretext/{name}" for name in pretext_curves)]),
+        trainings=_trainings([*results, *(run.name for run in pretext_curves)]),
         params=params,
         style=_assets("uPlot.min.css", "page.css"),
         script=_assets("uPlot.iife.min.js", "page.js"),

@@ -1,7 +1,7 @@
-"""The report's tables: colorizers with the no-color baseline, and the pretext task; as data and as Markdown."""
+"""The report's tables: colorizers with the no-color baseline, as data and as Markdown."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,10 +64,6 @@ COLOR_CAPTION = (
     "divergence: of the 313 ab bins, in bits. Recognized: accuracy of a classifier trained on true colors. Flips averaged: "
     "over an image and its mirror image; nothing else here is."
 )
-PRETEXT_CAPTION = (
-    "The same classifier, initialized with the encoder or with Xavier. Training accuracy after the first and last "
-    "epoch; test accuracy and loss (cross-entropy) at the best epoch by validation loss."
-)
 
 
 @dataclass(frozen=True)
@@ -83,17 +79,18 @@ class Result:
         return self.run["data"], loss_label(self.run)
 
 
-def load_results(group: str = "") -> dict[str, Result]:
-    """The results in metrics/ and evaluations/, or in a folder of them, by name.
+def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[str, Result]:
+    """The results in metrics/ and evaluations/, or in a folder of them, by name: all that are there, or some.
 
     In order: the data set that most results have first, then by loss and name. Raises UserError where there are none.
     """
     folder = paths.METRICS / group
-    names = [(Path(group) / path.stem).as_posix() for path in sorted(folder.glob("*.json"))]
+    if names is None:
+        names = [path.stem for path in sorted(folder.glob("*.json"))]
     if not names:
         raise UserError(f"{folder} holds no metrics: run `dvc repro` to create them")
     found = {}
-    for name in names:
+    for name in ((Path(group) / one).as_posix() for one in names):
         try:
             result = Result(io.read_json(paths.evaluation(name)), dict(_flat(io.read_json(paths.metrics(name)))))
             _ = result.run["data"]
@@ -185,25 +182,6 @@ def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:
 def loss_label(run: Mapping[str, Any]) -> str:
     """The loss's name; for LPIPS, with what is under it."""
     return f"lpips, {run['lpips_weights']} VGG" if "lpips_weights" in run else str(run.get("loss"))
-
-
-def pretext_table(results: Mapping[str, Result], histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """One row per initialization."""
-    return pd.DataFrame(
-        {
-            "init": name,
-            "data": result.run["data"],
-            "n": result.run["n"],
-            "seed": result.run["seed"],
-            "epoch": result.run["best_epoch"],
-            "first train accuracy": histories[name]["train_accuracy"].iloc[0],
-            "last train accuracy": histories[name]["train_accuracy"].iloc[-1],
-            "last train loss": histories[name]["train_loss"].iloc[-1],
-            "test accuracy": result.metrics["top1"],
-            "test loss": result.metrics["test.loss"],
-        }
-        for name, result in results.items()
-    )
 
 
 def to_markdown(table: pd.DataFrame) -> str:

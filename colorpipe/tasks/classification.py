@@ -1,22 +1,15 @@
 """Classification: the downstream task, on L, of an encoder that colorization pretrained."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorpipe import io, paths, weights
 from colorpipe.color import lab
-from colorpipe.config import Params
-from colorpipe.models import base
-from colorpipe.models.classifier import Classifier, xavier
-from colorpipe.runtime.errors import UserError
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
 from colorpipe.training.loop import Batch, Metrics
-
-ENCODER = "encoder."  # of the names of a colorizer's weights
 
 
 class ClassificationTask(SupervisedTask):
@@ -44,27 +37,3 @@ def leave_out(name: str, data: str, classes: int) -> str:
     io.write_history(paths.curves(name), [])
     print(f"{name}: left out: {reason}")
     return reason
-
-
-def build_classifier(init: Path, params: Params, classes: int) -> Classifier:
-    """The classifier as it is initialized: Xavier throughout; a colorizer's encoder replaces that part.
-
-    So all runs share the very same classification layer.
-
-    Args:
-        init: a colorizer's weights, or a weight file without tensors.
-        params: pretext.model, its settings, and the seed.
-        classes: how many.
-
-    Raises:
-        UserError: the colorizer is another model than pretext.model.
-    """
-    model, settings = params.pretext.model, params.model(params.pretext.model)
-    classifier = xavier(base.build(model, settings), classes, params.seed)
-    tensors, metadata = weights.load(init)
-    if tensors:
-        if (metadata["model"], metadata["settings"]) != (model, settings):
-            raise UserError(f"pretext.model: {init} is {metadata['model']} {metadata['settings']}, not {model} {settings}")
-        encoder = {name.removeprefix(ENCODER): tensor for name, tensor in tensors.items() if name.startswith(ENCODER)}
-        classifier.encoder.load_state_dict(encoder)
-    return classifier
