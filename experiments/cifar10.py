@@ -6,6 +6,7 @@ kept in <out>/<name>/<seed>/; a run that is there is not run again. Several run 
 """
 
 import argparse
+import io
 import json
 import os
 import queue
@@ -21,6 +22,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pandas as pd
 import torch
 from dvc import api
 
@@ -29,12 +31,18 @@ from colorpipe.data import cifar10, fetch
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments import summary, tables
+from experiments import pretext, summary, tables
+from experiments.summary import PRETEXT
 
-# Each run's results: a colorizer on `dataset` is a run; the pretext task's two classifiers are one.
-RUNS = {name: [name] for name, row in config.colorizers().items() if row["data"] == "${dataset}"}
+# A colorizer on `dataset` is a run; the pretext task's grid is one.
+RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [summary.PRETEXT]
 BASELINES = {name: config.baseline(row["data"], row["loss"]) for name, row in config.colorizers().items()}
-RUNS["pretext"] = ["pretext/pretrained", "pretext/xavier"]
+GRID = [  # of the pretext task, unless SET says otherwise
+    "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
+    "pretext.modes=[finetune,probe,knn]",
+    "pretext.labels=[1,10,100]",
+]
+HISTORY = ["run", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]  # what is kept of the grid's
 SHARED = "shared"  # the stages that the runs of a seed share: where they run side by side, each would do them for itself
 Run = tuple[str, int]  # its name and its seed
 ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
@@ -49,7 +57,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make cifar10", description=__doc__.splitlines()[0])
     parser.add_argument("archive", help="ARCHIVE: CIFAR-10, binary version, or your own images in that layout")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="SEEDS of each run (default: 0)")
-    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS), help="RUNS (default: all)")
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS, help="RUNS (default: all)")
     parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="SET: params that differ from params.yaml")
     parser.add_argument("--out", type=Path, default=Path("results/mine"), help="OUT: a folder (default: results/mine)")
     parser.add_argument("--jobs", type=jobs, default=1, help="JOBS: at a time, each on a GPU of its own (default: 1)")
@@ -60,33 +68,28 @@ def main() -> None:
     runs = list(dict.fromkeys((name, seed) for seed in options.seeds for name in options.runs))
     out = Path(os.path.relpath(options.out))  # it is written into the page
     for name, seed in runs:
-        for result in RUNS[name]:
-            refuse_other_params(out / result, with_settings([*settings, f"seed={seed}"]))
+        refuse_other_params(out / name, with_settings([*(GRID if name == PRETEXT else []), *settings, f"seed={seed}"]))
 
     def run(name: str, seed: int, slot: int | None) -> None:
         about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
-        title = experiment(name, seed, settings, slot)
+        title = experiment(name, seed, [*GRID, *settings] if name == PRETEXT else settings, slot)
         if name != SHARED:
             keep(out, name, seed, title, about | machine.describe())
 
     number, parts = options.part
     lists = []
     for chain in chains(runs)[number - 1 :: parts]:
-        there = [one for one in chain if is_there(out, *one)]
+        there = [(name, seed) for name, seed in chain if (out / name / str(seed)).is_dir()]
         for name, seed in there:
             print(f"{name}, seed {seed}: already in {out}")
         lists.append([one for one in chain if one not in there])
-    judged = sorted({seed for chain in lists for name, seed in chain if name != "pretext"})
+    judged = sorted({seed for chain in lists for name, seed in chain if name != PRETEXT})
     if options.jobs > 1:
         side_by_side([[(SHARED, seed)] for seed in judged], options.jobs, run)
     side_by_side(lists, options.jobs, run)
     summary.draw(out)
+    pretext.draw(out)
     tables.write_readme(out)
-
-
-def is_there(out: Path, name: str, seed: int) -> bool:
-    """Whether the results of a run are kept."""
-    return all((out / result / str(seed)).is_dir() for result in RUNS[name])
 
 
 def jobs(text: str) -> int:
@@ -105,12 +108,16 @@ def part(text: str) -> tuple[int, int]:
 
 
 def chains(runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs in lists that do not depend on one another: one that starts from another's weights is in the other's list."""
-    table, first = config.colorizers(), config.load().pretext.colorizer
+    """The runs in lists that do not depend on one another: one that starts from another's weights is in the other's list.
+
+    The pretext task's is behind those of the colorizers that it may start from.
+    """
+    table, grid = config.colorizers(), with_settings(GRID)["pretext"]["inits"]
     found: dict[tuple[str, int], list[Run]] = {}
-    for name, seed in runs:
-        start = re.match(r"models/(.+)/", table[name]["init"] if name in table else f"models/{first}/")
-        found.setdefault((start[1] if start else name, seed), []).append((name, seed))
+    for name, seed in sorted(runs, key=lambda run: run[0] == PRETEXT):
+        start = re.match(r"models/(.+)/", table[name]["init"] if name in table else "")
+        first = start[1] if start else name
+        found.setdefault((PRETEXT if first in grid else first, seed), []).append((name, seed))
     return list(found.values())
 
 
@@ -183,8 +190,8 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     title = f"cifar10-{name}-{seed}-{commit}"
     if name == SHARED:
         stages = ["judge@cifar10"]
-    elif name == "pretext":
-        stages = [f"pretext@{Path(result).name}" for result in RUNS[name]]
+    elif name == PRETEXT:
+        stages = ["pretext"]  # all of its stages
     else:
         stages = [f"evaluate@{name}", f"baseline@{BASELINES[name]}"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
@@ -220,37 +227,56 @@ def run_logged(command: list[str], log: Path, slot: int) -> int:
 
 
 def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> None:
-    """Copy an experiment's results into <out>/<result>/<seed>/, atomically, with what it ran on."""
+    """Copy an experiment's results into <out>/<name>/<seed>/, atomically, with what it ran on."""
     out.mkdir(parents=True, exist_ok=True)
-    for result in RUNS[name]:
-        files = {"curves.csv": paths.curves(result), "params.yaml": Path("params.yaml")}
-        if name != "pretext":
-            files["grid.png"] = paths.grid(result)
-        folder = out / result / str(seed)
-        with READING, tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=out) as temporary:
-            partial = Path(temporary) / "result"
-            partial.mkdir()
-            for target, source in files.items():
-                (partial / target).write_bytes(api.read(str(source), rev=title, mode="rb"))
-            (partial / "metrics.json").write_text(json.dumps(merged(result, title), indent=2) + "\n")
-            (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            partial.replace(folder)
+
+    def read(path: Path) -> bytes:
+        content: bytes = api.read(str(path), rev=title, mode="rb")
+        return content
+
+    folder = out / name / str(seed)
+    with READING, tempfile.TemporaryDirectory(prefix=".", suffix=".part", dir=out) as temporary:
+        partial = Path(temporary) / "result"
+        partial.mkdir()
+        params = read(Path("params.yaml"))
+        (partial / "params.yaml").write_bytes(params)
+        if name == PRETEXT:
+            runs = config.PretextConfig.model_validate(config.parse(params.decode())["pretext"]).runs()
+            metrics, history = grid_results(runs, read)
+            (partial / "curves.csv").write_text(history)
+        else:
+            metrics = colorizer_results(name, read)
+            (partial / "curves.csv").write_bytes(read(paths.curves(name)))
+            (partial / "grid.png").write_bytes(read(paths.grid(name)))
+        (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
+        (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        partial.replace(folder)
 
 
-def merged(result: str, title: str) -> dict:
-    """An experiment's metrics of a result, what identifies them, and the baseline's, as one dictionary."""
+def colorizer_results(name: str, read: Callable[[Path], bytes]) -> dict:
+    """A colorizer's metrics, what identifies them, and the baseline's; `read` reads a file of the experiment."""
+    content = both(name, read)
+    baseline = both(f"baseline/{BASELINES[name]}", read)
+    return content | {key: value for key, value in baseline.items() if key.startswith("original_")} | {"baseline": baseline}
 
-    def read(path: Path) -> dict:
-        return json.loads(api.read(str(path), rev=title))
 
-    content = read(paths.evaluation(result)) | read(paths.metrics(result))
-    if "loss" in content:
-        baseline = f"baseline/{BASELINES[result]}"
-        identity = read(paths.evaluation(baseline))
-        content |= {key: value for key, value in identity.items() if key.startswith("original_")}
-        content["baseline"] = identity | read(paths.metrics(baseline))
+def grid_results(runs: Sequence[config.PretextRun], read: Callable[[Path], bytes]) -> tuple[dict, str]:
+    """The metrics of all runs of the pretext task by name, with what identifies them, and their histories as one CSV."""
+    found = {Path(run.name).name: both(run.name, read) for run in runs}
+    frames = [
+        pd.read_csv(io.BytesIO(read(paths.curves(run.name)))).assign(run=Path(run.name).name).reindex(columns=HISTORY)
+        for run in runs
+    ]
+    history = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
+    identity = {key: next(iter(found.values()))[key] for key in ("data", "n", "seed")}
+    return identity | {"runs": found}, history.to_csv(index=False, float_format="%.6g")
+
+
+def both(name: str, read: Callable[[Path], bytes]) -> dict:
+    """What identifies a result, and its metrics."""
+    content: dict = json.loads(read(paths.evaluation(name))) | json.loads(read(paths.metrics(name)))
     return content
 
 

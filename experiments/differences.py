@@ -19,30 +19,26 @@ COLORS: dict[str, tuple[Callable[[Run], float], int]] = {  # each with its digit
     "ab SSIM": (lambda run: run.metrics["test"]["ssim"], 3),
     "colorfulness": (lambda run: run.metrics["colorfulness"], 1),
 }
-LABELS: dict[str, tuple[Callable[[Run], float], int]] = {"test accuracy": (lambda run: run.metrics["top1"], 3)}
 
 
 def table(folder: Path) -> str:
-    """A row for each colorizer that shares seeds, two at least, with REFERENCE, and for the pretext task, in Markdown."""
+    """A row for each colorizer that shares seeds, two at least, with REFERENCE, in Markdown."""
     found = summary.load(folder)
-    pairs = [(name, REFERENCE, COLORS) for name in found if name not in (REFERENCE, *PRETEXT)]
-    rows = [row(*pair, found) for pair in [*pairs, (*PRETEXT, LABELS)] if pair[0] in found and pair[1] in found]
-    shown = [one for one in rows if one]
+    names = [name for name in found if name not in (REFERENCE, PRETEXT)] if REFERENCE in found else []
+    shown = [one for one in (row(name, REFERENCE, found) for name in names) if one]
     return tables.to_markdown(pd.DataFrame(shown)) if shown else "(no two runs share two seeds)"
 
 
-def row(
-    one: str, other: str, scores: Mapping[str, tuple[Callable[[Run], float], int]], found: Mapping[str, Sequence[Run]]
-) -> dict[str, str]:
-    """The differences of one to the other in each score; empty where they share fewer than two seeds."""
+def row(one: str, other: str, found: Mapping[str, Sequence[Run]]) -> dict[str, str]:
+    """The differences of one to the other in each of COLORS; empty where they share fewer than two seeds."""
     pairs = [(a, b) for a in found[one] for b in found[other] if a.metrics["seed"] == b.metrics["seed"]]
     if len(pairs) < 2:
         return {}
     cells = {}
-    for column, (score, digits) in scores.items():
+    for column, (score, digits) in COLORS.items():
         mean, half = interval([score(a) - score(b) for a, b in pairs])
         cells[column] = f"{mean:+.{digits}f} ± {half:.{digits}f}"
-    return {"difference": f"{Path(one).name} - {Path(other).name}", "seeds": str(len(pairs)), **cells}
+    return {"difference": f"{one} - {other}", "seeds": str(len(pairs)), **cells}
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

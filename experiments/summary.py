@@ -17,7 +17,7 @@ from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
 RECOGNIZED = "recognized beyond gray"
-PRETEXT = ("pretext/pretrained", "pretext/xavier")
+PRETEXT = "pretext"  # the grid of a seed: one result
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,10 @@ def load(folder: Path) -> dict[str, list[Run]]:
         raise UserError(f"{folder} holds no results: run make cifar10 ARCHIVE=... OUT={folder}")
 
     def order(name: str) -> tuple:
-        loss = found[name][0].metrics.get("loss", "")
-        return name in PRETEXT, loss != "mse", loss, _mean(found[name], _test("loss"))
+        if name == PRETEXT:
+            return (True,)
+        loss = found[name][0].metrics["loss"]
+        return False, loss != "mse", loss, _mean(found[name], _test("loss"))
 
     return {name: found[name] for name in sorted(found, key=order)}
 
@@ -73,10 +75,9 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
 
 
 def draw(folder: Path) -> None:
-    """Draw overview.png (test images, each colorizer's first seed), colorfulness.png, curves.png and pretext.png."""
+    """Draw overview.png (test images, each colorizer's first seed), colorfulness.png and curves.png."""
     found = load(folder)
-    colorizers = {name: runs for name, runs in found.items() if name not in PRETEXT}
-    inits = {Path(name).name: _frames(found[name]) for name in PRETEXT if name in found}
+    colorizers = {name: runs for name, runs in found.items() if name != PRETEXT}
     if colorizers:
         color_figures.error_against_colorfulness(folder / "colorfulness.png", _means(colorizers))
         losses = {name: runs[0].metrics["loss"] for name, runs in colorizers.items()}
@@ -87,8 +88,6 @@ def draw(folder: Path) -> None:
             grid = folder / name / str(runs[0].metrics["seed"]) / "grid.png"
             groups.setdefault(_originals(grid), {})[name] = grid
         grids.compare(folder / "overview.png", list(groups.values()))
-    if inits:
-        figures.pretext_curves(folder / "pretext.png", inits)
 
 
 def _originals(grid: Path) -> bytes:
@@ -120,7 +119,7 @@ def _frames(runs: list[Run]) -> pd.DataFrame:
 def colorizers_table(folder: Path) -> str:
     """A row a colorizer, and after those of the same loss a row for no color, in Markdown."""
     rows = []
-    found = [(name, runs) for name, runs in load(folder).items() if name not in PRETEXT]
+    found = [(name, runs) for name, runs in load(folder).items() if name != PRETEXT]
     for number, (name, runs) in enumerate(found):
         metrics = runs[0].metrics
         best = ", ".join(str(run.metrics["best_epoch"]) for run in runs)
@@ -144,7 +143,7 @@ def colorizers_table(folder: Path) -> str:
 
 def short_table(folder: Path) -> str:
     """Six columns for the README: a row a colorizer, then no color and the originals, in Markdown."""
-    found = {name: runs for name, runs in load(folder).items() if name not in PRETEXT}
+    found = {name: runs for name, runs in load(folder).items() if name != PRETEXT}
 
     def row(name: str, runs: list[Run], metrics: Callable[[Run], dict]) -> dict[str, str]:
         return {
@@ -168,7 +167,7 @@ def colors_table(folder: Path) -> str:
 
     Results of earlier code have only some of them.
     """
-    found = {name: runs for name, runs in load(folder).items() if name not in PRETEXT}
+    found = {name: runs for name, runs in load(folder).items() if name != PRETEXT}
     columns = {column: SCORES[column] for column in ("ab MSE", "colorfulness")} | COLOR_SCORES
     del columns["recognized"]  # each run has a judge of its own: its gain over gray images is what can be compared
     columns[RECOGNIZED] = ("gain", 3)
@@ -233,27 +232,6 @@ def _paper(name: str, metrics: dict) -> dict[str, str]:
     return cells
 
 
-def pretext_table(folder: Path) -> str:
-    """A row an initialization, in Markdown."""
-    rows = []
-    for name, runs in load(folder).items():
-        if name in PRETEXT:
-            epochs = len(runs[0].history)
-            rows.append(
-                {
-                    "init": Path(name).name,
-                    "seeds": str(len(runs)),
-                    "train accuracy, epoch 1": _cell(runs, _at(0, "train_accuracy"), 3),
-                    f"train accuracy, epoch {epochs}": _cell(runs, _at(-1, "train_accuracy"), 3),
-                    f"train loss, epoch {epochs}": _cell(runs, _at(-1, "train_loss"), 3),
-                    "best epochs": ", ".join(str(run.metrics["best_epoch"]) for run in runs),
-                    "test accuracy": _cell(runs, lambda run: run.metrics["top1"], 3),
-                    "test loss": _cell(runs, _test("loss"), 3),
-                }
-            )
-    return tables.to_markdown(pd.DataFrame(rows))
-
-
 def runs_table(folder: Path) -> str:
     """What was run where: a row for each command that reproduces these results, in Markdown."""
     commands: dict[tuple[str, ...], list[str]] = {}
@@ -285,10 +263,6 @@ def _test(key: str) -> Score:
 
 def _baseline(key: str) -> Score:
     return lambda run: run.metrics["baseline"]["test"][key]
-
-
-def _at(epoch: int, column: str) -> Score:
-    return lambda run: float(run.history[column].iloc[epoch])
 
 
 def _scores(runs: list[Run], score: Callable[[str], Score]) -> dict[str, str]:

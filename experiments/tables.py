@@ -15,7 +15,7 @@ from colorpipe import weights
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments import differences, summary
+from experiments import differences, pretext, summary
 
 DOCUMENTS = tuple(
     Path(name)
@@ -52,13 +52,16 @@ def write_readme(folder: Path) -> None:
     readme = folder / "README.md"
     text = readme.read_text() if readme.exists() else f"# {folder.name}\n"
     colorizers = bool(list(folder.glob("*/*/grid.png")))
+    classifiers = pretext.results(folder)
     decoded = any('"temperatures"' in path.read_text() for path in folder.glob("*/*/metrics.json"))
     kinds = {
         "colorizers": colorizers,
         "colors": colorizers,
         "differences": "|" in differences.table(folder),
         "temperatures": decoded,
-        "pretext": (folder / "pretext").is_dir(),
+        "pretext": not classifiers.empty,
+        "pretext-differences": classifiers["seed"].nunique() > 1 and pretext.REFERENCE in set(classifiers["init"]),
+        "pretext-depth": "probe" in set(classifiers["mode"]),
         "runs": True,
     }
     for kind, wanted in kinds.items():
@@ -78,7 +81,9 @@ def table(kind: str, folder: Path) -> str:
         "colors": lambda: summary.colors_table(folder),
         "differences": lambda: differences.table(folder),
         "temperatures": lambda: summary.temperatures_table(folder),
-        "pretext": lambda: summary.pretext_table(folder),
+        "pretext": lambda: pretext.table(folder),
+        "pretext-differences": lambda: pretext.differences(folder),
+        "pretext-depth": lambda: pretext.depth_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),
         "gpu": lambda: gpu_table(folder),
