@@ -47,7 +47,8 @@ def depth_table(folder: Path) -> str:
     """Test accuracy of the linear probe of each stage, in Markdown: a row for each share and init, a column a stage."""
     found = results(folder)
     rows = []
-    for (labels, init), group in found[found["mode"] == "probe"].groupby(["labels", "init"], sort=False):
+    probes = found[found["mode"] == "probe"].sort_values("labels", kind="stable")
+    for (labels, init), group in probes.groupby(["labels", "init"], sort=False):
         stages = pd.DataFrame(group["stages"].tolist())
         cells = {stage: _cell(stages[stage], "") for stage in stages}
         rows.append({"labels": f"{labels}%", "init": init, **cells})

@@ -75,9 +75,12 @@ def figure(path: Path, points: pd.DataFrame, curves: Mapping[PretextRun, pd.Data
         probes = points[points["mode"] == "probe"]
         rows.append([functools.partial(_by_depth, probes[probes["labels"] == share], share) for share in labels])
     tuned = {run: frame for run, frame in curves.items() if run.mode == "finetune"}
-    for measure in ("accuracy", "loss") if tuned else ():
-        of_share = [{run.init: frame for run, frame in tuned.items() if run.labels == share} for share in labels]
-        rows.append([functools.partial(_by_epoch, *one, measure) for one in zip(of_share, labels, strict=True)])
+    of_share = [{run.init: frame for run, frame in tuned.items() if run.labels == share} for share in labels]
+    curves_of = {
+        measure: [functools.partial(_by_epoch, *one, measure) for one in zip(of_share, labels, strict=True)]
+        for measure in (("accuracy", "loss") if tuned else ())
+    }
+    rows += [sum(curves_of.values(), [])] if len(labels) == 1 and tuned else list(curves_of.values())
     if not rows:  # nearest neighbors at one share, or nothing at all
         rows.append([functools.partial(_by_labels, points, MODES["knn"])])
     drawn = Figure(figsize=(4.4 * max(map(len, rows)) + 0.6, 3.4 * len(rows) + 0.5), layout="constrained")
