@@ -26,7 +26,7 @@ from colorpipe import config, paths
 from colorpipe.color import bins
 from colorpipe.losses.base import Loss
 from colorpipe.models import base
-from colorpipe.models.classifier import xavier
+from colorpipe.models.classifier import Classifier
 from colorpipe.tasks import adversarial
 from colorpipe.tasks.classification import ClassificationTask
 from colorpipe.tasks.colorization import ColorizationTask, cast_frozen
@@ -54,7 +54,8 @@ def network(task: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     if task == CLASSIFIER:
         model = params.pretext.model
-        return xavier(base.build(model, params.model(model)), CLASSES, seed)
+        colorizer = base.build(model, params.model(model))
+        return Classifier(colorizer.encoder, channels=colorizer.channels, classes=CLASSES)
     row = config.colorizers()[task]
     return base.build(row["model"], params.model(row["model"]), loss_of(row["loss"]).head)
 

@@ -206,7 +206,8 @@ def check(path: Path = Path("params.yaml")) -> None:
         params.recipe(name)
     if taken := sorted(models.keys() & set(CONTROLS)):
         raise UserError(f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has an encoder of that name")
-    params.model(params.pretext.model)
+    if params.pretext.model not in params.models:
+        raise UserError(f"{path}: pretext.model: should be {_one_of(params.models)}, not {_shown(params.pretext.model)}")
     of_model = [row for row, model in models.items() if model == params.pretext.model]
     for init in params.pretext.inits:
         if init not in (*of_model, *CONTROLS):

@@ -116,7 +116,8 @@ def model_card(path: Path) -> str:
         f"epoch {metadata['epoch']['epoch']} of {settings['epochs']}; seed {settings['seed']}; "
         f"{metadata['init']} initial weights",
         f"{metadata['commit']}; {metadata['hardware']}; torch {metadata['torch']}",
-        f"{metadata['colorize_size'][0]} pixels a side",
+        f"{metadata['colorize_size'][0]} pixels a side"
+        + (f", T {metadata['temperature']:g}" if "temperature" in metadata else ""),
     ]
     lines = ["| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in zip(CARD, about, strict=True)]

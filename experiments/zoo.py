@@ -26,10 +26,11 @@ def main() -> None:
     """Write colorpipe/app/zoo/<name>.safetensors; `make tables` shows what is in it on its model card."""
     parser = argparse.ArgumentParser(prog="python -m experiments.zoo", description=__doc__.partition(":")[0])
     parser.add_argument("experiment", help="its name, as `dvc exp list` shows it")
-    parser.add_argument("row", help="a row of the table in dvc.yaml that it trained with MSE")
+    parser.add_argument("row", help="a row of the table in dvc.yaml that it trained")
     parser.add_argument("name", help="of the colorizer in the package")
     parser.add_argument("--images", required=True, help="where the images come from, for the model card")
     parser.add_argument("--colorize-size", required=True, type=int, help="pixels a side at which to colorize photographs")
+    parser.add_argument("--temperature", type=float, help="of a head over the 313 bins, at which it is decoded")
     options = parser.parse_args()
 
     path = BUNDLED / f"{options.name}.safetensors"
@@ -38,10 +39,12 @@ def main() -> None:
         stored = Path(folder) / path.name
         stored.write_bytes(read(paths.checkpoint(options.row, "best"), options.experiment))
         tensors, metadata = weights.load(stored)
-        if metadata["loss"]["name"] != "mse":
+        if (metadata["head"] == "bins") != (options.temperature is not None):
             raise UserError(
-                f"{options.row} of {options.experiment} was trained with {metadata['loss']['name']}, not with mse"
+                f"{options.row}: --temperature is of a head over the 313 bins, and its head is {metadata['head']}"
             )
+        if options.temperature:
+            metadata["temperature"] = options.temperature
         halves = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
         weights.save(stored, halves, metadata)  # then as others load it
         metadata |= test(stored, options.experiment, metadata["data"])

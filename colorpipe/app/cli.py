@@ -8,6 +8,8 @@ from colorpipe import io, paths
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
+STYLES = ("vivid", "faithful")
+
 
 def colorize(options: argparse.Namespace) -> None:
     """Colorize photographs."""
@@ -15,7 +17,7 @@ def colorize(options: argparse.Namespace) -> None:
 
     clean = photographs.run(
         photographs.plan(options.inputs, options.out, options.format),
-        weights(options.model),
+        weights(options.model, options.style),
         options.device,
         size=options.size,
         temperature=options.temperature,
@@ -46,7 +48,7 @@ def export(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
     if not options.out.parent.is_dir():
         raise UserError(f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o")
-    difference = export.export(weights(options.model), options.out, options.temperature)
+    difference = export.export(weights(options.model, options.style), options.out, options.temperature)
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 
 
@@ -64,13 +66,14 @@ def there(folder: Path) -> None:
         raise UserError(f"there is no folder {folder}")
 
 
-def weights(name: str | None) -> Path:
-    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name (the best one)."""
+def weights(name: str | None, style: str | None) -> Path:
+    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name; or the best of a style."""
     from colorpipe.app import model_zoo
 
     if name is None:
-        name = model_zoo.best(paths.MODELS)
-        print(f"colorizer: {name}, the best one here; `colorpipe models` lists all", file=sys.stderr)
+        style = style or model_zoo.DEFAULT
+        name = model_zoo.best(paths.MODELS, style)
+        print(f"colorizer: {name}, the most {style} one here; `colorpipe models` lists all", file=sys.stderr)
     for path in (Path(name), Path(name) / "best.safetensors", model_zoo.find(paths.MODELS).get(name)):
         if path and path.is_file():
             return path
@@ -144,13 +147,18 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", help="a name of `colorpipe models`, a folder or a file (the best one that is there, which it names)"
+    which = command.add_mutually_exclusive_group()
+    which.add_argument(
+        "--style",
+        choices=STYLES,
+        help="of the colorizers here the one nearest to the originals' colorfulness, or to their colors (vivid)",
     )
+    which.add_argument("--model", help="a name of `colorpipe models`, a folder or a file")
     command.add_argument(
         "--temperature",
         type=temperature,
-        help="of a colorizer that predicts shares of the 313 ab bins: 1 is their mean, toward 0 the most likely (0.38)",
+        help="of a colorizer that predicts shares of the 313 ab bins: 1 is their mean, toward 0 the most likely (0.38, or "
+        "as its weights say)",
     )
 
 

@@ -52,12 +52,13 @@ def full(path: Path, model_path: Path, temperature: float, target: Path, tell: T
 
 def load(model_path: Path, temperature: float) -> tuple[Colorizer, int]:
     """A colorizer and its size; the temperature is of one with a head over the 313 bins, others have none."""
-    return colorize.load(model_path, "auto", temperature if has_temperature(model_path) else None)
+    return colorize.load(model_path, "auto", temperature if temperature_of(model_path) else None)
 
 
-def has_temperature(model_path: Path) -> bool:
-    """Whether a colorizer predicts shares of the 313 ab bins."""
-    return weights.load_metadata(model_path).get("head") == "bins"
+def temperature_of(model_path: Path) -> float | None:
+    """At which a colorizer that predicts shares of the 313 ab bins is decoded; None of any other."""
+    metadata = weights.load_metadata(model_path)
+    return float(metadata.get("temperature", bins.TEMPERATURE)) if metadata.get("head") == "bins" else None
 
 
 def shrink(rgb: Array) -> Array:
@@ -96,6 +97,10 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 
+    def slider(name: str) -> Any:
+        found = temperature_of(models[name])
+        return gradio.Slider(value=found or bins.TEMPERATURE, visible=found is not None)
+
     # One event for both, so that picture and file are always of the same photograph and colorizer.
     def paint(path: str | None, name: str, T: float, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
         not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
@@ -124,15 +129,15 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
                 temperature = gradio.Slider(
                     0.05,
                     1.0,
-                    bins.TEMPERATURE,
+                    temperature_of(models[default]) or bins.TEMPERATURE,
                     step=0.01,
                     label="Temperature: toward 1 calmer, toward 0 more vivid",
-                    visible=has_temperature(models[default]),
+                    visible=temperature_of(models[default]) is not None,
                 )
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
-        model.change(lambda name: gradio.Slider(visible=has_temperature(models[name])), model, temperature)
+        model.change(slider, model, temperature)
         for change in (given.change, model.change, temperature.change):
             change(paint, [given, model, temperature], [result, download], trigger_mode="always_last")
     assert isinstance(page, gradio.Blocks)
@@ -142,7 +147,7 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
 def serve(folder: Path, port: int) -> None:
     """Serve the page on this machine alone until it is interrupted."""
     with tempfile.TemporaryDirectory(prefix="colorpipe-") as results:
-        page = build(folder, Path(results), model_zoo.best(folder))
+        page = build(folder, Path(results), model_zoo.best(folder, model_zoo.DEFAULT))
         import gradio
 
         theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts

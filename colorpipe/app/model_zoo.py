@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from colorpipe import io, paths, weights
+from colorpipe.config import CONTROLS
 from colorpipe.runtime.errors import UserError, one_line
 
 COLUMNS = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch", "test loss", "SSIM", "PSNR", "no color")
 BUNDLED = Path(__file__).parent / "zoo"
-DEFAULT = "unet-cifar10"  # of zoo/
+STYLES = {"vivid": "unet_rebalanced-cifar10", "faithful": "unet-cifar10"}  # of zoo/; the first is the default
+DEFAULT = next(iter(STYLES))
 FEW_PHOTOGRAPHS = ("photos", "photos96")
 SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its baseline
 
@@ -21,26 +23,32 @@ SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its 
 def find(folder: Path) -> dict[str, Path]:
     """The weight files by name: those in a folder of folders, then the bundled ones; of equal names the former's."""
     trained = {path.parent.name: path for path in sorted(folder.glob("*/best.safetensors"))}
+    trained = {name: path for name, path in trained.items() if name not in CONTROLS}
     bundled = {path.stem: path for path in sorted(BUNDLED.glob("*.safetensors"))}
     return trained | {name: path for name, path in bundled.items() if name not in trained}
 
 
-def best(folder: Path) -> str:
-    """The name of the colorizer to use by default.
+def best(folder: Path, style: str) -> str:
+    """The name of the colorizer to use where none is named.
 
-    The one trained here with the lowest squared error of ab on its test set, that of no color being 1; but the bundled one
-    where none was trained on more than the bundled photographs, which teach little about others.
+    Of those trained here the most faithful, with the lowest squared error of ab on its test set, that of no color being 1;
+    or the most vivid, with the colorfulness nearest to the originals', of those with a lower error than no color. But the
+    bundled one of that style where none was trained on more than the bundled photographs, which teach little about others.
     """
-    errors = {}
+    scores = {}
     for name, path, metadata in _readable(folder):
         if path.parent == BUNDLED or metadata.get("data") in FEW_PHOTOGRAPHS:
             continue
         try:
             if _is_evaluated(name, metadata) and (gray := _baseline(name)):
-                errors[name] = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
-        except (KeyError, TypeError) as error:
-            raise _damaged(name, error) from None
-    return min(errors, key=lambda name: errors[name], default=DEFAULT)
+                error = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
+                if style == "faithful":
+                    scores[name] = error
+                elif error < 1:
+                    scores[name] = io.read_json(paths.evaluation(name))["colorfulness_distance"]
+        except (KeyError, TypeError) as problem:
+            raise _damaged(name, problem) from None
+    return min(scores, key=lambda name: scores[name], default=STYLES[style])
 
 
 def table(folder: Path) -> str:

@@ -130,7 +130,10 @@ def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Coloriz
 
 
 def load(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
-    """A trained colorizer in eval mode on `device`, and its metadata. Raises UserError for any other file."""
+    """A trained colorizer in eval mode on `device`, and its metadata. Raises UserError for any other file.
+
+    A head over the bins decodes at the `temperature` of the metadata, where they have one.
+    """
     tensors, metadata = weights.load(path)
     try:
         with torch.device("meta"):  # without memory: a file may claim any size
@@ -147,6 +150,7 @@ def load(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
                 f"{weights.remedy(path)}"
             )
     model.load_state_dict(tensors, assign=True)
+    model.temperature = metadata.get("temperature", model.temperature)
     return model.to(device, memory_format=torch.channels_last).eval(), metadata  # type: ignore[call-overload]
 
 

@@ -1,6 +1,7 @@
 """The pretext task in the report: a table, and a figure of accuracy by labels, by depth and by epoch."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -76,11 +77,11 @@ def figure(path: Path, points: pd.DataFrame, curves: Mapping[PretextRun, pd.Data
         rows.append([functools.partial(_by_depth, probes[probes["labels"] == share], share) for share in labels])
     tuned = {run: frame for run, frame in curves.items() if run.mode == "finetune"}
     of_share = [{run.init: frame for run, frame in tuned.items() if run.labels == share} for share in labels]
-    curves_of = {
-        measure: [functools.partial(_by_epoch, *one, measure) for one in zip(of_share, labels, strict=True)]
+    curves_of: list[list[Panel]] = [
+        [functools.partial(_by_epoch, *one, measure) for one in zip(of_share, labels, strict=True)]
         for measure in (("accuracy", "loss") if tuned else ())
-    }
-    rows += [sum(curves_of.values(), [])] if len(labels) == 1 and tuned else list(curves_of.values())
+    ]
+    rows += [list(itertools.chain(*curves_of))] if len(labels) == 1 and tuned else curves_of
     if not rows:  # nearest neighbors at one share, or nothing at all
         rows.append([functools.partial(_by_labels, points, MODES["knn"])])
     drawn = Figure(figsize=(4.4 * max(map(len, rows)) + 0.6, 3.4 * len(rows) + 0.5), layout="constrained")

@@ -54,12 +54,12 @@ def test_a_page_gets_the_tables_of_what_is_run_later(results):
     (results / "pretext").rename(results.parent / "later")
     tables.write_readme(results)
     before = (results / "README.md").read_text()
-    assert "| init |" not in before
+    assert "| mode | labels |" not in before
     assert "| resnet | mse | 3 |" in before
     (results.parent / "later").rename(results / "pretext")
     tables.write_readme(results)
     after = (results / "README.md").read_text()
-    assert "| pretrained | 3 |" in after
+    assert "| finetune | 1% | 3 | 0." in after
     assert after.count("| resnet | mse |") == 1
 
 
@@ -144,8 +144,7 @@ def test_paired_differences_over_seeds(results):
     rows = {row["difference"]: row for row in cells(tables.table("differences", results))}
     assert rows["unet - resnet"]["ab MSE"] == f"-10.0 ± {half:.1f}"
     assert rows["unet - resnet"]["seeds"] == "3"
-    assert "unet_gan - resnet" not in rows  # one seed
-    assert rows["pretrained - xavier"]["test accuracy"].startswith("-0.007 ")
+    assert "resnet_lpips - resnet" not in rows  # one seed
     shutil.rmtree(results / "resnet")
     assert "resnet" not in tables.table("differences", results)
     shutil.rmtree(results / "pretext")
@@ -190,6 +189,8 @@ def test_a_run_that_starts_from_another_follows_it():
     runs = [(name, seed) for seed in (0, 1) for name in ("resnet", "unet", "unet_gan", "eccv", "pretext")]
     lists = cifar10.chains(runs)
     assert lists[:3] == [[("resnet", 0), ("pretext", 0)], [("unet", 0), ("unet_gan", 0)], [("eccv", 0)]]
+    both = cifar10.chains([("pretext", 0), ("resnet_rebalanced", 0), ("resnet", 0)])  # what the grid starts from comes first
+    assert both == [[("resnet_rebalanced", 0), ("resnet", 0), ("pretext", 0)]]
     assert sorted(run for chain in lists for run in chain) == sorted(runs)
     parts = [cifar10.part(text) for text in ("1/4", "4/4")]
     assert parts == [(1, 4), (4, 4)]
@@ -221,19 +222,18 @@ def test_lists_run_side_by_side_each_in_its_order_and_an_error_starts_no_more():
 
 
 def test_results_are_kept_side_by_side(tmp_path, monkeypatch):
-    def read(path, rev, mode="r"):
+    def read(path, rev, mode):
         time.sleep(0.01)
-        return f'{{"of": "{rev}"}}' if mode == "r" else rev.encode()
+        return json.dumps({"of": rev}).encode() if path.endswith(".json") else rev.encode()
 
     monkeypatch.setattr(cifar10.api, "read", read)
-    names = ["resnet", "densenet", "eccv", "unet", "unet_gan", "pretext"]
+    names = ["resnet", "densenet", "eccv", "unet", "unet_gan", "resnet_lpips"]
     with ThreadPoolExecutor(len(names)) as pool:
         for done in [pool.submit(cifar10.keep, tmp_path / "out", name, 0, f"of {name}", {}) for name in names]:
             done.result()
     for name in names:
-        for result in cifar10.RUNS[name]:
-            assert (tmp_path / "out" / result / "0/curves.csv").read_text() == f"of {name}"
-            assert json.loads((tmp_path / "out" / result / "0/metrics.json").read_text())["of"] == f"of {name}"
+        assert (tmp_path / "out" / name / "0/curves.csv").read_text() == f"of {name}"
+        assert json.loads((tmp_path / "out" / name / "0/metrics.json").read_text())["of"] == f"of {name}"
     assert not list((tmp_path / "out").glob(".*"))
 
 
@@ -264,6 +264,7 @@ def test_seeds_through_dvc(tmp_path):
     def make(*arguments: str, code: int = 0) -> str:
         settings = ["threads=1", "datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
+        settings += ["pretext.inits=[resnet,xavier]", "pretext.labels=[100]"]
         settings += ["recipes.refined.epochs_factor=1.0", "models.unet.widths=[8,8]", "models.unet.blocks=[1,1]"]
         command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
         return project.run(*command, *arguments, code=code)
@@ -274,25 +275,32 @@ def test_seeds_through_dvc(tmp_path):
     logs = {path.name.split("-")[1]: path.read_text() for path in (project.root / "runs/logs").glob("cifar10-*.log")}
     assert logs.keys() == {"shared", "resnet", "pretext", "unet"}
     assert [name for name, text in logs.items() if "Running stage 'judge" in text] == ["shared"]  # once for all
-    for result in ("resnet/3", "unet/3", "pretext/pretrained/3", "pretext/xavier/3"):
+    for result in ("resnet/3", "unet/3", "pretext/3"):
         folder = out / result
         kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (set() if "pretext" in result else {"grid.png"})
         assert {path.name for path in folder.iterdir()} == kept
         found, params = (yaml.safe_load((folder / name).read_text()) for name in ("metrics.json", "params.yaml"))
         assert (found["seed"], params["seed"], found["data"], found["n"]) == (3, 3, "cifar10", 8)
-        assert params["datasets"]["cifar10"]["epochs"] == len((folder / "curves.csv").read_text().splitlines()) - 1 == 2
+        assert params["datasets"]["cifar10"]["epochs"] == 2
+        epochs = len((folder / "curves.csv").read_text().splitlines()) - 1
+        assert epochs == (2 if result != "pretext/3" else 2 * 4)  # resnet and xavier, each with two modes that train
         about = json.loads((folder / "about.json").read_text())
         assert about["commit"] == project.run("git", "rev-parse", "--short", "HEAD").strip()
 
-    shutil.rmtree(out / "pretext/xavier")  # as if killed before it was saved
+    assert {name: run["labeled"] for name, run in found["runs"].items() if name.startswith("xavier")} == {
+        "xavier-finetune-100": 32,
+        "xavier-probe-100": 32,
+        "xavier-knn-100": 32,
+    }
+    shutil.rmtree(out / "pretext")  # as if killed before it was saved
     again = make(*asked)
     assert f"resnet, seed 3: already in {os.path.relpath(out, project.root)}" in again
     assert "Running stage 'pretext" not in again  # from DVC's cache
-    assert (out / "pretext/xavier/3/metrics.json").exists()
+    assert (out / "pretext/3/metrics.json").exists()
     readme = (out / "README.md").read_text()
     assert str(tmp_path) not in readme
     assert "| resnet | mse | 1 | 2 (" in readme
-    assert "| pretrained | 1 |" in readme
+    assert "| finetune | 100% | 1 | 0." in readme
     for figure in ("overview", "curves", "colorfulness", "pretext"):
         assert (out / f"{figure}.png").stat().st_size > 10_000
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import archives
 import pytest
@@ -21,11 +22,13 @@ PACKAGE_FILES = [path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorp
 LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # not inputs: DVCLive's files, and when and where it ran
 RUNTIME = "colorpipe/runtime/"  # cannot change a result
 WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
-REBALANCED = ["eccv_rebalanced", "unet_rebalanced"]
+REBALANCED = ["eccv_rebalanced", "resnet_rebalanced", "unet_rebalanced"]
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large", *REBALANCED, "unet", "unet_gan"]
 BASELINES = ["gray", "gray_lpips", "gray_large", "gray_bins", "gray_l1"]
 OF_LOSS = ["resnet", "densenet", "eccv", "resnet_large", "unet"]  # rows that `loss` decides
 EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
+CLASSIFIERS = [f"pretext/{init}-{mode}-100" for init in ("resnet", "xavier", "imagenet") for mode in ("finetune", "probe")]
+PRETEXT = {f"pretext@{Path(name).name}" for name in CLASSIFIERS}
 EPOCH_METRICS = ["loss", "ssim", "psnr"]
 
 
@@ -63,6 +66,8 @@ def project(tmp_path_factory) -> Project:
         datasets__stl10__val_size=4,
         datasets__stl10__epochs=1,
         datasets__stl10__pretrained=False,
+        pretext__inits=["resnet", "xavier", "imagenet"],
+        pretext__modes=["finetune", "probe"],
         datasets__stl10__lpips_weights="random",
         train__batch_size=16,
         recipes__refined__epochs_factor=1.0,
@@ -112,7 +117,7 @@ def leaves(prefixes: list[str], content: dict) -> set[str]:
 
 
 def test_every_stage_ran_and_left_only_what_is_tracked(project):
-    assert len(notes(project)) == len(rows(project)) == 33
+    assert len(notes(project)) == len(rows(project)) == 40
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
     assert changed <= {"dvc.lock", "metrics/", "report/colorfulness.png", "report/overview.png"}, changed
 
@@ -215,14 +220,14 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         assert found["test"]["mse"] > 0
 
 
-def test_the_results_are_a_table_of_160_columns(project):
+def test_the_results_are_a_table_of_170_columns(project):
     shown = project.run("dvc", "metrics", "show")
-    assert max(map(len, shown.splitlines())) <= 160
+    assert max(map(len, shown.splitlines())) <= 170
     columns = shown.splitlines()[0].split()[1:]
     names = {f"test.{key}" for key in ("loss", "ssim", "psnr", "mse")}
     names |= {"rgb.psnr", "rgb.ssim", "auc", "auc_rb", "lpips", "top1", "colorfulness"}
     assert set(columns) == names
-    every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", "pretext/pretrained", "pretext/xavier"]
+    every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", *CLASSIFIERS]
     assert all(f"metrics/{name}.json" in shown for name in every)
 
 
@@ -313,7 +318,7 @@ def test_again_does_nothing(project):
         ("requirements-dev.lock", set()),
         (
             "colorpipe/tasks/classification.py",
-            {"pretext@pretrained", "pretext@xavier", "judge@cifar10", "judge@stl10", *EVERY_TEST},
+            {*PRETEXT, "judge@cifar10", "judge@stl10", *EVERY_TEST},
         ),
     ],
 )
@@ -342,7 +347,15 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
             {f"{stage}@{data}" for stage in ("download", "split") for data in ("cifar10", "stl10")},
         ),
         ({"evaluation__temperature": 1.0}, {f"evaluate@{name}" for name in COLORIZERS}),
-        ({"pretext__colorizer": "resnet_lpips"}, {"pretext@pretrained"}),
+        (
+            {"pretext__inits": ["resnet_lpips", "xavier"], "pretext__modes": ["finetune"]},
+            {"pretext@resnet_lpips-finetune-100"},
+        ),
+        (
+            {"pretext__labels": [10, 100], "pretext__modes": ["knn"], "pretext__inits": ["xavier"]},
+            {"pretext@xavier-knn-10", "pretext@xavier-knn-100"},
+        ),
+        ({"pretext__steps": 7}, PRETEXT),
         ({"losses__lpips__random_seed": 1}, {"download@cifar10", "download@stl10"}),
     ],
 )
@@ -353,7 +366,7 @@ def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
     try:
         would = project.would_run() - {"check", "report"}  # they depend on the whole file
         if "models__resnet18__cut" in changes:
-            would -= {"pretext@pretrained", "pretext@xavier"}
+            would -= {"controls", *PRETEXT}
         assert would == stages
     finally:
         path.write_text(original)

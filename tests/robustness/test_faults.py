@@ -33,9 +33,10 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
     "judge": (["photos", "--recipe", "paper"], ["models/judge/photos", "curves/judge"]),
     "evaluate": (["resnet", "--data", "photos", "--loss", "mse"], ["metrics", "evaluations", "grids", "galleries"]),
     "baseline": (["gray", "--data", "photos", "--loss", "mse"], ["metrics/baseline", "evaluations/baseline"]),
+    "controls": (["data/photos/weights"], ["models/imagenet", "models/random", "models/xavier"]),
     "pretext": (
-        ["xavier", "--data", "photos", "--init", "data/photos/weights/none.safetensors"],
-        ["models/pretext/xavier", "curves/pretext", "metrics/pretext", "evaluations/pretext"],
+        ["xavier", "--mode", "finetune", "--labels", "100", "--data", "photos"],
+        ["models/pretext/xavier-finetune-100", "curves/pretext", "metrics/pretext", "evaluations/pretext"],
     ),
     "report": ([], ["report"]),
 }
@@ -62,6 +63,7 @@ def done(tmp_path_factory) -> Path:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"] |= {"epochs": 1, "md5": ""}
     content["threads"] = 1
+    content["pretext"]["inits"] = ["xavier"]
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     (root / "data/my-photos").mkdir(parents=True)
     shutil.copy(ROOT / "dvc.yaml", root)
@@ -178,14 +180,15 @@ GONE = {
         "data/photos/test_labels.npy",
         "data/photos/weights/mse.safetensors",
     ],
-    "pretext": ["data/photos/classes.json", "data/photos/test_labels.npy", "data/photos/weights/none.safetensors"],
+    "controls": ["data/photos/weights/resnet18.safetensors"],
+    "pretext": ["data/photos/classes.json", "data/photos/test_labels.npy", "models/xavier/best.safetensors"],
     "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
     "report": [
         "curves/resnet.csv",
         "evaluations/resnet.json",
         "grids/resnet.png",
         "galleries/resnet.json",
-        "curves/pretext/xavier.csv",
+        "curves/pretext/xavier-finetune-100.csv",
     ],
 }
 

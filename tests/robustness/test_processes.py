@@ -45,7 +45,7 @@ def run(folder: Path, stage: tuple[str, ...]) -> str:
     [
         (REBALANCED, "unet", 3, (1, 3)),  # parts of 6, 5 and 5 images; a schedule and an average of the weights
         (ADVERSARIAL, "unet_gan", 2, (1, 2)),
-        (PRETEXT, "pretext/xavier", 4, (1, 2)),
+        (PRETEXT, "pretext/xavier-finetune-100", 4, (1, 2)),
     ],
 )
 def test_the_number_of_processes_does_not_change_a_byte(folder, stage, name, shards, counts):

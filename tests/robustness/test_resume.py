@@ -13,7 +13,19 @@ import pytest
 import torch
 from archives import PRIOR
 from project import ROOT
-from stages_in_folder import ADVERSARIAL, INIT, PRETEXT, REBALANCED, TRAIN, prepare, results, start, wait_for
+from stages_in_folder import (
+    ADVERSARIAL,
+    INIT,
+    NEIGHBORS,
+    PRETEXT,
+    PROBE,
+    REBALANCED,
+    TRAIN,
+    prepare,
+    results,
+    start,
+    wait_for,
+)
 
 from colorpipe import config, paths, weights
 from colorpipe.runtime.errors import UserError
@@ -34,7 +46,8 @@ def folder(tmp_path_factory) -> Path:
         (TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL), False),
         (REBALANCED, "unet", (signal.SIGKILL,), False),  # with a schedule, an average of the weights and flips
         (ADVERSARIAL, "unet_gan", (signal.SIGKILL,), False),  # with two networks and two optimizers
-        (PRETEXT, "pretext/xavier", (signal.SIGKILL,), True),
+        (PRETEXT, "pretext/xavier-finetune-100", (signal.SIGKILL,), True),
+        (PROBE, "pretext/xavier-probe-50", (signal.SIGKILL,), False),
     ],
 )
 def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, stage, name, signals, copied):
@@ -72,6 +85,21 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
     assert f"{name}: resuming after epoch " in output
     assert results(folder, name) == expected
     assert not (repository / paths.RESUME).exists()
+
+
+def test_killed_nearest_neighbors_are_found_again(folder):
+    name = "pretext/xavier-knn-50"
+    killed = start(folder, NEIGHBORS)
+    wait_for((folder / paths.checkpoint(name, "best")).exists, killed)
+    killed.kill()
+    killed.wait()
+    found = []
+    for _ in range(2):
+        process = start(folder, NEIGHBORS)
+        assert "25 labels, test accuracy" in process.communicate()[0]
+        found.append(results(folder, name))
+    assert found[0] == found[1]
+    assert len(found[0]) == 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="no other system can tell a process that its parent was killed")

@@ -14,6 +14,8 @@ from archives import PRIOR
 from project import ROOT
 
 from colorpipe import paths, weights
+from colorpipe.models import base
+from colorpipe.models.classifier import redraw_xavier
 
 INIT = "data/photos/weights/none.safetensors"
 ROW = ("--data", "photos", "--init", INIT)
@@ -21,7 +23,9 @@ TRAIN = ("train", "resnet", "--task", "colorization", "--model", "resnet18", "--
 UNET = ("--model", "unet", *ROW)
 REBALANCED = ("train", "unet", "--task", "colorization", "--loss", "classification", "--recipe", "refined", *UNET)
 ADVERSARIAL = ("train", "unet_gan", "--task", "adversarial", "--loss", "l1", "--recipe", "adversarial", *UNET)
-PRETEXT = ("pretext", "xavier", "--data", "photos", "--init", INIT)
+PRETEXT = ("pretext", "xavier", "--mode", "finetune", "--labels", "100", "--data", "photos")
+PROBE = ("pretext", "xavier", "--mode", "probe", "--labels", "50", "--data", "photos")
+NEIGHBORS = ("pretext", "xavier", "--mode", "knn", "--labels", "50", "--data", "photos")
 EPOCHS = 8  # of three steps each
 PAUSED = """
 # Runs a stage that waits for a signal in its training step number argv[1], and creates the file argv[2] when it is there.
@@ -67,11 +71,21 @@ def prepare(root: Path) -> Path:
         np.save(root / f"data/photos/{part}_labels.npy", rng.integers(0, 2, 150 if part == "test" else 50))
     (root / "data/photos/classes.json").write_text('["a", "b"]')
     np.save(root / "data/photos/prior.npy", PRIOR.numpy())
+    save_encoder(root / paths.checkpoint("xavier", "best"), seed=0)
     settings = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
     for name in ("none", "mse", "l1", "classification"):
         metadata = {"weights": "random", **settings.get(name, {})}
         weights.save(root / f"data/photos/weights/{name}.safetensors", {}, metadata)
     return root
+
+
+def save_encoder(path: Path, seed: int) -> base.Colorizer:
+    """Write the weights of a ResNet-18 colorizer's encoder, which `seed` draws."""
+    settings = {"cut": "layer2"}
+    colorizer = base.build("resnet18", settings)
+    redraw_xavier(colorizer, seed)
+    weights.save(path, colorizer.state_dict(), {"model": "resnet18", "settings": settings})
+    return colorizer
 
 
 def start(folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **environment: str) -> subprocess.Popen:

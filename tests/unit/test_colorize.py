@@ -17,8 +17,8 @@ from torch import nn
 from colorpipe import io
 from colorpipe import weights as weight_files
 from colorpipe.app import cli, colorize, model_zoo
-from colorpipe.app.model_zoo import DEFAULT
-from colorpipe.color import gamut, lab
+from colorpipe.app.model_zoo import DEFAULT, STYLES
+from colorpipe.color import bins, gamut, lab
 from colorpipe.data import images
 from colorpipe.models import base
 from colorpipe.runtime.errors import UserError
@@ -236,11 +236,11 @@ def test_a_damaged_weight_file_is_left_out(weights, tmp_path, monkeypatch, capsy
     run("models")
     output = capsys.readouterr()
     assert "left out: models/bad/best.safetensors is not a complete" in output.err
-    assert DEFAULT in output.out
+    assert STYLES[DEFAULT] in output.out
     assert "bad" not in output.out
     Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
     run("colorize", "a.png", "-o", "b.png")
-    assert f"colorizer: {DEFAULT}, the best one here" in capsys.readouterr().err
+    assert f"colorizer: {STYLES[DEFAULT]}, the most vivid one here" in capsys.readouterr().err
     for command in ("models", "demo"):
         run(command, "nothing", code=1)
         assert capsys.readouterr().err == "error: there is no folder nothing\n"
@@ -390,9 +390,12 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     run("models")
     output = capsys.readouterr()
     assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
-    heads, bundled = output.out.splitlines()
-    assert bundled.split()[:5] == [DEFAULT, "unet", "cifar10", "32x32", "mse"]
-    assert len(bundled.split()) == len(model_zoo.COLUMNS)
+    heads, *bundled = output.out.splitlines()
+    assert [line.split()[:5] for line in bundled] == [
+        ["unet-cifar10", "unet", "cifar10", "32x32", "mse"],
+        ["unet_rebalanced-cifar10", "unet", "cifar10", "32x32", "classification"],
+    ]
+    assert all(len(line.split()) == len(model_zoo.COLUMNS) for line in bundled)
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
     for name, loss in (("a", "lpips"), ("b", "mse")):
@@ -402,7 +405,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     io.write_json(Path("metrics/baseline/a.json"), {"test": {"loss": 0.1}})
     io.write_json(Path("metrics/baseline/b.json"), {"test": {"loss": 193.6}})
     run("models")
-    heads, row, _ = capsys.readouterr().out.splitlines()
+    heads, row, *_ = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
     assert row.split() == ["small", "resnet18", "photos", "32x32", "mse", "0", "3", "151.2", "0.250", "21.50", "193.6"]
     io.write_json(Path("evaluations/small.json"), {**evaluation, "val_loss": 149.0})  # of other weights
@@ -435,38 +438,47 @@ def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
     assert "use 0.01 to 10, not 0" in capsys.readouterr().err
 
 
-def test_the_default_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
-    """The lowest error beside no color's, of those trained on more than the bundled photographs; else the bundled one."""
+def test_each_style_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
+    """Of those trained on more than the bundled photographs; else the bundled one of that style."""
+    assert tuple(STYLES) == cli.STYLES
     monkeypatch.chdir(tmp_path)
     epoch = {"epoch": 1, "val_loss": 1.0}
     io.write_json(Path("evaluations/baseline/gray.json"), {"data": "cifar10", "loss": "mse"})
     io.write_json(Path("metrics/baseline/gray.json"), {"test": {"loss": 180.0, "mse": 180.0}})
-    for name, data, mse in (("few", "photos", 1.0), ("good", "cifar10", 120.0), ("worse", "cifar10", 150.0)):
+    rows = (("few", "photos", 1.0, 0.0), ("good", "cifar10", 120.0, 9.0), ("worse", "cifar10", 150.0, 3.0))
+    for name, data, mse, distance in (*rows, ("gaudy", "cifar10", 190.0, 0.0), ("xavier", "cifar10", 1.0, 0.0)):
         metadata = {"data": data, "train": {"seed": 0}, "epoch": epoch}
         weight_files.save(Path(f"models/{name}/best.safetensors"), {"w": torch.zeros(1)}, metadata)
         run_of = {"data": data, "loss": "mse", "seed": 0, "best_epoch": 1, "val_loss": 1.0}
-        io.write_json(Path(f"evaluations/{name}.json"), run_of)
+        io.write_json(Path(f"evaluations/{name}.json"), {**run_of, "colorfulness_distance": distance})
         io.write_json(Path(f"metrics/{name}.json"), {"test": {"loss": mse, "mse": mse}})
-    assert model_zoo.best(Path("models")) == "good"
+    assert model_zoo.best(Path("models"), "faithful") == "good"
+    assert model_zoo.best(Path("models"), "vivid") == "worse"  # `gaudy` has a higher error than no color
     io.write_json(Path("metrics/good.json"), {"test": {}})
     with pytest.raises(UserError, match=r"metrics/good\.json or evaluations/good\.json is damaged"):
-        model_zoo.best(Path("models"))
+        model_zoo.best(Path("models"), "faithful")
     Path("metrics/good.json").unlink()  # not tested
-    assert model_zoo.best(Path("models")) == "worse"
+    assert model_zoo.best(Path("models"), "faithful") == "worse"
     Path("metrics/worse.json").unlink()
-    assert model_zoo.best(Path("models")) == DEFAULT
+    for style, name in STYLES.items():
+        assert model_zoo.best(Path("models"), style) == name
 
 
-def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
-    """In a folder without models/: it is the default, at the size that its card says."""
+@pytest.mark.parametrize("style", STYLES)
+def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys, style):
+    """In a folder without models/: each at the size that its card says; vivid unless told otherwise."""
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(60, 90)).save("a.png")
-    run("colorize", "a.png", "-o", "b.png")
+    run("colorize", "a.png", "-o", "b.png", *([] if style == "vivid" else ["--style", style]))
     output = capsys.readouterr()
     assert output.out == "1 colorized, 0 skipped\n"
-    assert output.err.startswith(f"colorizer: {DEFAULT}, the best one here; `colorpipe models` lists all\n")
-    path = model_zoo.BUNDLED / f"{DEFAULT}.safetensors"
+    assert output.err.startswith(f"colorizer: {STYLES[style]}, the most {style} one here; `colorpipe models` lists all\n")
+    run("colorize", "a.png", "-o", "c.png", "--style", style, "--model", STYLES[style], code=2)
+    assert "--model: not allowed with argument --style" in capsys.readouterr().err
+    path = model_zoo.BUNDLED / f"{STYLES[style]}.safetensors"
     model, size = colorize.load(path, "cpu")
+    assert model.temperature == (1.0 if style == "vivid" else bins.TEMPERATURE)
+    assert sum(file.stat().st_size for file in model_zoo.BUNDLED.glob("*.safetensors")) < 10_000_000
     assert size == weight_files.load_metadata(path)["colorize_size"][0] != weight_files.load_metadata(path)["size"][0]
     assert np.array_equal(images.read(Path("b.png")).rgb, colorize.colorize(model, images.read(Path("a.png")).rgb, size))
     assert path.stat().st_size < 5e6

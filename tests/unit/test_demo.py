@@ -17,7 +17,7 @@ from PIL import Image
 
 from colorpipe import weights
 from colorpipe.app import colorize, demo, model_zoo
-from colorpipe.app.model_zoo import DEFAULT
+from colorpipe.app.model_zoo import DEFAULT, STYLES
 from colorpipe.models import base
 
 
@@ -75,7 +75,7 @@ def test_a_photograph_in_gray_and_in_color(url, models, tmp_path):
 
         assert np.array_equal(picture(gray), colorize.to_gray(pixels))
         first = color.get_attribute("src")
-        assert np.array_equal(picture(color), colors(model_zoo.BUNDLED / f"{DEFAULT}.safetensors", pixels))
+        assert np.array_equal(picture(color), colors(model_zoo.BUNDLED / f"{STYLES[DEFAULT]}.safetensors", pixels))
         shown.get_by_label("Colorizer").click()
         shown.get_by_role("option", name="other").click()
         shown.wait_for_function("first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first)

@@ -294,14 +294,14 @@ def test_photographs_without_classes_through_dvc(tmp_path):
     settings = [f"datasets.folder.source={tmp_path / 'my photos'}", "datasets.folder.val_size=3", "datasets.folder.epochs=1"]
     settings += ["threads=1", "dataset=folder", "datasets.folder.size=32", "train.batch_size=8"]
     command = ["dvc", "exp", "run", *(part for setting in settings for part in ("--set-param", setting))]
-    output = project.run(*command, "evaluate@resnet", "pretext@xavier")
+    output = project.run(*command, "evaluate@resnet", "pretext@xavier-finetune-100")
     assert "folder: 14 photographs, no classes" in output
-    assert "pretext/xavier: left out: folder has no classes" in output
+    assert "pretext/xavier-finetune-100: left out: folder has no classes" in output
     found = json.loads((project.root / "evaluations/resnet.json").read_text())
     assert (found["data"], found["n"]) == ("folder", 3)
-    left_out = json.loads((project.root / "evaluations/pretext/xavier.json").read_text())
+    left_out = json.loads((project.root / "evaluations/pretext/xavier-finetune-100.json").read_text())
     assert left_out == {"data": "folder", "left_out": "folder has no classes"}
-    assert json.loads((project.root / "metrics/pretext/xavier.json").read_text()) == {}
+    assert json.loads((project.root / "metrics/pretext/xavier-finetune-100.json").read_text()) == {}
     assert "up to date" in project.run("dvc", "status", "download@folder")
     photo(tmp_path / "my photos/new.jpg")
     assert "my photos" in project.run("dvc", "status", "download@folder")

@@ -69,7 +69,7 @@ def folder(tmp_path_factory) -> Path:
         ):
             run = {"data": "cifar10", "n": 12, **kind, "original_colorfulness": 3.0, "original_recognized": 0.8, **COLORS}
             write(f"baseline/{name}", run, {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0}, 0.0)
-        for name, accuracy in (("pretrained", 0.7), ("xavier", 0.6)):
+        for name, accuracy in (("resnet-finetune-100", 0.7), ("xavier-finetune-100", 0.6)):
             run = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1}
             io.write_json(paths.evaluation(f"pretext/{name}"), run)
             io.write_json(paths.metrics(f"pretext/{name}"), {"top1": accuracy, "test": {"loss": 0.8}})
@@ -223,7 +223,7 @@ def test_it_tells_what_was_run(folder):
 def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypatch):
     shutil.copytree(folder, tmp_path / "project")
     monkeypatch.chdir(tmp_path / "project")
-    for name in ("pretrained", "xavier"):
+    for name in ("resnet-finetune-100", "xavier-finetune-100"):
         io.write_json(paths.metrics(f"pretext/{name}"), {})
         io.write_json(paths.evaluation(f"pretext/{name}"), {"data": "folder", "left_out": "folder has no classes"})
         paths.curves(f"pretext/{name}").write_text("epoch\n")

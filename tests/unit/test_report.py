@@ -6,7 +6,7 @@ from colorpipe.report import figures, tables
 from colorpipe.report.tables import Result
 from colorpipe.runtime.errors import UserError
 
-METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("accuracy", "loss")]
+METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss", "ssim", "psnr")]
 
 
 def result(loss, data="photos", **changes):
@@ -82,12 +82,12 @@ def test_curves_of_several_seeds_are_their_mean_and_spread(tmp_path, monkeypatch
     drawn = []
     monkeypatch.setattr(figures.Figure, "savefig", lambda figure, path, **options: (drawn.append(figure), path.touch()))
     seeds = [pd.DataFrame({"epoch": [1, 2], **{key: [start, 0.5] for key in METRICS}}) for start in (0.1, 0.2, 0.6)]
-    figures.pretext_curves(tmp_path / "p.png", {"xavier": pd.concat(seeds), "pretrained": seeds[0]})
+    figures.training_curves(tmp_path / "p.png", {"a": pd.concat(seeds), "b": seeds[0]}, {"a": "mse", "b": "mse"})
     (figure,) = drawn
     for panel in figure.axes:
-        xavier, pretrained = panel.lines[0], panel.lines[2]
-        assert xavier.get_ydata().tolist() == pytest.approx([0.3, 0.5])
-        assert pretrained.get_ydata().tolist() == [0.1, 0.5]
-        assert len(panel.collections) == 2  # train and validation of xavier; one seed has no spread
+        a, b = panel.lines[0], panel.lines[2]
+        assert a.get_ydata().tolist() == pytest.approx([0.3, 0.5])
+        assert b.get_ydata().tolist() == [0.1, 0.5]
+        assert len(panel.collections) == 2  # train and validation of a; one seed has no spread
         edges = panel.collections[0].get_paths()[0].vertices[:, 1]
         assert (edges.min(), edges.max()) == pytest.approx((0.3 - 0.2646, 0.3 + 0.2646), abs=1e-3)

@@ -22,7 +22,14 @@ def stored(tmp_path, monkeypatch):
     torch.manual_seed(0)
     train = {"seed": 0, "lr": 0.001, "batch_size": 64, "precision": "float32", "epochs": 2, "flips": True}
     train |= {"optimizer": "adamw", "schedule": "one_cycle", "ema": 0.999, "shifts": 4}
-    metadata = {"model": "resnet18", "settings": settings, "size": [32, 32], "data": "cifar10", "loss": {"name": "mse"}}
+    metadata = {
+        "model": "resnet18",
+        "settings": settings,
+        "size": [32, 32],
+        "data": "cifar10",
+        "loss": {"name": "mse"},
+        "head": "ab",
+    }
     metadata |= {"train": train, "epoch": {"epoch": 2, "val_loss": 5.0}, "init": "random"}
     weights.save(tmp_path / "best", base.build("resnet18", settings).state_dict(), metadata)
     images = np.random.default_rng(0).integers(0, 256, (70, 3, 32, 32), dtype=np.uint8)
