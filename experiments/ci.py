@@ -19,7 +19,7 @@ FIGURES = {
     "overview.png": "Test images in gray, as each colorizer predicts them, and the originals",
     "colorfulness.png": "Squared error of ab against colorfulness, with no color and the originals",
     "curves.png": "Loss, SSIM and PSNR of every colorizer by epoch",
-    "pretext.png": "Accuracy and loss of the classifier from both initializations, by epoch",
+    "pretext.png": "The pretext task: accuracy by labels and by depth where several were asked for, and training curves",
 }
 LINK = re.compile(r"\]\((" + "|".join(map(re.escape, FIGURES)) + r")\)")
 
