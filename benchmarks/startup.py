@@ -12,6 +12,7 @@ IMPORTS = {
     "download": "colorpipe.data.download",
     "split": "colorpipe.data.split",
     "train": "colorpipe.tasks.colorization",
+    "controls": "colorpipe.evaluation.controls",
     "judge": "colorpipe.evaluation.judge",
     "evaluate": "colorpipe.evaluation.colorizers",
     "pretext": "colorpipe.evaluation.pretext",

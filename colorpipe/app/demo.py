@@ -99,7 +99,7 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
 
     def slider(name: str) -> Any:
         found = temperature_of(models[name])
-        return gradio.Slider(value=found or bins.TEMPERATURE, visible=found is not None)
+        return gradio.Slider(value=found, visible=True) if found else gradio.Slider(visible=False)
 
     # One event for both, so that picture and file are always of the same photograph and colorizer.
     def paint(path: str | None, name: str, T: float, progress: Any = progress) -> Iterator[tuple[Any, Any]]:

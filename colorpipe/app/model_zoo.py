@@ -31,9 +31,9 @@ def find(folder: Path) -> dict[str, Path]:
 def best(folder: Path, style: str) -> str:
     """The name of the colorizer to use where none is named.
 
-    Of those trained here the most faithful, with the lowest squared error of ab on its test set, that of no color being 1;
-    or the most vivid, with the colorfulness nearest to the originals', of those with a lower error than no color. But the
-    bundled one of that style where none was trained on more than the bundled photographs, which teach little about others.
+    Of those trained here with a lower squared error of ab on their test set than no color: the most faithful, with the lowest
+    error, that of no color being 1; or the most vivid, with the colorfulness nearest to the originals'. But the bundled one
+    of that style where none was trained on more than the bundled photographs, which teach little about others.
     """
     scores = {}
     for name, path, metadata in _readable(folder):
@@ -42,10 +42,9 @@ def best(folder: Path, style: str) -> str:
         try:
             if _is_evaluated(name, metadata) and (gray := _baseline(name)):
                 error = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
-                if style == "faithful":
-                    scores[name] = error
-                elif error < 1:
-                    scores[name] = io.read_json(paths.evaluation(name))["colorfulness_distance"]
+                distance = io.read_json(paths.evaluation(name))["colorfulness_distance"]
+                if error < 1:
+                    scores[name] = error if style == "faithful" else distance
         except (KeyError, TypeError) as problem:
             raise _damaged(name, problem) from None
     return min(scores, key=lambda name: scores[name], default=STYLES[style])

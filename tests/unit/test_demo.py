@@ -95,13 +95,15 @@ def test_the_temperature_of_a_colorizer_with_a_head_over_the_bins(url, models, t
     Image.fromarray(pixels).save(tmp_path / "photo.png")
     path = models / "bins/best.safetensors"
     with opened(url) as shown:
-        shown.get_by_label("Colorizer").click()
-        assert not shown.get_by_text("Temperature").is_visible()  # of the bundled colorizer
-        shown.get_by_role("option", name="bins").click()
-        shown.get_by_text("Temperature").wait_for()
+        number = shown.get_by_label("number input for Temperature")
+        assert number.input_value() == "1"  # of the bundled colorizer
+        for name in ("other", "bins"):
+            shown.get_by_label("Colorizer").click()
+            shown.get_by_role("option", name=name).click()
+            shown.get_by_text("Temperature").wait_for(state="hidden" if name == "other" else "visible")
+        shown.wait_for_function("[...document.querySelectorAll('input[type=number]')].some(one => one.value == '0.38')")
         shown.set_input_files("input[type=file]", tmp_path / "photo.png")
         shown.get_by_text("Download at full resolution (PNG)").wait_for()
-        number = shown.get_by_label("number input for Temperature")
         for T in (0.38, 0.05):
             if T != 0.38:
                 before = shown.get_by_text("Download at full resolution (PNG)").element_handle()
