@@ -31,9 +31,9 @@ def find(folder: Path) -> dict[str, Path]:
 def best(folder: Path, style: str) -> str:
     """The name of the colorizer to use where none is named.
 
-    Of those trained here with a lower squared error of ab on their test set than no color: the most faithful, with the lowest
-    error, that of no color being 1; or the most vivid, with the colorfulness nearest to the originals'. But the bundled one
-    of that style where none was trained on more than the bundled photographs, which teach little about others.
+    Of those trained here with a lower squared error of ab on their test set than no color: the most faithful, with the
+    lowest error, that of no color being 1; or the most vivid, with the colorfulness nearest to the originals'. But the
+    bundled one of that style where none was trained on more than the bundled photographs, which teach little about others.
     """
     scores = {}
     for name, path, metadata in _readable(folder):
