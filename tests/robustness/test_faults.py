@@ -140,7 +140,8 @@ def test_a_stage_by_hand_names_the_mistake(project, capsys):
                 sys.argv = [f"stages.{stage}", *arguments[:number], "../../x", *arguments[number + 1 :]]
                 with pytest.raises(SystemExit):
                     run_main(importlib.import_module(f"stages.{stage}").main)
-                assert "'../../x' is no name" in capsys.readouterr().err
+                said = capsys.readouterr().err
+                assert "'../../x' is no name" in said or "--labels: invalid int value: '../../x'" in said
     assert contents(project.parent) == before
 
 
@@ -180,7 +181,7 @@ GONE = {
         "data/photos/test_labels.npy",
         "data/photos/weights/mse.safetensors",
     ],
-    "controls": ["data/photos/weights/resnet18.safetensors"],
+    "controls": [],  # without the weights of a network its ImageNet encoder is left out
     "pretext": ["data/photos/classes.json", "data/photos/test_labels.npy", "models/xavier/best.safetensors"],
     "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
     "report": [
