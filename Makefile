@@ -90,8 +90,8 @@ tables: $(READY) ## rewrite the tables in the documents from the files that hold
 lock: $(READY) ## renew the locks: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(COMPILE) --upgrade pyproject.toml --output-file requirements.lock
-	$(BIN)/uv pip compile $(COMPILE) --upgrade --constraint requirements.lock --all-extras --group dev pyproject.toml \
-	    --output-file requirements-dev.lock
+	$(BIN)/uv pip compile $(COMPILE) --no-strip-extras --upgrade --constraint requirements.lock --all-extras --group dev \
+	    pyproject.toml --output-file requirements-dev.lock
 
 $(READY): requirements-dev.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colorpipe needs Python 3.11 or newer: make PYTHON=python3.12")'
