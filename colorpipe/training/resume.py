@@ -132,7 +132,7 @@ def _key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
     """A hash of the loaded code, the metadata, the inputs' content, the machine, its threads and the versions."""
     code = {
         name: _hash(Path(module.__file__ or "").read_bytes())
-        for name, module in sorted(sys.modules.items())
+        for name, module in sorted(sys.modules.copy().items())
         if name.split(".")[0] == "colorpipe" and not name.startswith(NOT_IN_KEY) and getattr(module, "__file__", None)
     }
     data = {}

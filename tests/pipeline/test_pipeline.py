@@ -196,6 +196,9 @@ def test_parameters_read_are_the_declared_ones(project):
         if stage == "download":  # reads the sources of ImageNet weights where they are asked for: together, all
             read.setdefault(stage, set()).update(ran[note]["keys"])
             declared.setdefault(stage, set()).update(own)
+        elif stage == "pretext":  # each mode and share reads its own of these
+            of_some = {"pretext.neighbors", "pretext.steps", "pretext.temperature"}
+            assert set(ran[note]["keys"]) >= own - of_some, row["name"]
         else:
             assert set(ran[note]["keys"]) == own, row["name"]
     assert read == declared
@@ -210,7 +213,7 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
         assert run["n"] == 8
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "densenet"), "imagenet")
+        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "resnet_rebalanced", "densenet"), "imagenet")
         assert run["init"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
         assert ("temperatures" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
@@ -340,7 +343,10 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
             {f"{stage}@{name}" for stage in ("train", "evaluate") for name in OF_LOSS}
             | {"baseline@gray", "baseline@gray_large"},
         ),
-        ({"models__resnet18__cut": "layer1"}, {"train@resnet", "train@resnet_lpips", "train@resnet_large"}),
+        (
+            {"models__resnet18__cut": "layer1"},
+            {f"train@{name}" for name in ("resnet", "resnet_lpips", "resnet_large", "resnet_rebalanced")},
+        ),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large", "judge@stl10"}),
         (
             {"losses__classification__rebalancing": 1.0},

@@ -96,7 +96,7 @@ def test_killed_nearest_neighbors_are_found_again(folder):
     found = []
     for _ in range(2):
         process = start(folder, NEIGHBORS)
-        assert "25 labels, test accuracy" in process.communicate()[0]
+        assert "24 labels, test accuracy" in process.communicate()[0]
         found.append(results(folder, name))
     assert found[0] == found[1]
     assert len(found[0]) == 4
@@ -113,7 +113,7 @@ def test_a_stage_ends_with_the_dvc_that_runs_it():
     parent.kill()
     assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
     commands = re.findall(r"cmd: (?:>-\s+)?(.*)", (ROOT / "dvc.yaml").read_text())
-    assert len(commands) == 9
+    assert len(commands) == 10
     assert all(command.startswith("exec python -m ") for command in commands)  # no shell stands between
 
 
