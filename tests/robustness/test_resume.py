@@ -92,7 +92,7 @@ def test_killed_nearest_neighbors_are_found_again(folder):
     killed = start(folder, NEIGHBORS)
     wait_for((folder / paths.checkpoint(name, "best")).exists, killed)
     killed.kill()
-    killed.wait()
+    killed.communicate()
     found = []
     for _ in range(2):
         process = start(folder, NEIGHBORS)
