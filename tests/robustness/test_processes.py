@@ -91,12 +91,12 @@ def processes_of(parent: subprocess.Popen) -> dict[str, int]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
-    set_params(folder, 1, shards=2, epochs=200)
+    set_params(folder, 1, shards=2, epochs=20)
     run(folder, REBALANCED)
     expected = results(folder, "unet")
     for path in expected:
         (folder / path).unlink()
-    set_params(folder, 2, shards=2, epochs=200)
+    set_params(folder, 2, shards=2, epochs=20)
     process = start(folder, REBALANCED)
     wait_for(lambda: [*(folder / paths.RESUME).glob("*/[0-9]*-*.pt")], process)
     workers = processes_of(process)
@@ -106,13 +106,13 @@ def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
     (line,) = (line for line in output.splitlines() if not line.startswith(("epoch ", "unet: ")))
     assert line.startswith("error: process 1 of 2 was ended by SIGKILL (by hand, or by the system for want of memory): run")
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers.values())
-    set_params(folder, 1, shards=2, epochs=200)
+    set_params(folder, 1, shards=2, epochs=20)
     assert "unet: resuming after epoch " in run(folder, REBALANCED)
     assert results(folder, "unet") == expected
 
 
 def test_ctrl_c_ends_all_with_one_line(folder):
-    set_params(folder, 2, shards=2, epochs=200)
+    set_params(folder, 2, shards=2, epochs=20)
     process = start(folder, REBALANCED)
     wait_for(lambda: [*(folder / paths.RESUME).glob("*/[0-9]*-*.pt")], process)
     for each in (process.pid, *processes_of(process).values()):  # as a terminal does

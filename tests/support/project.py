@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Self
 
 import yaml
+from on_path import forks
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,8 +35,9 @@ class Project:
         self.environment = {
             **os.environ,
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": str(ROOT / "tests" / "support" / "tracing"),
+            "PYTHONPATH": str(ROOT / "tests" / "support" / "on_path"),
             "COLORPIPE_TRACE": str(self.trace),
+            **({"COLORPIPE_FORKS": forks.server()[0]} if sys.platform == "linux" else {}),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
@@ -49,6 +51,8 @@ class Project:
         return made
 
     def run(self, *command: str, code: int = 0) -> str:
+        if command[0] == "dvc":
+            command = (sys.executable, "-m", *command)
         done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr

@@ -1,9 +1,8 @@
-"""On PYTHONPATH of a pipeline under test: each stage notes which modules, files and parameters it really uses.
+"""Each stage of a pipeline under test notes which modules, files and parameters it really uses.
 
-A process writes its note to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
+It writes its note to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
 """
 
-import atexit
 import importlib.abc
 import importlib.machinery
 import json
@@ -12,6 +11,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path.cwd()
+STAGE = f"{sys.orig_argv[2].replace('.', '/')}.py"
 read: set[str] = set()
 keys: set[str] = set()
 
@@ -119,10 +119,10 @@ class Watcher(importlib.abc.MetaPathFinder):
 
 
 def write() -> None:
-    modules = set()
+    modules = {STAGE}
     for name, module in sys.modules.items():
         file = getattr(module, "__file__", None)
-        if name.split(".")[0] in ("colorpipe", "stages", "__main__") and file and Path(file).is_relative_to(ROOT):
+        if name.split(".")[0] in ("colorpipe", "stages") and file and Path(file).is_relative_to(ROOT):
             modules.add(Path(file).relative_to(ROOT).as_posix())
     note = {"modules": sorted(modules), "read": sorted(read), "keys": sorted(keys)}
     (Path(os.environ["COLORPIPE_TRACE"]) / ("_".join(sys.orig_argv[2:]).replace("/", "-") + ".json")).write_text(
@@ -130,7 +130,7 @@ def write() -> None:
     )
 
 
-if sys.orig_argv[1:2] == ["-m"] and len(sys.orig_argv) > 2 and sys.orig_argv[2].startswith("stages."):
+def take() -> None:
+    """Begin to note what this process uses: a stage that has imported nothing of the project yet."""
     sys.addaudithook(on_event)
     sys.meta_path.insert(0, Watcher())
-    atexit.register(write)
