@@ -1,13 +1,15 @@
 """The process of a stage or a command: how it ends, and what it tells the user."""
 
 import argparse
+import contextlib
 import ctypes
 import os
 import re
 import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from colorpipe.runtime.errors import PeerLostError, UserError, is_out_of_memory, one_line, printable_path
@@ -28,7 +30,8 @@ def run_main(main: Callable[[], None]) -> None:
     _terminate_with_parent()
     error_in = "error" + (f": process {rank} of {os.environ['WORLD_SIZE']}" if (rank := os.environ.get("RANK")) else "")
     try:
-        main()
+        with _no_interrupt_lost():
+            main()
     except UserError as error:
         sys.exit(f"{error_in}: {error}")
     except PeerLostError as error:
@@ -48,6 +51,25 @@ def run_main(main: Callable[[], None]) -> None:
         if not is_out_of_memory(error):
             raise
         sys.exit(f"{error_in}: out of memory ({one_line(error)}): use smaller data or images, or a machine with more memory")
+
+
+@contextlib.contextmanager
+def _no_interrupt_lost() -> Iterator[None]:
+    """Interrupt the main thread again where Ctrl-C came in a destructor: Python only reports what is raised there."""
+    before = sys.unraisablehook
+
+    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            again = (threading.get_ident(), signal.SIGINT)
+            threading.Timer(0.1, signal.pthread_kill, again).start()  # seconds: once the destructor has returned
+        else:
+            before(unraisable)
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 def _terminate_with_parent() -> None:

@@ -234,6 +234,26 @@ def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
     assert run("train").startswith("error: live cannot be written: No space left on device; fix that")
 
 
+def test_an_interrupt_in_a_destructor_is_not_lost():
+    code = """if True:
+        import time
+        from colorpipe.runtime.process import run_main
+
+        class Bar:
+            def __del__(self):
+                raise KeyboardInterrupt
+
+        def main():
+            Bar()
+            time.sleep(60)
+
+        run_main(main)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=50)
+    assert done.returncode == 130
+    assert done.stderr == "interrupted: run the command again\n"
+
+
 def test_a_reader_that_has_seen_enough_is_no_error():
     code = "from colorpipe.runtime.process import run_main; run_main(lambda: print('line\\n' * 1_000_000))"
     writer = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from project import ROOT
-from stages_in_folder import ADVERSARIAL, PRETEXT, REBALANCED, prepare, results, start, wait_for
+from stages_in_folder import ADVERSARIAL, PRETEXT, REBALANCED, prepare, results, run, start, wait_for
 
 from colorpipe import io, paths, weights
 
@@ -33,13 +33,6 @@ def set_params(folder: Path, processes: int, shards: int = 1, epochs: int = 2) -
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-def run(folder: Path, stage: tuple[str, ...]) -> str:
-    process = start(folder, stage)
-    output = process.communicate()[0]
-    assert process.returncode == 0, output
-    return output
-
-
 @pytest.mark.parametrize(
     ("stage", "name", "shards", "counts"),
     [
@@ -58,9 +51,10 @@ def test_the_number_of_processes_does_not_change_a_byte(folder, stage, name, sha
         found.append(results(folder, name))
     assert len(found[0]) >= 3
     assert found[0] == found[1]
-    set_params(folder, 1, 1)
-    run(folder, stage)
-    assert results(folder, name) != found[0]  # while the number of parts does
+    if stage == REBALANCED:
+        set_params(folder, 1, 1)
+        run(folder, stage)
+        assert results(folder, name) != found[0]  # while the number of parts does
 
 
 def test_a_test_is_shared_out(folder):

@@ -23,6 +23,7 @@ from stages_in_folder import (
     TRAIN,
     prepare,
     results,
+    run,
     start,
     wait_for,
 )
@@ -54,9 +55,7 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
     """In the repository's folder, and in a copy of it, where DVC runs an experiment and names the repository."""
     repository = tmp_path if copied else folder
     environment = {"DVC_ROOT": str(repository)} if copied else {}
-    whole = start(folder, stage)
-    output = whole.communicate()[0]
-    assert whole.returncode == 0, output
+    run(folder, stage)
     expected = results(folder, name)
     assert len(expected) >= 3
     for path in expected:
@@ -81,7 +80,7 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(folder, tmp_path, sta
             )
         for path in expected:  # as DVC does before it runs a stage again
             (folder / path).unlink(missing_ok=True)
-    output = start(folder, stage, **environment).communicate()[0]
+    output = run(folder, stage, **environment)
     assert f"{name}: resuming after epoch " in output
     assert results(folder, name) == expected
     assert not (repository / paths.RESUME).exists()
@@ -95,8 +94,7 @@ def test_killed_nearest_neighbors_are_found_again(folder):
     killed.communicate()
     found = []
     for _ in range(2):
-        process = start(folder, NEIGHBORS)
-        assert "24 labels, test accuracy" in process.communicate()[0]
+        assert "24 labels, test accuracy" in run(folder, NEIGHBORS)
         found.append(results(folder, name))
     assert found[0] == found[1]
     assert len(found[0]) == 4

@@ -1,5 +1,6 @@
 """A copy of the project to run DVC in."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -62,9 +63,8 @@ class Project:
         self.run("git", "commit", "--quiet", "--message", message)
 
     def would_run(self) -> set[str]:
-        """The stages that `dvc repro` would start now, as far as it knows without running them."""
-        lines = self.run("dvc", "repro", "--dry").splitlines()
-        return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+        """The stages that `dvc repro` would start now, as far as it knows without running them: those that have changed."""
+        return set(json.loads(self.run("dvc", "status", "--json")))
 
     def edit_params(self, **changes: object) -> None:
         path = self.root / "params.yaml"

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from archives import PRIOR
+from on_path import forks
 from project import ROOT
 
 from colorpipe import paths, weights
@@ -97,6 +98,20 @@ def start(folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **e
     return subprocess.Popen(
         command, cwd=folder, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
     )
+
+
+def run(folder: Path, stage: tuple[str, ...], **environment: str) -> str:
+    """Run a stage to its end; what it prints."""
+    process = start(folder, stage, **forked(), **environment)
+    output = process.communicate()[0]
+    assert process.returncode == 0, output
+    return output
+
+
+def forked() -> dict[str, str]:
+    """The environment in which `python -m ...` is a fork that has its imports done, where the system has forks."""
+    path = f"{ROOT}{os.pathsep}{ROOT / 'tests/support/on_path'}"
+    return {"COLORPIPE_FORKS": forks.server()[0], "PYTHONPATH": path} if sys.platform == "linux" else {}
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from archives import PRIOR
 from project import ROOT
+from stages_in_folder import forked
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.data import DataLoader
 
@@ -76,7 +77,15 @@ def test_nothing_in_a_step_waits_for_a_gpu(photos, task):
     assert len(waits.found) == 2
 
 
-def test_the_throughput_of_a_task(photos):
+@pytest.fixture
+def workers(photos, monkeypatch):
+    """The same, for workers that need not import torch again."""
+    for name, value in forked().items():
+        monkeypatch.setenv(name, value)
+    return photos
+
+
+def test_the_throughput_of_a_task(workers):
     (row,) = throughput.measure(1, {"resnet": 2}).rows
     assert row["raw"]["rounds"][0].keys() == set(throughput.WAYS)
     assert all(value > 0 for value in row["raw"]["rounds"][0].values())
@@ -84,8 +93,8 @@ def test_the_throughput_of_a_task(photos):
     assert row["raw"]["shares"]["convolutions"] > 0  # how much is for a quiet machine to say
 
 
-def test_a_worker_that_ends_is_said(photos):
-    photos.unlink()
+def test_a_worker_that_ends_is_said(workers):
+    workers.unlink()
     with pytest.raises(RuntimeError, match=r"benchmarks\.worker resnet colorpipe ended without an answer"):
         throughput.measure(1, {"resnet": 2})
 

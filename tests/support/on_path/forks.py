@@ -22,22 +22,29 @@ from typing import NoReturn
 
 LIBRARIES = [  # what the stages, and DVC as they run in it, import
     "configobj",
+    "dulwich.porcelain",
     "dvc.cachemgr",
     "dvc.cli.parser",
     "dvc.data_cloud",
-    "dvc.repo.reproduce",
+    "dvc.repo.artifacts",
     "dvc.repo.experiments.run",
+    "dvc.repo.plots",
+    "dvc.repo.reproduce",
     "dvclive",
     "jinja2",
     "lpips",
+    "matplotlib.backends.backend_agg",
     "matplotlib.pyplot",
     "networkx",
     "pandas",
-    "pydantic",
+    "pydantic.main",
+    "pydantic.types",
     "ruamel.yaml",
     "safetensors.torch",
     "skimage.data",
     "torch._dynamo",
+    "torch.distributed.launcher.api",
+    "torch.utils.serialization.config",
     "torchmetrics.functional.image",
     "torchvision.models",
 ]
@@ -97,15 +104,16 @@ def become(asked: dict, files: list[int]) -> None:
     """The process that was asked for."""
     for number, file in enumerate(files):
         os.dup2(file, number)
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 - multiprocessing has opened another
     os.chdir(asked["cwd"])
     os.environ.clear()
     os.environ.update(asked["environment"])
     sys.orig_argv = asked["argv"]
     _, _, module, *arguments = asked["argv"]
     sys.argv = [module, *arguments]
-    sys.path.insert(0, asked["cwd"])
+    sys.path[:0] = [asked["cwd"], *os.environ["PYTHONPATH"].split(os.pathsep)]
     with contextlib.ExitStack() as at_the_end:
-        if module.startswith("stages."):
+        if module.startswith("stages.") and "COLORPIPE_TRACE" in os.environ:
             import stage_notes  # now that the folder and the arguments are those of the stage
 
             stage_notes.take()

@@ -1,6 +1,7 @@
 """On PYTHONPATH of a project under test, so that every Python runs it as it starts.
 
-A stage takes notes of what it uses. With $COLORPIPE_FORKS it and a command of DVC's run in a fork (see forks.py).
+With $COLORPIPE_TRACE a stage takes notes of what it uses; with $COLORPIPE_FORKS it runs in a fork (see forks.py), as does a
+command of DVC's.
 """
 
 import os
@@ -11,7 +12,7 @@ if sys.orig_argv[1:2] == ["-m"] and len(sys.orig_argv) > 2:
         import forks
 
         forks.run(address)
-    elif sys.orig_argv[2].startswith("stages."):
+    elif sys.orig_argv[2].startswith("stages.") and "COLORPIPE_TRACE" in os.environ:
         import atexit
 
         import stage_notes
