@@ -38,7 +38,7 @@ class Project:
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "tests" / "support" / "on_path"),
             "COLORPIPE_TRACE": str(self.trace),
-            **({"COLORPIPE_FORKS": forks.server()[0]} if sys.platform == "linux" else {}),
+            **({"COLORPIPE_FORKS": forks.server()} if sys.platform == "linux" else {}),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},

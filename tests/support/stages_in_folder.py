@@ -111,7 +111,7 @@ def run(folder: Path, stage: tuple[str, ...], **environment: str) -> str:
 def forked() -> dict[str, str]:
     """The environment in which `python -m ...` is a fork that has its imports done, where the system has forks."""
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests/support/on_path'}"
-    return {"COLORPIPE_FORKS": forks.server()[0], "PYTHONPATH": path} if sys.platform == "linux" else {}
+    return {"COLORPIPE_FORKS": forks.server(), "PYTHONPATH": path} if sys.platform == "linux" else {}
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:

@@ -4,6 +4,7 @@ Imports take longer than a tiny stage: six of its seven seconds. Nothing of colo
 fork is a process of its own with the folder, environment, output and exit status of the one that asked for it.
 """
 
+import atexit
 import contextlib
 import functools
 import gc
@@ -16,7 +17,7 @@ import select
 import socket
 import subprocess
 import sys
-import tempfile
+import uuid
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,21 +53,22 @@ MESSAGE = 1 << 17  # bytes, at most
 
 
 @functools.cache
-def server() -> tuple[str, subprocess.Popen]:
-    """Start the process; the address that it listens at, and what keeps it: it ends with this one."""
-    address = Path(tempfile.mkdtemp(prefix="forks-")) / "socket"
+def server() -> str:
+    """Start the process, which ends with this one; the address that it listens at."""
+    address = f"colorpipe-{uuid.uuid4().hex}"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, __file__, str(address)]
+    command = [sys.executable, __file__, address]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
-    return str(address), process
+    atexit.register(process.communicate)  # which closes its standard input
+    return address
 
 
 def run(address: str) -> NoReturn:
     """Run in a fork what this process was asked to run, `python -m <module> ...`, and end as it ends."""
     asked = {"argv": sys.orig_argv, "cwd": str(Path.cwd()), "environment": dict(os.environ)}
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as connection:
-        connection.connect(address)
+        connection.connect(f"\0{address}")  # a name, no file
         socket.send_fds(connection, [json.dumps(asked).encode()], [0, 1, 2])
         code = int(connection.recv(MESSAGE))
     if code < 0:
@@ -81,11 +83,10 @@ def serve(address: str) -> None:
     gc.freeze()  # else the first collection in a fork copies the memory of all that is imported
     context = multiprocessing.get_context("fork")
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(address)
+        listener.bind(f"\0{address}")
         listener.listen()
         print("ready", flush=True)
-        while sys.stdin not in (ready := select.select([sys.stdin, listener], [], [])[0]):
-            assert ready
+        while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
             with listener.accept()[0] as connection:
                 context.Process(target=attend, args=[connection]).start()  # which waits for those that have ended
 
