@@ -64,6 +64,8 @@ def write_readme(folder: Path) -> None:
         "pretext-depth": "probe" in set(classifiers["mode"]),
         "runs": True,
     }
+    # Paths are relative to the working folder: where another clone wrote the page, they lead nowhere from this one.
+    text = BLOCK.sub(lambda found: found[0] if Path(found[2]).exists() else found[0].replace(found[2], str(folder), 1), text)
     for kind, wanted in kinds.items():
         if wanted and f"<!-- {kind} " not in text:
             text += f"\n<!-- {kind} {folder} -->\n<!-- end -->\n"

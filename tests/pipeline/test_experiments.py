@@ -63,6 +63,16 @@ def test_a_page_gets_the_tables_of_what_is_run_later(results):
     assert after.count("| resnet | mse |") == 1
 
 
+def test_a_page_that_another_clone_wrote_is_refreshed(results):
+    (results / "README.md").unlink()
+    tables.write_readme(results)
+    page = (results / "README.md").read_text()
+    outdated = page.replace(str(results), "../elsewhere/results").replace("| resnet |", "| renset |")
+    (results / "README.md").write_text(outdated)
+    tables.write_readme(results)
+    assert (results / "README.md").read_text() == page
+
+
 def test_an_unknown_table():
     with pytest.raises(UserError, match="there is no table 'sizes': use one of metrics-show, "):
         tables.table("sizes", COMMITTED)
