@@ -1,5 +1,6 @@
 """Prepared arrays as tensors: memory-mapped on the CPU, or in the memory of the device."""
 
+import mmap
 import warnings
 from pathlib import Path
 
@@ -10,12 +11,19 @@ from torch import Tensor
 from colorpipe.runtime.errors import UserError, one_line
 
 
-def load(path: Path, device: torch.device) -> Tensor:
+def load(path: Path, device: torch.device, shuffled: bool = False) -> Tensor:
     """The array at `path`: images (N, 3, H, W) uint8, labels (N,) int64, or a prior (313,) float32.
 
-    Raises UserError where it is missing or damaged.
-
     On the CPU it is memory-mapped: read where a batch touches it, and not to be written.
+
+    Args:
+        path: a file that `split` wrote.
+        device: where the tensor is to be.
+        shuffled: whether its rows will be read in a random order. Then the system reads nothing ahead, which it would have
+            to throw away again where the array is larger than the memory.
+
+    Raises:
+        UserError: it is missing or damaged.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -29,6 +37,8 @@ def load(path: Path, device: torch.device) -> Tensor:
         raise UserError(
             f"{path} holds {array.dtype} {array.shape}, neither images, labels nor a prior: remove it and run `dvc repro`"
         )
+    if shuffled and device.type == "cpu":
+        array._mmap.madvise(mmap.MADV_RANDOM)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
         return torch.from_numpy(array).to(device)

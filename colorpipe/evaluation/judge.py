@@ -31,7 +31,8 @@ def train(data: str, recipe: str, params: Params) -> None:
     settings = TrainSettings.from_params(params.recipe(recipe), params.data(data), params.seed, device)
     model = Judge(len(classes)).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     files = {split: [path(data, split) for path in (paths.images, paths.labels)] for split in ("train", "val")}
-    train, val = (tuple(arrays.load(path, device) for path in files[split]) for split in ("train", "val"))
+    train = tuple(arrays.load(path, device, shuffled=True) for path in files["train"])
+    val = tuple(arrays.load(path, device) for path in files["val"])
     task = ClassificationTask(settings.precision, sees=true_colors)
     metadata = {"judge": data, "data": data, "classes": classes}
     supervised.train(name, task, model, (train, val), settings, metadata, [*files["train"], *files["val"]])

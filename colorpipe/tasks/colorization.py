@@ -119,7 +119,8 @@ def train_on(task: Callable[[Loss, str], SupervisedTask], name: str, row: Row, p
     """
     device = devices.prepare(params.seed, params.threads)
     settings = TrainSettings.from_params(params.recipe(row.recipe), params.data(row.data), params.seed, device)
-    train_images, val_images = (load.load(paths.images(row.data, split), device) for split in ("train", "val"))
+    train_images = load.load(paths.images(row.data, "train"), device, shuffled=True)
+    val_images = load.load(paths.images(row.data, "val"), device)
     loss = load_loss(row.loss, row.data, settings.precision, device)
     model = base.build(row.model, params.model(row.model), loss.head)
     start = base.initialize(model, row.model, row.init)

@@ -1,6 +1,8 @@
 import gzip
 import io
 import json
+import re
+import sys
 import tarfile
 from pathlib import Path
 
@@ -8,11 +10,12 @@ import archives
 import numpy as np
 import pytest
 import skimage
+import torch
 from PIL import Image
 
 from colorpipe import paths
 from colorpipe.data import archives as reading
-from colorpipe.data import bundled, cifar10, photos, photos96, split, stl10
+from colorpipe.data import bundled, cifar10, load, photos, photos96, split, stl10
 from colorpipe.runtime.errors import UserError
 
 
@@ -298,3 +301,15 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
     for part, array in arrays.items():
         assert np.load(paths.labels("cifar10", part)).tolist() == [by_image[image.tobytes()] for image in array]
     assert json.loads(paths.classes("cifar10").read_text())[9] == "truck"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc says how a file is mapped")
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_nothing_is_read_ahead_of_a_set_in_random_order(tmp_path, shuffled):
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    np.save(tmp_path / "train.npy", images)
+    loaded = load.load(tmp_path / "train.npy", torch.device("cpu"), shuffled=shuffled)
+    assert np.array_equal(loaded.numpy(), images)
+    mapping = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "train.npy"))[2]
+    flags = re.search(r"VmFlags: (.*)", mapping)[1].split()
+    assert ("rr" in flags) == shuffled  # the kernel's word for MADV_RANDOM
