@@ -10,7 +10,18 @@ from benchmarks.tables import Table, spread
 from benchmarks.throughput import Worker
 
 COUNT = 2
-STEPS = {"resnet": 30, "densenet": 15, "eccv": 4, "resnet_lpips": 6, "unet": 12, "classifier": 40}
+STEPS = {  # every row of 32x32 images, and the classifier: about two seconds of each
+    "resnet": 30,
+    "resnet_lpips": 6,
+    "resnet_rebalanced": 25,
+    "densenet": 15,
+    "eccv": 4,
+    "eccv_rebalanced": 4,
+    "unet": 12,
+    "unet_rebalanced": 10,
+    "unet_gan": 6,
+    "classifier": 40,
+}
 
 
 def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
