@@ -17,7 +17,7 @@ FOLDER = Path("benchmarks")
 
 
 def main() -> None:
-    """About a quarter of an hour on two cores."""
+    """About half an hour on two cores."""
     params = config.load()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True

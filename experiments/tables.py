@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -88,6 +89,8 @@ def table(kind: str, folder: Path) -> str:
         "pretext-depth": lambda: pretext.depth_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "throughput": lambda: throughput_table(folder),
+        "processes": lambda: benchmark_table(folder, "One process or two"),
+        "album": lambda: benchmark_table(folder, "An album"),
         "gpu": lambda: gpu_table(folder),
         "model-card": lambda: model_card(folder),
     }
@@ -133,9 +136,13 @@ def model_card(path: Path) -> str:
 
 def throughput_table(folder: Path) -> str:
     """The first of the benchmarks' tables, without the shares of time, in Markdown."""
-    rows = json.loads((folder / "results.json").read_text())["Training throughput"]
-    columns = ["task", "colorpipe", "notebook, no workers", "notebook, 2 workers", "ratio"]
-    return to_markdown(pd.DataFrame(rows)[columns])
+    return benchmark_table(folder, "Training throughput", without=["where colorpipe's time goes"])
+
+
+def benchmark_table(folder: Path, title: str, without: Sequence[str] = ()) -> str:
+    """One of the benchmarks' tables in Markdown, without some of its columns."""
+    rows = json.loads((folder / "results.json").read_text())[title]
+    return to_markdown(pd.DataFrame(rows).drop(columns=["raw", *without]))
 
 
 def gpu_table(path: Path) -> str:
