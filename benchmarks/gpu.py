@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 from benchmarks.tables import Table, spread
 from benchmarks.throughput import Worker
-from benchmarks.worker import CLASSIFIER
+from benchmarks.worker import all_tasks
 from colorpipe import config
 
 WAYS = ("colorpipe", "compiled")
@@ -18,7 +18,7 @@ STEPS = 300
 def measure(rounds: int, tasks: Sequence[str] = (), steps: int = STEPS) -> Table:
     """Images a second of every row of 32x32 images and of the classifier; all processes warm up at the same time."""
     table = config.colorizers()
-    tasks = tasks or [*(name for name, row in table.items() if row["data"] == "${dataset}"), CLASSIFIER]
+    tasks = tasks or all_tasks()
     sides = [(task, way) for task in tasks for way in WAYS if way == WAYS[0] or not is_adversarial(table.get(task, {}))]
     with ExitStack() as stack, ThreadPoolExecutor(len(sides)) as pool:
         workers = {side: stack.enter_context(Worker(*side)) for side in sides}

@@ -48,6 +48,11 @@ GROUPS = {  # operators, by the prefixes of their names
 }
 
 
+def all_tasks() -> list[str]:
+    """Every row of 32x32 images, and the classifier."""
+    return [*(name for name, row in config.colorizers().items() if row["data"] == "${dataset}"), CLASSIFIER]
+
+
 def network(task: str, seed: int) -> nn.Module:
     """The task's network with its initial weights."""
     params = config.load()
