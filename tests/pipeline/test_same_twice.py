@@ -1,4 +1,4 @@
-"""Two processes in two folders give the same bytes: each model, loss and task, real but tiny."""
+"""Two processes in two folders give the same bytes: each model, each loss and each task, real but tiny."""
 
 import os
 import subprocess
@@ -9,8 +9,7 @@ import yaml
 from project import ROOT
 
 ROWS = [
-    *((model, "mse", "paper") for model in ("resnet18", "densenet121", "eccv16")),
-    ("resnet18", "lpips", "paper"),
+    *((model, loss, "paper") for model in ("resnet18", "densenet121", "eccv16") for loss in ("mse", "lpips")),
     ("eccv16", "classification", "paper"),
     ("unet", "classification", "refined"),
     ("unet", "l1", "adversarial"),

@@ -51,10 +51,9 @@ def test_the_number_of_processes_does_not_change_a_byte(folder, stage, name, sha
         found.append(results(folder, name))
     assert len(found[0]) >= 3
     assert found[0] == found[1]
-    if stage == REBALANCED:
-        set_params(folder, 1, 1)
-        run(folder, stage)
-        assert results(folder, name) != found[0]  # while the number of parts does
+    set_params(folder, 1, 1)
+    run(folder, stage)
+    assert results(folder, name) != found[0]  # while the number of parts does
 
 
 def test_a_test_is_shared_out(folder):
