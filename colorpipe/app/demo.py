@@ -88,6 +88,40 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
         raise UserError(f"the demo needs {error.name}: pip install 'colorpipe[demo]'") from None
 
     models = model_zoo.find(folder)
+
+    def slider(name: str) -> Any:
+        found = temperature_of(models[name])
+        label = "Temperature: toward 1 calmer, toward 0 more vivid"
+        return gradio.Slider(0.05, 1.0, found or bins.TEMPERATURE, step=0.01, label=label, visible=found is not None)
+
+    with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
+        gradio.Markdown(
+            "# colorpipe\nDrop a photograph, gray or not: it keeps its lightness, and a network predicts the colors."
+        )
+        with gradio.Row():
+            with gradio.Column(scale=1):
+                # The file itself: gradio's Image would decode it.
+                given = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
+                model = gradio.Dropdown(list(models), value=default, label="Colorizer")
+                temperature = slider(default)
+                download = gradio.DownloadButton(DOWNLOAD, interactive=False)
+            with gradio.Column(scale=2):
+                result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
+        model.change(slider, model, temperature)
+        paint = painter(models, results)
+        for change in (given.change, model.change, temperature.change):
+            change(paint, [given, model, temperature], [result, download], trigger_mode="always_last")
+    assert isinstance(page, gradio.Blocks)
+    return page
+
+
+def painter(models: dict[str, Path], results: Path) -> Callable[..., Iterator[tuple[Any, Any]]]:
+    """What the page does with a photograph, a colorizer and a temperature: a preview, then the file to download.
+
+    One event gives both, so that picture and file are always of the same photograph and colorizer.
+    """
+    import gradio
+
     progress = gradio.Progress()
 
     @contextlib.contextmanager
@@ -97,11 +131,6 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 
-    def slider(name: str) -> Any:
-        found = temperature_of(models[name])
-        return gradio.Slider(value=found, visible=True) if found else gradio.Slider(visible=False)
-
-    # One event for both, so that picture and file are always of the same photograph and colorizer.
     def paint(path: str | None, name: str, T: float, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
         not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         if path is None:
@@ -117,31 +146,7 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
             full(Path(path), models[name], T, target, progress)
         yield gradio.skip(), gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
 
-    with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
-        gradio.Markdown(
-            "# colorpipe\nDrop a photograph, gray or not: it keeps its lightness, and a network predicts the colors."
-        )
-        with gradio.Row():
-            with gradio.Column(scale=1):
-                # The file itself: gradio's Image would decode it.
-                given = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
-                model = gradio.Dropdown(list(models), value=default, label="Colorizer")
-                temperature = gradio.Slider(
-                    0.05,
-                    1.0,
-                    temperature_of(models[default]) or bins.TEMPERATURE,
-                    step=0.01,
-                    label="Temperature: toward 1 calmer, toward 0 more vivid",
-                    visible=temperature_of(models[default]) is not None,
-                )
-                download = gradio.DownloadButton(DOWNLOAD, interactive=False)
-            with gradio.Column(scale=2):
-                result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
-        model.change(slider, model, temperature)
-        for change in (given.change, model.change, temperature.change):
-            change(paint, [given, model, temperature], [result, download], trigger_mode="always_last")
-    assert isinstance(page, gradio.Blocks)
-    return page
+    return paint
 
 
 def serve(folder: Path, port: int) -> None:

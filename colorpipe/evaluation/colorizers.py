@@ -20,7 +20,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.tasks import colorization
 from colorpipe.training import device as devices
 from colorpipe.training import processes
-from colorpipe.training.loop import Batch
+from colorpipe.training.batches import Batch
 
 GRID_IMAGES = 10
 # Metrics that DVC tracks, by their key in metrics/<name>.json; the others are in evaluations/<name>.json.

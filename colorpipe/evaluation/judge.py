@@ -14,7 +14,7 @@ from colorpipe.models.judge import Judge
 from colorpipe.tasks import supervised
 from colorpipe.tasks.classification import ClassificationTask, leave_out
 from colorpipe.training import device as devices
-from colorpipe.training.loop import TrainSettings
+from colorpipe.training.settings import TrainSettings
 
 
 def train(data: str, recipe: str, params: Params) -> None:

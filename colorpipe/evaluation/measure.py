@@ -21,7 +21,8 @@ from colorpipe.models.base import Prediction
 from colorpipe.models.judge import Judge
 from colorpipe.tasks import colorization
 from colorpipe.training import loop, processes
-from colorpipe.training.loop import Batch, Metrics
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
 
 PROTOCOL_BATCH = 64  # images: the data range of the protocol's SSIM and PSNR is that of a batch
 PRECISION = "float32"

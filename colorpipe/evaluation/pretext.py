@@ -27,7 +27,8 @@ from colorpipe.tasks.probe import ProbeTask
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
 from colorpipe.training import loop, processes
-from colorpipe.training.loop import Batch, TrainSettings
+from colorpipe.training.batches import Batch
+from colorpipe.training.settings import TrainSettings
 
 
 class Given(NamedTuple):

@@ -12,15 +12,17 @@ from colorpipe.evaluation.measure import PRECISION, PROTOCOL_BATCH
 from colorpipe.evaluation.statistics import ColorStatistics
 from colorpipe.models.base import Colorizer, Prediction
 from colorpipe.tasks import colorization
-from colorpipe.training import loop, processes
+from colorpipe.training import processes
+from colorpipe.training.averages import MetricAverager
+from colorpipe.training.batches import batches
 
 
 @torch.no_grad()
 def curve(model: Colorizer, images: Tensor, temperatures: Sequence[float]) -> list[dict[str, float]]:
     """ab MSE, colorfulness and AuC at each temperature, to choose one by: use validation images (N, 3, H, W) uint8."""
-    averages = [loop.MetricAverager() for _ in temperatures]
+    averages = [MetricAverager() for _ in temperatures]
     statistics = [ColorStatistics(images.device) for _ in temperatures]
-    for (batch,) in processes.deal(loop.batches((images,), PROTOCOL_BATCH)):
+    for (batch,) in processes.deal(batches((images,), PROTOCOL_BATCH)):
         rgb, target, prediction = colorization.predict(model, batch, PRECISION)
         for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
             ab = redecode(model, prediction, temperature)

@@ -24,7 +24,9 @@ from colorpipe.tasks import colorization
 from colorpipe.tasks.colorization import ColorizationTask, Row
 from colorpipe.training import device as devices
 from colorpipe.training import optim
-from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 DISCRIMINATOR = "discriminator"

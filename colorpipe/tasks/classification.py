@@ -9,7 +9,8 @@ from colorpipe import io, paths, weights
 from colorpipe.color import lab
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
-from colorpipe.training.loop import Batch, Metrics
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
 
 
 class ClassificationTask(SupervisedTask):

@@ -17,7 +17,9 @@ from colorpipe.models.base import Prediction
 from colorpipe.tasks import supervised
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
-from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
+from colorpipe.training.settings import TrainSettings
 
 
 class Config(Strict):

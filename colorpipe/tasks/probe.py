@@ -5,7 +5,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from colorpipe.tasks.supervised import SupervisedTask
-from colorpipe.training.loop import Batch, Metrics
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
 
 
 class ProbeTask(SupervisedTask):

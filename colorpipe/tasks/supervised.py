@@ -13,8 +13,10 @@ from colorpipe import paths, weights
 from colorpipe.runtime import live
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import loop, optim, processes, resume
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
 from colorpipe.training.device import print_run
-from colorpipe.training.loop import Batch, Metrics, TrainSettings
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.shards import Shards
 from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 

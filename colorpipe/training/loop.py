@@ -6,24 +6,21 @@ process's parts of them (`shards`). Nothing in a step waits for the device: sums
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, Self
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
-from tqdm import tqdm
 
-from colorpipe.config import DatasetConfig, TrainConfig
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
-from colorpipe.training import device as devices
 from colorpipe.training import processes
 from colorpipe.training.augment import random_flip, random_shift
+from colorpipe.training.averages import MetricAverager, Metrics
+from colorpipe.training.batches import Batch, batches
 from colorpipe.training.resume import Checkpoint
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import EpochMetrics, TrainState
 
-Batch = tuple[Tensor, ...]  # of images and what belongs to them; a whole set has the same form
-Metrics = dict[str, Tensor]  # means over a batch, scalars
 EvalStep = Callable[[nn.Module, Batch], Metrics]
 CHECKED_EVERY = 50  # steps
 ORDER, AUGMENT = "order", "augment"  # the generators of the order of the images, and of how they are mirrored and shifted
@@ -43,37 +40,6 @@ class Task(Protocol):
 
     def selection(self, epoch: EpochMetrics) -> float:
         """What the best epoch has least of, of its metrics: for most tasks the validation loss."""
-
-
-@dataclass(frozen=True)
-class TrainSettings:
-    """How to train: what `train` of params.yaml means, for one data set and device. The defaults are the paper's."""
-
-    epochs: int
-    lr: float
-    batch_size: int
-    precision: str
-    seed: int
-    flips: bool = False
-    shifts: int = 0
-    optimizer: str = "adam"
-    weight_decay: float = 0.0
-    schedule: str = "constant"
-    ema: float = 0.0
-    shards: int = 1
-    compile: bool = False
-
-    @classmethod
-    def from_params(cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device) -> Self:
-        """The settings of a recipe for a data set, in a precision that the device has."""
-        settings = recipe.model_dump()
-        settings["precision"] = devices.supported_precision(recipe.precision, device)
-        settings["flips"] |= dataset.flips
-        return cls(epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)), seed=seed, **settings)
-
-    def steps(self, images: int) -> int:
-        """Optimizer steps in all, on a train set of so many images."""
-        return self.epochs * len(batch_starts(images, self.batch_size, 2 * self.shards))
 
 
 def fit(
@@ -106,11 +72,7 @@ def fit(
     Raises:
         UserError: the loss is not finite, or memory ran out.
     """
-    if len(train[0]) < 2 * settings.shards:
-        raise UserError(
-            f"cannot train on {len(train[0])} image(s): BatchNorm needs two in each part of a batch (train.shards: "
-            f"{settings.shards}); lower val_size, or add images"
-        )
+    check_size(len(train[0]), settings.shards)
     for name in (ORDER, AUGMENT):
         state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
     if resumed(state, checkpoint):
@@ -129,6 +91,15 @@ def fit(
                 checkpoint.save(state)
     save("last", state.history[-1])
     return state.history
+
+
+def check_size(images: int, shards: int) -> None:
+    """Raises UserError for a train set that is too small to train on."""
+    if images < 2 * shards:
+        raise UserError(
+            f"cannot train on {images} image(s): BatchNorm needs two in each part of a batch (train.shards: {shards}); "
+            "lower val_size, or add images"
+        )
 
 
 def resumed(state: TrainState, checkpoint: Checkpoint | None) -> bool:
@@ -153,7 +124,7 @@ def run_epoch(task: Task, state: TrainState, train: Batch, val: Batch, settings:
     return metrics
 
 
-def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSettings) -> "MetricAverager":
+def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSettings) -> MetricAverager:
     """One pass over the train set. Raises UserError as soon as the loss is not finite."""
     for model in state.models.values():
         model.train()
@@ -177,7 +148,7 @@ def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSett
 
 
 @torch.no_grad()
-def evaluate(eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int) -> "MetricAverager":
+def evaluate(eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int) -> MetricAverager:
     """The metrics of a whole set, with the model in eval mode; its batches are shared out among the processes."""
     model.eval()
     averager = MetricAverager()
@@ -207,52 +178,6 @@ class NonFiniteGuard:
             if not math.isfinite(loss):
                 raise not_finite(f"the loss is {loss} in epoch {self.epoch}, step {self.checked}", self.settings)
         self.losses.clear()
-
-
-class MetricAverager:
-    """Means over images of metrics that are means over batches; over the batches of all processes."""
-
-    def __init__(self) -> None:
-        self.sums: list[Metrics] = []  # over a batch each
-        self.count = 0
-
-    def update(self, means: Mapping[str, Tensor], size: int) -> None:
-        """Add the means over a batch of `size` images; nothing is read from the device."""
-        self.sums.append({name: mean.detach().double() * size for name, mean in means.items()})
-        self.count += size
-
-    def means(self, prefix: str = "") -> EpochMetrics:
-        """The means over all images. Their sums are correctly rounded, so the order of the batches does not matter."""
-        names = self.sums[0] if self.sums else {}
-        own = {name: torch.stack([sums[name] for sums in self.sums]).tolist() for name in names}
-        everyone = processes.gather((own, self.count))
-        count = sum(images for _, images in everyone)
-        means: EpochMetrics = {}
-        for name in everyone[0][0]:
-            means[prefix + name] = math.fsum(value for sums, _ in everyone for value in sums.get(name, ())) / count
-        return means
-
-
-def batches(
-    tensors: Batch, size: int, order: Tensor | None = None, title: str | None = None, least: int = 1
-) -> Iterator[Batch]:
-    """Batches of `size` rows, the last one with the rest; in training in a given order, with a progress bar.
-
-    A rest of fewer than `least` joins the batch before it: BatchNorm has no variance over one value a channel.
-    """
-    count = len(tensors[0])
-    starts = batch_starts(count, size, least)
-    hidden = True if processes.rank() else None  # None: where the output is no terminal
-    for start in tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts:
-        end = count if start == starts[-1] else start + size
-        index = slice(start, end) if order is None else order[start:end]
-        yield tuple(tensor[index] for tensor in tensors)
-
-
-def batch_starts(count: int, size: int, least: int = 1) -> list[int]:
-    """Where the batches of `count` images begin."""
-    starts = list(range(0, count, size))
-    return starts[:-1] if 0 < count % size < least and len(starts) > 1 else starts
 
 
 def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> None:

@@ -9,7 +9,7 @@ from colorpipe.losses import l1
 from colorpipe.models.base import build
 from colorpipe.tasks import colorization
 from colorpipe.tasks.adversarial import DISCRIMINATOR, OUT_OF_BOUND, AdversarialTask, Config, PatchGAN
-from colorpipe.training.loop import TrainSettings
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL
 
 CONFIG = Config(discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0)

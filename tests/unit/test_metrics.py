@@ -5,7 +5,7 @@ from skimage import metrics as skimage_metrics
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from colorpipe import metrics
-from colorpipe.training.loop import MetricAverager
+from colorpipe.training.averages import MetricAverager
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from torch import nn
 
 from colorpipe import config
 from colorpipe.training import optim
-from colorpipe.training.loop import TrainSettings, batch_starts
+from colorpipe.training.batches import batch_starts
+from colorpipe.training.settings import TrainSettings
 
 CPU = torch.device("cpu")
 

@@ -23,7 +23,7 @@ from colorpipe.models.classifier import Classifier, redraw_xavier
 from colorpipe.runtime.errors import UserError
 from colorpipe.tasks import colorization
 from colorpipe.tasks.colorization import Row
-from colorpipe.training import loop
+from colorpipe.training.settings import TrainSettings
 
 CUT = {"cut": "layer2"}
 COUNTS = {"train": 121, "val": 24, "test": 40}  # 121: a rest of one image at batches of 8
@@ -159,7 +159,7 @@ def test_shares_of_the_labels_are_nested_and_balanced():
     ],
 )
 def test_few_labels_train_for_enough_steps(epochs, everything, labeled, steps, expected):
-    settings = loop.TrainSettings(epochs, 0.001, 64, "float32", 0)
+    settings = TrainSettings(epochs, 0.001, 64, "float32", 0)
     assert pretext.count_epochs(settings, everything, labeled, steps) == expected
 
 

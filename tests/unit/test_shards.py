@@ -6,7 +6,8 @@ from torch import nn
 
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import loop, processes
-from colorpipe.training.loop import NonFiniteGuard, TrainSettings
+from colorpipe.training.loop import NonFiniteGuard
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.shards import Shards
 
 SETTINGS = TrainSettings(epochs=1, lr=0.1, batch_size=8, precision="float32", seed=0)

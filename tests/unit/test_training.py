@@ -15,7 +15,7 @@ from colorpipe.tasks.colorization import ColorizationTask
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device, loop, optim
 from colorpipe.training.augment import random_flip, random_shift
-from colorpipe.training.loop import TrainSettings
+from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
 
 SETTINGS = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", seed=5)

@@ -1,0 +1,41 @@
+"""How a training runs: epochs, optimizer, schedule, batches, precision."""
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+
+from colorpipe.config import DatasetConfig, TrainConfig
+from colorpipe.training import device as devices
+from colorpipe.training.batches import batch_starts
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """How to train: what `train` of params.yaml means, for one data set and device. The defaults are the paper's."""
+
+    epochs: int
+    lr: float
+    batch_size: int
+    precision: str
+    seed: int
+    flips: bool = False
+    shifts: int = 0
+    optimizer: str = "adam"
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+    ema: float = 0.0
+    shards: int = 1
+    compile: bool = False
+
+    @classmethod
+    def from_params(cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device) -> Self:
+        """The settings of a recipe for a data set, in a precision that the device has."""
+        settings = recipe.model_dump()
+        settings["precision"] = devices.supported_precision(recipe.precision, device)
+        settings["flips"] |= dataset.flips
+        return cls(epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)), seed=seed, **settings)
+
+    def steps(self, images: int) -> int:
+        """Optimizer steps in all, on a train set of so many images."""
+        return self.epochs * len(batch_starts(images, self.batch_size, 2 * self.shards))
