@@ -33,7 +33,7 @@ from colorpipe.tasks.colorization import ColorizationTask, cast_frozen
 from colorpipe.tasks.supervised import SupervisedTask
 from colorpipe.training import device as devices
 from colorpipe.training import loop
-from colorpipe.training.loop import TrainSettings
+from colorpipe.training.settings import TrainSettings
 
 CLASSIFIER = "classifier"  # of the pretext task: its encoder with a head for classes. Every other task is a row of the table
 CLASSES = 10

@@ -36,7 +36,7 @@ from experiments.summary import PRETEXT
 
 # A colorizer on `dataset` is a run; the pretext task's grid is one.
 RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [summary.PRETEXT]
-BASELINES = {name: config.baseline(row["data"], row["loss"]) for name, row in config.colorizers().items()}
+BASELINE = config.baseline("${dataset}")
 GRID = [  # of the pretext task, unless SET says otherwise
     "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
     "pretext.modes=[finetune,probe,knn]",
@@ -193,7 +193,7 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     elif name == PRETEXT:
         stages = ["pretext"]  # all of its stages
     else:
-        stages = [f"evaluate@{name}", f"baseline@{BASELINES[name]}"]
+        stages = [f"evaluate@{name}", f"baseline@{BASELINE}"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
@@ -256,9 +256,11 @@ def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> 
 
 
 def colorizer_results(name: str, read: Callable[[Path], bytes]) -> dict:
-    """A colorizer's metrics, what identifies them, and the baseline's; `read` reads a file of the experiment."""
+    """A colorizer's metrics, what identifies them, and those of no color; `read` reads a file of the experiment."""
     content = both(name, read)
-    baseline = both(f"baseline/{BASELINES[name]}", read)
+    baseline = both(f"baseline/{BASELINE}", read)
+    baseline["test"]["loss"] = content.pop("no_color_loss")
+    baseline |= {key: content[key] for key in ("loss", "lpips_weights") if key in content}
     return content | {key: value for key, value in baseline.items() if key.startswith("original_")} | {"baseline": baseline}
 
 

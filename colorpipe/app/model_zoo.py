@@ -17,7 +17,6 @@ BUNDLED = Path(__file__).parent / "zoo"
 STYLES = {"vivid": "unet_rebalanced-cifar10", "faithful": "unet-cifar10"}  # of zoo/; the first is the default
 DEFAULT = next(iter(STYLES))
 FEW_PHOTOGRAPHS = ("photos", "photos96")
-SETTING = ("data", "loss", "lpips_weights")  # what a colorizer shares with its baseline
 
 
 def find(folder: Path) -> dict[str, Path]:
@@ -40,7 +39,7 @@ def best(folder: Path, style: str) -> str:
         if path.parent == BUNDLED or metadata.get("data") in FEW_PHOTOGRAPHS:
             continue
         try:
-            if _is_evaluated(name, metadata) and (gray := _baseline(name)):
+            if _is_evaluated(name, metadata) and (gray := _no_color(metadata["data"])):
                 error = io.read_json(paths.metrics(name))["test"]["mse"] / gray["mse"]
                 distance = io.read_json(paths.evaluation(name))["colorfulness_distance"]
                 if error < 1:
@@ -86,7 +85,7 @@ def _metrics(name: str, metadata: dict[str, Any]) -> list[str]:
     path = paths.metrics(name)
     try:
         if not test and _is_evaluated(name, metadata):
-            test, gray = io.read_json(path)["test"], (_baseline(name) or {}).get("loss")
+            test, gray = io.read_json(path)["test"], io.read_json(paths.evaluation(name))["no_color_loss"]
         if not test:
             return [""] * 4
         return [f"{test['loss']:.4g}", f"{test['ssim']:.3f}", f"{test['psnr']:.2f}", f"{gray:.4g}" if gray else ""]
@@ -110,15 +109,10 @@ def _is_evaluated(name: str, metadata: dict[str, Any]) -> bool:
     return identity == tuple(evaluation[key] for key in ("data", "seed", "best_epoch", "val_loss"))
 
 
-def _baseline(name: str) -> dict[str, float] | None:
-    """The test metrics of no color under a colorizer's data set and loss."""
-    setting = _setting(io.read_json(paths.evaluation(name)))
+def _no_color(data: str) -> dict[str, float] | None:
+    """The test metrics of no color on a data set."""
     for path in sorted((paths.EVALUATIONS / "baseline").glob("*.json")):
-        if _setting(io.read_json(path)) == setting:
+        if io.read_json(path)["data"] == data:
             found: dict[str, float] = io.read_json(paths.metrics(f"baseline/{path.stem}"))["test"]
             return found
     return None
-
-
-def _setting(evaluation: dict[str, Any]) -> list[Any]:
-    return [evaluation.get(key) for key in SETTING]

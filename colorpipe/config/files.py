@@ -22,10 +22,10 @@ def colorizers() -> dict[str, dict[str, str]]:
         raise UserError(f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})") from None
 
 
-def baseline(data: str, loss: str) -> str:
-    """The row of dvc.yaml's baselines for a data set and a loss, named as in the table of colorizers."""
+def baseline(data: str) -> str:
+    """The row of dvc.yaml's baselines for a data set, named as in the table of colorizers."""
     table: dict[str, dict[str, str]] = read_yaml(PIPELINE)["stages"]["baseline"]["foreach"]
-    return next(name for name, row in table.items() if (row["data"], row["loss"]) == (data, loss))
+    return next(name for name, row in table.items() if row["data"] == data)
 
 
 def parse(text: str) -> Any:

@@ -98,6 +98,16 @@ def protocol(predicted: Tensor, target: Tensor) -> Metrics:
     return {"ssim": ssim, "psnr": peak_signal_noise_ratio(predicted, target, data_range=data_range)}
 
 
+def no_color_loss(loss: Loss, test: Batch) -> float:
+    """The loss of no color on stored images (N, 3, H, W) uint8 and their labels."""
+
+    def step(model: nn.Module, batch: Batch) -> Metrics:
+        rgb, target, prediction = colorization.predict(model, batch[0], PRECISION)
+        return {"loss": colorization.loss_of(loss, rgb, target, prediction, PRECISION)}
+
+    return loop.evaluate(step, NoColor(), test, PROTOCOL_BATCH).means()["loss"]
+
+
 def measure(model: nn.Module, loss: Loss, lpips: LPIPS, judging: Judge | None, test: Batch) -> Measured:
     """All metrics.
 

@@ -132,22 +132,22 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
 
     The columns: the name, the results, what identifies them.
     """
-    rows = []
+    rows, by_data = [], {baseline.run["data"]: baseline for baseline in baselines.values()}
     for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
-        original: dict[str, Any] = {}
-        for setting, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
+        baseline = by_data.get(data)
+        for _, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
             for name, result in group:
                 run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
                 scores = _scores(result) | paper_numbers(name, result.run)
                 rows.append({"colorizer": name, **_setting(result), **run, **scores})
-            baseline = next((one for one in baselines.values() if one.setting == setting), None)
-            if baseline:
-                rows.append({"colorizer": NO_COLOR, **_setting(baseline), **_scores(baseline)})
-                colorfulness = baseline.run["original_colorfulness"]
-                original = {"colorizer": ORIGINAL, "data": data, "n": baseline.run["n"], "colorfulness": colorfulness}
-                if "original_recognized" in baseline.run:
-                    original["recognized"] = baseline.run["original_recognized"]
-        if original:
+            if baseline:  # its loss is that of the group
+                scores = _scores(baseline) | {"test loss": result.run["no_color_loss"]}
+                rows.append({"colorizer": NO_COLOR, **_setting(result), **scores})
+        if baseline:
+            colorfulness = baseline.run["original_colorfulness"]
+            original = {"colorizer": ORIGINAL, "data": data, "n": baseline.run["n"], "colorfulness": colorfulness}
+            if "original_recognized" in baseline.run:
+                original["recognized"] = baseline.run["original_recognized"]
             rows.append(original)
     table = pd.DataFrame(rows)
     shown = [column for column in table if column not in IDENTITY]

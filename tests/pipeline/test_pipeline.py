@@ -24,9 +24,8 @@ RUNTIME = "colorpipe/runtime/"  # cannot change a result
 WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
 REBALANCED = ["eccv_rebalanced", "resnet_rebalanced", "unet_rebalanced"]
 COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large", *REBALANCED, "unet", "unet_gan"]
-BASELINES = ["gray", "gray_lpips", "gray_large", "gray_bins", "gray_l1"]
 OF_LOSS = ["resnet", "densenet", "eccv", "resnet_large", "unet"]  # rows that `loss` decides
-EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
+EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {"baseline@gray", "baseline@gray_large"}
 CLASSIFIERS = [f"pretext/{init}-{mode}-100" for init in ("resnet", "xavier", "imagenet") for mode in ("finetune", "probe")]
 PRETEXT = {f"pretext@{Path(name).name}" for name in CLASSIFIERS}
 EPOCH_METRICS = ["loss", "ssim", "psnr"]
@@ -217,7 +216,7 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         assert run["init"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
         assert ("temperatures" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
-    for name in BASELINES:
+    for name in ("gray", "gray_large"):
         found = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())
         assert found["colorfulness"] < 0.01
         assert found["test"]["mse"] > 0
@@ -284,12 +283,8 @@ def test_what_a_new_row_of_the_table_also_needs():
         lacking = sorted({f"curves/{name}.csv" for name in table} - set(definition["y"]))
         missing += [f"add `{path}` to the plot {title!r} in dvc.yaml" for path in lacking]
         assert set(definition["y"]) <= {f"curves/{name}.csv" for name in table}, f"{title}: a curve of no row"
-    settings = {(row["data"], row["loss"]) for row in table.values()}
-    baselines = {(row["data"], row["loss"]) for row in content["stages"]["baseline"]["foreach"].values()}
-    missing += [f"add a row for {data} and {loss} to `baseline:` in dvc.yaml" for data, loss in sorted(settings - baselines)]
     of_loss = {name for name, row in table.items() if row["loss"] == "${loss}"}
-    lists = {"COLORIZERS": set(table), "OF_LOSS": of_loss, "BASELINES": set(content["stages"]["baseline"]["foreach"])}
-    for title, names in lists.items():
+    for title, names in {"COLORIZERS": set(table), "OF_LOSS": of_loss}.items():
         missing += [
             f"add `{name}` to {title} in tests/pipeline/test_pipeline.py" for name in sorted(names - set(globals()[title]))
         ]
@@ -311,7 +306,7 @@ def test_again_does_nothing(project):
         ),
         (
             "colorpipe/losses/classification.py",
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED} | {"baseline@gray_bins"},
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED},
         ),
         ("colorpipe/losses/lpips.py", {"train@resnet_lpips", *EVERY_TEST}),
         ("colorpipe/tasks/adversarial.py", {"train@unet_gan"}),

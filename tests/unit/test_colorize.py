@@ -398,12 +398,8 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     assert all(len(line.split()) == len(model_zoo.COLUMNS) for line in bundled)
     (tmp_path / "models").symlink_to(weights.parents[1])
     io.write_json(Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}})
-    for name, loss in (("a", "lpips"), ("b", "mse")):
-        io.write_json(Path(f"evaluations/baseline/{name}.json"), {"data": "photos", "loss": loss})
-    evaluation = {"data": "photos", "loss": "mse", "seed": 0, "best_epoch": 3, "val_loss": 150.0}
+    evaluation = {"data": "photos", "loss": "mse", "seed": 0, "best_epoch": 3, "val_loss": 150.0, "no_color_loss": 193.6}
     io.write_json(Path("evaluations/small.json"), evaluation)
-    io.write_json(Path("metrics/baseline/a.json"), {"test": {"loss": 0.1}})
-    io.write_json(Path("metrics/baseline/b.json"), {"test": {"loss": 193.6}})
     run("models")
     heads, row, *_ = capsys.readouterr().out.splitlines()
     assert heads.split()[:3] == ["name", "model", "trained"]
@@ -443,8 +439,9 @@ def test_each_style_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
     assert tuple(STYLES) == cli.STYLES
     monkeypatch.chdir(tmp_path)
     epoch = {"epoch": 1, "val_loss": 1.0}
-    io.write_json(Path("evaluations/baseline/gray.json"), {"data": "cifar10", "loss": "mse"})
-    io.write_json(Path("metrics/baseline/gray.json"), {"test": {"loss": 180.0, "mse": 180.0}})
+    for name, data, mse in (("gray", "cifar10", 180.0), ("gray_large", "stl10", 250.0)):
+        io.write_json(Path(f"evaluations/baseline/{name}.json"), {"data": data})
+        io.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"loss": mse, "mse": mse}})
     rows = (("few", "photos", 1.0, 0.0), ("good", "cifar10", 120.0, 9.0), ("worse", "cifar10", 150.0, 3.0))
     for name, data, mse, distance in (*rows, ("gaudy", "cifar10", 190.0, 0.0), ("xavier", "cifar10", 1.0, 0.0)):
         metadata = {"data": data, "train": {"seed": 0}, "epoch": epoch}

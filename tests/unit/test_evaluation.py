@@ -90,6 +90,7 @@ def test_metrics_from_images_to_json(images):
             assert found["rgb"][key] == pytest.approx(wanted[f"rgb_{key}"], rel=1e-3), (name, key)
     assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(paths.evaluation("some").read_text())
+    assert run.pop("no_color_loss") == found["test"]["loss"]  # of the baseline, which was the last
     identity = {"data": "photos", "n": N, "seed": 0, "init": "random", "best_epoch": 4, "val_loss": 150.5, "loss": "mse"}
     assert {key: value for key, value in run.items() if key not in OTHERS} == identity | {"lpips_vgg": "random"}
     assert run.keys() >= OTHERS

@@ -6,23 +6,24 @@ from colorpipe.report import figures, tables
 from colorpipe.report.tables import Result
 from colorpipe.runtime.errors import UserError
 
+NO_COLOR = {"mse": 180.0, "lpips": 0.1, "huber": 9.5}  # its losses
 METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss", "ssim", "psnr")]
 
 
 def result(loss, data="photos", **changes):
     metrics = {"test.loss": 150.0, "test.ssim": 0.2, "test.psnr": 21.0, "test.mse": 150.0}
     metrics |= {"rgb.ssim": 0.9, "rgb.psnr": 22.0, "colorfulness": 20.0}
-    run = {"data": data, "n": 9, "seed": 0, "init": "random", "best_epoch": 2, "loss": loss}
+    run = {"data": data, "n": 9, "seed": 0, "init": "random", "best_epoch": 2, "loss": loss, "no_color_loss": NO_COLOR[loss]}
     weights = {"lpips_weights": "random"} if loss == "lpips" else {}
     return Result({**run, **weights, **changes}, metrics)
 
 
-def baseline(loss, data="photos"):
-    found = result(loss, data, original_colorfulness=33.0)
-    return Result(found.run, {**found.metrics, "rgb.ssim": 0.8, "colorfulness": 0.0})
+def baseline(data):
+    found = result("mse", data, original_colorfulness=33.0)
+    return Result(found.run, {**found.metrics, "test.loss": 180.0, "rgb.ssim": 0.8, "colorfulness": 0.0})
 
 
-BASELINES = {"gray": baseline("mse"), "gray_lpips": baseline("lpips")}
+BASELINES = {"gray": baseline("photos"), "gray_large": baseline("photos96")}
 
 
 def test_the_papers_numbers_stand_beside_the_same_experiment_only():
@@ -40,17 +41,19 @@ def test_the_papers_lpips_does_not_stand_beside_another_quantity():
         assert ("paper's loss" in table) is shown
 
 
-def test_a_baseline_for_each_data_set_and_loss():
+def test_no_color_for_each_data_set_and_loss():
     table = tables.results_table({"a": result("mse"), "b": result("mse"), "c": result("lpips")}, BASELINES)
     assert table["colorizer"].tolist() == ["a", "b", "no color", "c", "no color", "original"]
-    assert table["loss"].tolist()[3] == "lpips, random VGG"
+    assert table["loss"].tolist()[3:5] == ["lpips, random VGG"] * 2
+    assert table["test loss"].tolist()[2:5:2] == [180.0, 0.1]
     assert table["RGB SSIM"].tolist()[2] == 0.8
     assert table["colorfulness"].tolist()[-1] == 33.0
 
 
 def test_a_loss_of_ones_own_needs_nothing_here():
-    table = tables.results_table({"a": result("huber")}, {"gray": baseline("huber")})
+    table = tables.results_table({"a": result("huber")}, BASELINES)
     assert table["loss"].tolist()[:2] == ["huber", "huber"]
+    assert table["test loss"].tolist()[1] == 9.5
 
 
 def test_markdown_has_the_significant_digits():
