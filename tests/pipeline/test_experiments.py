@@ -232,9 +232,13 @@ def test_lists_run_side_by_side_each_in_its_order_and_an_error_starts_no_more():
 
 
 def test_results_are_kept_side_by_side(tmp_path, monkeypatch):
+    baseline = {"metrics/baseline/gray.json": {"test": {"loss": 180.0, "mse": 180.0}}}
+    baseline["evaluations/baseline/gray.json"] = {"loss": "mse", "original_colorfulness": 30.0}
+
     def read(path, rev, mode):
         time.sleep(0.01)
-        return json.dumps({"of": rev}).encode() if path.endswith(".json") else rev.encode()
+        content = baseline.get(path, {"of": rev, "loss": "l1", "no_color_loss": 9.0})
+        return json.dumps(content).encode() if path.endswith(".json") else rev.encode()
 
     monkeypatch.setattr(cifar10.api, "read", read)
     names = ["resnet", "densenet", "eccv", "unet", "unet_gan", "resnet_lpips"]
@@ -243,7 +247,9 @@ def test_results_are_kept_side_by_side(tmp_path, monkeypatch):
             done.result()
     for name in names:
         assert (tmp_path / "out" / name / "0/curves.csv").read_text() == f"of {name}"
-        assert json.loads((tmp_path / "out" / name / "0/metrics.json").read_text())["of"] == f"of {name}"
+        kept = json.loads((tmp_path / "out" / name / "0/metrics.json").read_text())
+        assert (kept["of"], kept["original_colorfulness"]) == (f"of {name}", 30.0)
+        assert kept["baseline"]["test"] == {"loss": 9.0, "mse": 180.0}  # its loss is this colorizer's
     assert not list((tmp_path / "out").glob(".*"))
 
 
