@@ -23,6 +23,6 @@ class Table:
         return f"## {self.title}\n\n{to_markdown(cells)}\n\n{self.caption}"
 
 
-def spread(values: Sequence[float], unit: str = "", digits: int = 2) -> str:
+def spread(values: Sequence[float], digits: int = 2) -> str:
     """The median, and the range."""
-    return f"{statistics.median(values):.{digits}f}{unit} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"

@@ -50,17 +50,17 @@ def prior(data: str) -> Path:
 
 
 def checkpoint(name: str, which: str) -> Path:
-    """The "best" or "last" weights of a colorizer, of "pretext/<init>" or of "judge/<data>"."""
+    """The "best" or "last" weights of a colorizer, of "pretext/<init>-<mode>-<labels>" or of "judge/<data>"."""
     return MODELS / name / f"{which}.safetensors"
 
 
 def curves(name: str) -> Path:
-    """The history of a colorizer, of "pretext/<init>" or of "judge/<data>": CSV, one row per epoch."""
+    """The history of a colorizer, of "pretext/<init>-<mode>-<labels>" or of "judge/<data>": CSV, one row per epoch."""
     return CURVES / f"{name}.csv"
 
 
 def metrics(name: str) -> Path:
-    """The test metrics of a colorizer, of "baseline/<name>" or of "pretext/<init>": JSON, numbers only."""
+    """The test metrics of a colorizer, of "baseline/<name>" or of "pretext/<init>-<mode>-<labels>": JSON, numbers only."""
     return METRICS / f"{name}.json"
 
 

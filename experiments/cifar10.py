@@ -36,7 +36,7 @@ from experiments.summary import PRETEXT
 
 # A colorizer on `dataset` is a run; the pretext task's grid is one.
 RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [summary.PRETEXT]
-BASELINE = config.baseline("${dataset}")
+BASELINE = "gray"  # no color, on the data of all of them
 GRID = [  # of the pretext task, unless SET says otherwise
     "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
     "pretext.modes=[finetune,probe,knn]",
@@ -189,7 +189,7 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     commit = _git("rev-parse", "--short", "HEAD")
     title = f"cifar10-{name}-{seed}-{commit}"
     if name == SHARED:
-        stages = ["judge@cifar10"]
+        stages = [f"baseline@{BASELINE}"]  # and what comes before it: the split, the judge
     elif name == PRETEXT:
         stages = ["pretext"]  # all of its stages
     else:

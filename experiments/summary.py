@@ -53,8 +53,8 @@ def load(folder: Path) -> dict[str, list[Run]]:
     def order(name: str) -> tuple:
         if name == PRETEXT:
             return (True,)
-        loss = found[name][0].metrics["loss"]
-        return False, loss != "mse", loss, _mean(found[name], _test("loss"))
+        loss, scale = _setting(found[name][0])
+        return False, loss != "mse", loss, scale, _mean(found[name], _test("loss"))
 
     return {name: found[name] for name in sorted(found, key=order)}
 
@@ -117,7 +117,7 @@ def _frames(runs: list[Run]) -> pd.DataFrame:
 
 
 def colorizers_table(folder: Path) -> str:
-    """A row a colorizer, and after those of the same loss a row for no color, in Markdown."""
+    """A row a colorizer, and after those that are comparable by loss a row for no color, in Markdown."""
     rows = []
     found = [(name, runs) for name, runs in load(folder).items() if name != PRETEXT]
     for number, (name, runs) in enumerate(found):
@@ -133,8 +133,8 @@ def colorizers_table(folder: Path) -> str:
                 **_paper(name, metrics),
             }
         )
-        following = found[number + 1][1][0].metrics["loss"] if number + 1 < len(found) else None
-        if following != metrics["loss"]:
+        following = _setting(found[number + 1][1][0]) if number + 1 < len(found) else None
+        if following != _setting(runs[0]):
             rows.append({"colorizer": NO_COLOR, "loss": tables.loss_label(metrics), **_scores(runs[:1], _baseline)})
     shown = [(column, f"paper's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
     columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
@@ -244,7 +244,7 @@ def runs_table(folder: Path) -> str:
                 seeds.append(str(run.metrics["seed"]))
     rows = [
         {
-            "command": f"`make cifar10 ARCHIVE=… RUNS={name} SEEDS='{' '.join(seeds)}' SET='{settings}'`",
+            "command": f"`make cifar10 ARCHIVE=… RUNS={name} SEEDS='{' '.join(seeds)}' SET={quoted(settings)}`",
             "commit": commit,
             "hardware": hardware,
             "versions": versions,
@@ -252,6 +252,16 @@ def runs_table(folder: Path) -> str:
         for (name, settings, commit, hardware, versions), seeds in commands.items()
     ]
     return tables.to_markdown(pd.DataFrame(rows))
+
+
+def quoted(settings: str) -> str:
+    """Settings, each quoted for a shell where it needs to be, as one value of a command."""
+    return f'"{settings}"' if "'" in settings else f"'{settings}'"
+
+
+def _setting(run: Run) -> tuple[str, int]:
+    """The loss, and the scale of the logits, if any: losses are comparable within a setting."""
+    return tables.loss_label(run.metrics), run.metrics.get("scale", 1)
 
 
 Score = Callable[[Run], float]

@@ -16,11 +16,18 @@ from colorpipe import weights
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments import differences, pretext, summary
+from experiments import differences, own_folder, pretext, summary
 
 DOCUMENTS = tuple(
     Path(name)
-    for name in ("README.md", "docs/dvc.md", "docs/scale.md", "results/cifar10/README.md", "colorpipe/app/zoo/README.md")
+    for name in (
+        "README.md",
+        "docs/dvc.md",
+        "docs/photographs.md",
+        "docs/scale.md",
+        "results/cifar10/README.md",
+        "colorpipe/app/zoo/README.md",
+    )
 )
 GPU = ["task", "images/s", "memory (MB)"]
 CARD = ("network", "trained on", "training", "commit, machine", "used at")
@@ -88,6 +95,7 @@ def table(kind: str, folder: Path) -> str:
         "pretext-differences": lambda: pretext.differences(folder),
         "pretext-depth": lambda: pretext.depth_table(folder),
         "runs": lambda: summary.runs_table(folder),
+        "own-folder": lambda: own_folder.table(own_folder.load(folder)),
         "throughput": lambda: throughput_table(folder),
         "processes": lambda: benchmark_table(folder, "One process or two"),
         "album": lambda: benchmark_table(folder, "An album"),

@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
 
     path = BUNDLED / f"{options.name}.safetensors"
-    commit = baseline(options.experiment)
+    commit = commit_of(options.experiment)
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / path.name
         stored.write_bytes(read(paths.checkpoint(options.row, "best"), options.experiment))
@@ -63,7 +63,7 @@ def read(path: Path, experiment: str) -> bytes:
     return content
 
 
-def baseline(experiment: str) -> str:
+def commit_of(experiment: str) -> str:
     """The hash of the commit that an experiment was run from, which its git reference holds."""
     references = subprocess.run(
         ["git", "for-each-ref", "--format=%(refname)", "refs/exps"], check=True, capture_output=True, text=True
@@ -82,7 +82,7 @@ def test(path: Path, experiment: str, data: str) -> dict[str, object]:
     images = torch.from_numpy(np.load(io.BytesIO(read(paths.images(data, "test"), experiment)))).to(device)
     labels = torch.zeros(len(images), dtype=torch.int64)  # of no use without a judge
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no use to these losses
-    distance = lpips.build({}, {"weights": "random", "random_seed": 0}, prior)
+    distance = lpips.build({}, {"weights": "random", "random_seed": 0}, prior).to(device)
     found, gray = (
         measure.measure(one, mse.build({}, {}, prior), distance, None, (images, labels)).means
         for one in (model, measure.NoColor())

@@ -5,7 +5,7 @@ file and its section are enough. The `Config` in the file of a model, a loss or 
 """
 
 from colorpipe.config.checks import check, load, plugin
-from colorpipe.config.files import baseline, colorizers, parse
+from colorpipe.config.files import colorizers, parse
 from colorpipe.config.schema import (
     CONTROLS,
     DatasetConfig,
@@ -26,7 +26,6 @@ __all__ = [
     "PretextRun",
     "Strict",
     "TrainConfig",
-    "baseline",
     "check",
     "colorizers",
     "load",

@@ -22,12 +22,6 @@ def colorizers() -> dict[str, dict[str, str]]:
         raise UserError(f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})") from None
 
 
-def baseline(data: str) -> str:
-    """The row of dvc.yaml's baselines for a data set, named as in the table of colorizers."""
-    table: dict[str, dict[str, str]] = read_yaml(PIPELINE)["stages"]["baseline"]["foreach"]
-    return next(name for name, row in table.items() if row["data"] == data)
-
-
 def parse(text: str) -> Any:
     """Parse YAML as DVC does (YAML 1.2): 010 is ten, 1e-05 is a number, "no" is a word, duplicate keys are errors."""
     with warnings.catch_warnings(action="ignore"):  # about an anchor that is defined again

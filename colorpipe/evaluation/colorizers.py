@@ -11,7 +11,7 @@ from colorpipe.color import gamut
 from colorpipe.config import Params
 from colorpipe.data import load
 from colorpipe.evaluation import gallery, grids, judge, temperature
-from colorpipe.evaluation.measure import PRECISION, Measured, NoColor, measure, no_color_loss
+from colorpipe.evaluation.measure import PRECISION, Measured, NoColor, measure
 from colorpipe.losses.base import Loss
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.models import base
@@ -57,9 +57,10 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         )
     seed, epoch = metadata["train"]["seed"], metadata["epoch"]
     run = {"seed": seed, "init": metadata["init"], "best_epoch": epoch["epoch"], "val_loss": epoch["val_loss"]}
-    run["no_color_loss"] = no_color_loss(loss, test)
+    run["no_color_loss"] = measured.means["no_color_loss"]
     if model.head == "bins":
         val = load.load(paths.images(data, "val"), device)
+        run["scale"] = model.scale  # the logits are at 1 / scale of the resolution, and so is the loss
         run["temperature"] = settings.temperature
         run["temperatures"] = temperature.curve(model, val, temperatures)
     if processes.rank() > 0:

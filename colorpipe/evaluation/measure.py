@@ -47,7 +47,7 @@ class Measured:
     histograms: dict[str, list[float]]  # of "predicted" and "original" pixels
 
 
-class EvalStep:
+class AllMetrics:
     """All metrics of a batch that are means over images; what takes all pixels is collected."""
 
     def __init__(self, loss: Loss, lpips: LPIPS, judging: Judge | None, device: torch.device) -> None:
@@ -63,11 +63,15 @@ class EvalStep:
         predicted, ab = prediction.ab, target[:, 1:]
         flip_averaged = (predicted + mirrored.ab.flip(-1)) / 2
         image = gamut.render(target[:, :1], predicted)
+        # Logits at this head's resolution, which a loss over the bins depends on.
+        logits = prediction.logits
+        nothing = Prediction(ab.new_zeros(ab.shape), None if logits is None else logits.new_zeros(logits.shape))
         squared = (predicted - ab).square()
         self.errors.append(squared.mean(dim=(1, 2, 3)))
         self.statistics.update(predicted, ab)
         found = {
             "loss": colorization.loss_of(self.loss, rgb, target, prediction, PRECISION),
+            "no_color_loss": colorization.loss_of(self.loss, rgb, target, nothing, PRECISION),
             **protocol(predicted, ab),
             "mse": squared.mean(),
             "rgb_psnr": metrics.psnr(image, rgb).mean(),
@@ -98,27 +102,17 @@ def protocol(predicted: Tensor, target: Tensor) -> Metrics:
     return {"ssim": ssim, "psnr": peak_signal_noise_ratio(predicted, target, data_range=data_range)}
 
 
-def no_color_loss(loss: Loss, test: Batch) -> float:
-    """The loss of no color on stored images (N, 3, H, W) uint8 and their labels."""
-
-    def step(model: nn.Module, batch: Batch) -> Metrics:
-        rgb, target, prediction = colorization.predict(model, batch[0], PRECISION)
-        return {"loss": colorization.loss_of(loss, rgb, target, prediction, PRECISION)}
-
-    return loop.evaluate(step, NoColor(), test, PROTOCOL_BATCH).means()["loss"]
-
-
 def measure(model: nn.Module, loss: Loss, lpips: LPIPS, judging: Judge | None, test: Batch) -> Measured:
     """All metrics.
 
     Args:
         model: a colorizer, or no color.
-        loss: reported as "loss".
+        loss: reported as "loss"; that of no color as "no_color_loss".
         lpips: the distance to report.
         judging: the data set's judge, if it has classes.
         test: stored images (N, 3, H, W) uint8 and labels (N,).
     """
-    step = EvalStep(loss, lpips, judging, test[0].device)
+    step = AllMetrics(loss, lpips, judging, test[0].device)
     means = loop.evaluate(step, model, test, PROTOCOL_BATCH).means()
     step.statistics.add_up()
     means["auc"], means["auc_rebalanced"] = step.statistics.auc()

@@ -74,9 +74,9 @@ class Result:
     metrics: Mapping[str, float]
 
     @property
-    def setting(self) -> tuple[str, str]:
-        """The data set, and the loss with what is under it: results are comparable within a setting."""
-        return self.run["data"], loss_label(self.run)
+    def setting(self) -> tuple[str, int]:
+        """The loss with what is under it, and the scale of the logits, if any: losses are comparable within a setting."""
+        return loss_label(self.run), self.run.get("scale", 1)
 
 
 def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[str, Result]:
@@ -100,10 +100,11 @@ def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[st
         found[Path(name).name] = result
     sets = [result.run["data"] for result in found.values()]
 
-    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, str]:
+    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, int, str]:
         name, result = item
         loss = str(result.run.get("loss"))
-        return -sets.count(result.run["data"]), result.run["data"], loss != "mse", loss, name
+        setting = (result.run["data"], loss != "mse", loss, result.run.get("scale", 1))
+        return -sets.count(result.run["data"]), *setting, name
 
     return dict(sorted(found.items(), key=order))
 

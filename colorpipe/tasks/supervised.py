@@ -89,7 +89,7 @@ def train(
     """Train, resumed where it was killed: writes models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
-        name: a colorizer, "pretext/<init>" or "judge/<data>".
+        name: a colorizer, "pretext/<init>-<mode>-<labels>" or "judge/<data>".
         task: what a step is.
         model: on the device of the data.
         data: the train and the validation set.

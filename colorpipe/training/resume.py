@@ -101,7 +101,7 @@ def checkpointed(name: str, metadata: Mapping[str, object], inputs: Iterable[Pat
     """The checkpoint of the training `name`, removed when it completes.
 
     Args:
-        name: a colorizer, "pretext/<init>" or "judge/<data>".
+        name: a colorizer, "pretext/<init>-<mode>-<labels>" or "judge/<data>".
         metadata: what describes the training: model, settings, data.
         inputs: the files that it reads.
 

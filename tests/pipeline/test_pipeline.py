@@ -117,7 +117,7 @@ def leaves(prefixes: list[str], content: dict) -> set[str]:
 
 
 def test_every_stage_ran_and_left_only_what_is_tracked(project):
-    assert len(notes(project)) == len(rows(project)) == 37
+    assert len(notes(project)) == len(rows(project)) == 2 * len(COLORIZERS) + len(CLASSIFIERS) + 11
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
     assert changed <= {"dvc.lock", "metrics/", "report/colorfulness.png", "report/overview.png"}, changed
 
@@ -285,7 +285,8 @@ def test_what_a_new_row_of_the_table_also_needs():
         missing += [f"add `{path}` to the plot {title!r} in dvc.yaml" for path in lacking]
         assert set(definition["y"]) <= {f"curves/{name}.csv" for name in table}, f"{title}: a curve of no row"
     of_loss = {name for name, row in table.items() if row["loss"] == "${loss}"}
-    for title, names in {"COLORIZERS": set(table), "OF_LOSS": of_loss}.items():
+    rebalanced = {name for name, row in table.items() if row["loss"] == "classification"}
+    for title, names in {"COLORIZERS": set(table), "OF_LOSS": of_loss, "REBALANCED": rebalanced}.items():
         missing += [
             f"add `{name}` to {title} in tests/pipeline/test_pipeline.py" for name in sorted(names - set(globals()[title]))
         ]

@@ -1,6 +1,7 @@
 """A colorizer's metrics, from stored images to JSON, against scikit-image and torchmetrics alone."""
 
 import json
+import math
 
 import archives
 import numpy as np
@@ -13,8 +14,9 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorpipe import config, metrics, paths, weights
+from colorpipe.color import bins
 from colorpipe.evaluation import colorizers, measure
-from colorpipe.losses import mse
+from colorpipe.losses import classification, lpips, mse
 from colorpipe.models.base import Prediction, build
 from colorpipe.models.judge import Judge
 from colorpipe.tasks import colorization
@@ -100,6 +102,26 @@ def test_metrics_from_images_to_json(images):
     baseline = {key: value for key, value in baseline.items() if key not in OTHERS}
     assert baseline == {"data": "photos", "n": N, "loss": "mse", "lpips_vgg": "random"}
     assert paths.grid("some").is_file()
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_no_color_has_the_loss_of_uniform_logits_at_the_rows_resolution(images, scale):
+    """log 313 times the weight of the bin nearest to the true color, which is averaged to that resolution."""
+
+    class Model(torch.nn.Module):
+        def predict(self, L: torch.Tensor) -> Prediction:
+            logits = torch.randn(len(L), bins.COUNT, 32 // scale, 32 // scale)
+            return Prediction(torch.randn(len(L), 2, 32, 32), logits)
+
+    loss = classification.build({}, {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}, archives.PRIOR)
+    distance = lpips.build({}, {"weights": "random", "random_seed": 0}, archives.PRIOR)
+    test = (torch.from_numpy(images["val"]), torch.zeros(len(images["val"]), dtype=torch.int64))
+    found = measure.measure(Model(), loss, distance, None, test).means
+    ab = skimage_color.rgb2lab(images["val"].transpose(0, 2, 3, 1))[..., 1:]
+    averaged = ab.reshape(len(ab), 32 // scale, scale, 32 // scale, scale, 2).mean(axis=(2, 4))
+    nearest = np.square(averaged[..., None, :] - bins.centers().numpy()).sum(axis=-1).argmin(axis=-1)
+    assert found["no_color_loss"] == pytest.approx(math.log(313) * loss.weights.numpy()[nearest].mean(), rel=1e-3)
+    assert found["loss"] > found["no_color_loss"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def stored(tmp_path, monkeypatch):
         paths.images("cifar10", "test"): file.getvalue(),
     }
     monkeypatch.setattr(zoo, "read", lambda path, experiment: contents[path])
-    monkeypatch.setattr(zoo, "baseline", lambda experiment: "0123456789abcdef")
+    monkeypatch.setattr(zoo, "commit_of", lambda experiment: "0123456789abcdef")
     monkeypatch.setattr(zoo, "BUNDLED", tmp_path)
     monkeypatch.setattr(
         "sys.argv", ["zoo", "some-exp", "resnet", "tiny", "--images", "a copy of CIFAR-10", "--colorize-size", "48"]
@@ -76,4 +76,4 @@ def test_its_card_has_the_metrics_of_the_stored_weights(stored):
 
 def test_an_experiment_that_is_not_there_is_named():
     with pytest.raises(zoo.UserError, match="there is no experiment no-such: `dvc exp list` shows them"):
-        zoo.baseline("no-such")
+        zoo.commit_of("no-such")
