@@ -53,8 +53,8 @@ def load(folder: Path) -> dict[str, list[Run]]:
     def order(name: str) -> tuple:
         if name == PRETEXT:
             return (True,)
-        loss, scale = _setting(found[name][0])
-        return False, loss != "mse", loss, scale, _mean(found[name], _test("loss"))
+        loss = tables.loss_label(found[name][0].metrics)
+        return False, loss != "mse", loss, _mean(found[name], _test("loss"))
 
     return {name: found[name] for name in sorted(found, key=order)}
 
@@ -133,9 +133,9 @@ def colorizers_table(folder: Path) -> str:
                 **_paper(name, metrics),
             }
         )
-        following = _setting(found[number + 1][1][0]) if number + 1 < len(found) else None
-        if following != _setting(runs[0]):
-            rows.append({"colorizer": NO_COLOR, "loss": tables.loss_label(metrics), **_scores(runs[:1], _baseline)})
+        loss = tables.loss_label(metrics)
+        if number + 1 == len(found) or tables.loss_label(found[number + 1][1][0].metrics) != loss:
+            rows.append({"colorizer": NO_COLOR, "loss": loss, **_scores(runs[:1], _baseline)})
     shown = [(column, f"paper's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
     columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
@@ -257,11 +257,6 @@ def runs_table(folder: Path) -> str:
 def quoted(settings: str) -> str:
     """Settings, each quoted for a shell where it needs to be, as one value of a command."""
     return f'"{settings}"' if "'" in settings else f"'{settings}'"
-
-
-def _setting(run: Run) -> tuple[str, int]:
-    """The loss, and the scale of the logits, if any: losses are comparable within a setting."""
-    return tables.loss_label(run.metrics), run.metrics.get("scale", 1)
 
 
 Score = Callable[[Run], float]

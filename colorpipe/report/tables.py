@@ -55,8 +55,9 @@ TRIVIAL = (NO_COLOR, ORIGINAL)
 CAPTION = (
     "n test images; the weights of the best epoch: by validation loss, but of an adversarial row the one nearest to the "
     "originals' colorfulness within a bound on ab MSE. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
-    "protocol: on the ab planes in Lab units, with the data range of each batch of 64. RGB SSIM, RGB PSNR (dB) and "
-    "colorfulness (Hasler and Suesstrunk) are means over the rendered images."
+    "protocol: on the ab planes in Lab units, with the data range of each batch of 64. A loss over bins of color is taken "
+    "at 1/2 or 1/4 of the images' resolution, as it says. RGB SSIM, RGB PSNR (dB) and colorfulness (Hasler and "
+    "Suesstrunk) are means over the rendered images."
 )
 COLOR_CAPTION = (
     "docs/metrics.md defines them. AuC: share of pixels within t of the true ab, over t = 0..150; re-balanced: each bin of "
@@ -74,9 +75,9 @@ class Result:
     metrics: Mapping[str, float]
 
     @property
-    def setting(self) -> tuple[str, int]:
-        """The loss with what is under it, and the scale of the logits, if any: losses are comparable within a setting."""
-        return loss_label(self.run), self.run.get("scale", 1)
+    def setting(self) -> tuple[str, str]:
+        """The data set, and the loss with what is under it: results are comparable within a setting."""
+        return self.run["data"], loss_label(self.run)
 
 
 def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[str, Result]:
@@ -100,11 +101,10 @@ def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[st
         found[Path(name).name] = result
     sets = [result.run["data"] for result in found.values()]
 
-    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, int, str]:
+    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, str]:
         name, result = item
-        loss = str(result.run.get("loss"))
-        setting = (result.run["data"], loss != "mse", loss, result.run.get("scale", 1))
-        return -sets.count(result.run["data"]), *setting, name
+        data, loss = result.setting
+        return -sets.count(data), data, loss != "mse", loss, name
 
     return dict(sorted(found.items(), key=order))
 
@@ -181,8 +181,10 @@ def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def loss_label(run: Mapping[str, Any]) -> str:
-    """The loss's name; for LPIPS, with what is under it."""
-    return f"lpips, {run['lpips_weights']} VGG" if "lpips_weights" in run else str(run.get("loss"))
+    """The loss's name; of LPIPS with what is under it, of a loss over the bins with the resolution of the logits."""
+    if "lpips_weights" in run:
+        return f"lpips, {run['lpips_weights']} VGG"
+    return f"{run['loss']} at 1/{run['scale']}" if "scale" in run else str(run.get("loss"))
 
 
 def to_markdown(table: pd.DataFrame) -> str:

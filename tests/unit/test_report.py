@@ -2,11 +2,11 @@ import pandas as pd
 import pytest
 
 from colorpipe import io, paths
-from colorpipe.report import figures, tables
+from colorpipe.report import figures, page, tables
 from colorpipe.report.tables import Result
 from colorpipe.runtime.errors import UserError
 
-NO_COLOR = {"mse": 180.0, "lpips": 0.1, "huber": 9.5}  # its losses
+NO_COLOR = {"mse": 180.0, "classification": 200.0, "lpips": 0.1, "huber": 9.5}  # its losses
 METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss", "ssim", "psnr")]
 
 
@@ -48,6 +48,17 @@ def test_no_color_for_each_data_set_and_loss():
     assert table["test loss"].tolist()[2:5:2] == [180.0, 0.1]
     assert table["RGB SSIM"].tolist()[2] == 0.8
     assert table["colorfulness"].tolist()[-1] == 33.0
+
+
+def test_losses_over_the_bins_compare_at_the_same_resolution_of_logits():
+    """Each group has its own no color; the page marks the best of a group."""
+    rows = {name: result("classification", scale=scale) for name, scale in (("coarse", 4), ("fine", 2), ("worse", 2))}
+    rows["worse"].metrics["test.loss"] = 160.0
+    table = tables.results_table(dict(sorted(rows.items(), key=lambda row: row[1].setting)), BASELINES)
+    assert table["colorizer"].tolist() == ["fine", "worse", "no color", "coarse", "no color", "original"]
+    assert table["loss"].tolist()[:5] == ["classification at 1/2"] * 3 + ["classification at 1/4"] * 2
+    marks = page.best_and_below(table)
+    assert {number for (number, column), mark in marks.items() if (column, mark) == ("test loss", "best")} == {0}
 
 
 def test_a_loss_of_ones_own_needs_nothing_here():
