@@ -26,6 +26,7 @@ DOCUMENTS = tuple(
         "docs/photographs.md",
         "docs/scale.md",
         "results/cifar10/README.md",
+        "results/cifar10-cpu/README.md",
         "colorpipe/app/zoo/README.md",
     )
 )

@@ -4,6 +4,8 @@ import re
 
 from project import ROOT
 
+from experiments import tables
+
 
 def test_every_fault_has_its_test():
     text = (ROOT / "docs/reliability.md").read_text()
@@ -15,12 +17,7 @@ def test_every_fault_has_its_test():
 
 
 def test_every_link_leads_somewhere():
-    for document in [
-        ROOT / "README.md",
-        *ROOT.glob("docs/*.md"),
-        ROOT / "results/cifar10/README.md",
-        ROOT / "benchmarks/README.md",
-    ]:
+    for document in [ROOT / "benchmarks/README.md", *ROOT.glob("docs/*.md"), *(ROOT / path for path in tables.DOCUMENTS)]:
         for link in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
             if "://" not in link:
                 assert (document.parent / link).exists(), f"{document.name}: {link}"
