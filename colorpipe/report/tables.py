@@ -141,8 +141,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
                 run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
                 scores = _scores(result) | paper_numbers(name, result.run)
                 rows.append({"colorizer": name, **_setting(result), **run, **scores})
-            if baseline:  # its loss is that of the group
-                scores = _scores(baseline) | {"test loss": result.run["no_color_loss"]}
+            if baseline:  # its loss is that of the group; results of earlier code do not say it
+                scores = _scores(baseline) | {"test loss": result.run.get("no_color_loss")}
                 rows.append({"colorizer": NO_COLOR, **_setting(result), **scores})
         if baseline:
             colorfulness = baseline.run["original_colorfulness"]

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import sys
 import threading
@@ -251,6 +252,12 @@ def test_results_are_kept_side_by_side(tmp_path, monkeypatch):
         assert (kept["of"], kept["original_colorfulness"]) == (f"of {name}", 30.0)
         assert kept["baseline"]["test"] == {"loss": 9.0, "mse": 180.0}  # its loss is this colorizer's
     assert not list((tmp_path / "out").glob(".*"))
+
+
+def test_a_command_of_the_page_can_be_typed():
+    for settings in (["threads=1", "train.compile=true"], ["threads=1", "pretext.inits=[resnet,xavier]"]):
+        (value,) = shlex.split(summary.quoted(shlex.join(settings)))
+        assert shlex.split(value) == settings
 
 
 def test_one_that_runs_beside_others_has_a_gpu_and_a_log(tmp_path, monkeypatch):

@@ -50,6 +50,13 @@ def test_no_color_for_each_data_set_and_loss():
     assert table["colorfulness"].tolist()[-1] == 33.0
 
 
+def test_results_of_earlier_code_do_not_say_what_no_color_has():
+    old = result("mse")
+    run = {key: value for key, value in old.run.items() if key != "no_color_loss"}
+    table = tables.results_table({"a": Result(run, old.metrics)}, BASELINES)
+    assert tables.to_markdown(table).splitlines()[3].startswith("| no color |  | 0.200 |")
+
+
 def test_losses_over_the_bins_compare_at_the_same_resolution_of_logits():
     """Each group has its own no color; the page marks the best of a group."""
     rows = {name: result("classification", scale=scale) for name, scale in (("coarse", 4), ("fine", 2), ("worse", 2))}
