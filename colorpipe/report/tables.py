@@ -1,6 +1,7 @@
 """The report's tables: colorizers with the no-color baseline, as data and as Markdown."""
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,7 +143,7 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
                 scores = _scores(result) | paper_numbers(name, result.run)
                 rows.append({"colorizer": name, **_setting(result), **run, **scores})
             if baseline:  # its loss is that of the group; results of earlier code do not say it
-                scores = _scores(baseline) | {"test loss": result.run.get("no_color_loss")}
+                scores = _scores(baseline) | {"test loss": result.run.get("no_color_loss", math.nan)}
                 rows.append({"colorizer": NO_COLOR, **_setting(result), **scores})
         if baseline:
             colorfulness = baseline.run["original_colorfulness"]
