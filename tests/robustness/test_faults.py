@@ -236,8 +236,11 @@ def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
 
 def test_an_interrupt_in_a_destructor_is_not_lost():
     code = """if True:
+        import signal
         import time
         from colorpipe.runtime.process import run_main
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits it ignored
 
         class Bar:
             def __del__(self):
