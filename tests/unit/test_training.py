@@ -272,7 +272,7 @@ def test_a_compiled_step_is_the_eager_one():
         metrics["loss"].backward()
         values = {name: value.detach() for name, value in metrics.items()}
         found.append((values, [parameter.grad.clone() for parameter in model.parameters()]))
-    torch.testing.assert_close(*found)
+    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)  # sums in another order
 
 
 def test_compiling_without_a_compiler_says_so(monkeypatch):
