@@ -5,9 +5,10 @@ the set of the 313 points nearest to gray.
 """
 
 import functools
+import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 SPACING = 10  # Lab units
@@ -36,6 +37,7 @@ RANGES = {  # a: the first and the last b, in steps of SPACING
 COUNT = sum((last - first) // SPACING + 1 for first, last in RANGES.values())  # 313
 TEMPERATURE = 0.38  # of the annealed mean
 GRID_CENTER = 12  # steps of the grid from its edge to gray
+GRID_SIDE = 2 * GRID_CENTER + 1
 CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
 
 
@@ -52,27 +54,55 @@ def _centers(device: torch.device) -> Tensor:
 _cached_centers = functools.cache(_centers)  # a copy to a GPU waits for it
 
 
-def encode(ab: Tensor, neighbors: int, sigma: float) -> Tensor:
-    """Encode colors as soft targets over the bins: the nearest bins, weighted by exp(-d^2 / (2 sigma^2)).
+class SoftEncoding(nn.Module):
+    """Encodes colors as soft targets over the bins: the nearest bins, weighted by exp(-d^2 / (2 sigma^2)).
+
+    A color is compared with the bins around its place on the grid alone, which all its nearest ones are among.
 
     Args:
-        ab: in Lab units, (B, 2, H, W).
         neighbors: how many of the nearest bins have a share: 5 in the paper, 10 in its code; 1 is a one-hot encoding.
         sigma: in Lab units, 5 in the paper.
-
-    Returns:
-        Shares that sum to 1 over the bins, (B, 313, H, W).
     """
-    points = ab.permute(0, 2, 3, 1)  # (B, H, W, 2)
-    distances = torch.cdist(points.flatten(0, 2), centers(ab.device))  # (B * H * W, 313)
-    nearest, index = distances.topk(neighbors, largest=False)
-    shares = torch.softmax(-nearest.square() / (2 * sigma**2), dim=1)
-    encoded = torch.zeros_like(distances).scatter_(1, index, shares)
-    return encoded.view(*points.shape[:3], COUNT).permute(0, 3, 1, 2)
+
+    def __init__(self, neighbors: int, sigma: float) -> None:
+        super().__init__()
+        self.neighbors, self.sigma = neighbors, sigma
+        candidates = _around_each_point(neighbors)
+        self.candidates: Tensor
+        self.places: Tensor
+        self.register_buffer("candidates", candidates, persistent=False)
+        self.register_buffer("places", centers()[candidates], persistent=False)
+
+    def forward(self, ab: Tensor) -> Tensor:
+        """Encode the ab of sRGB colors in Lab units, (B, 2, H, W).
+
+        Returns:
+            Shares that sum to 1 over the bins, (B, 313, H, W), in channels-last order.
+        """
+        points = ab.permute(0, 2, 3, 1).flatten(0, 2)  # (N, 2)
+        grid = ((points / SPACING).round().long() + GRID_CENTER).clamp(0, 2 * GRID_CENTER)
+        cell = grid[:, 0] * GRID_SIDE + grid[:, 1]
+        squares = (points[:, None] - self.places[cell]).square().sum(dim=2)  # (N, K), of distances
+        nearest, index = squares.topk(self.neighbors, largest=False)
+        shares = torch.softmax(-nearest / (2 * self.sigma**2), dim=1)
+        encoded = points.new_zeros(len(points), COUNT).scatter_(1, self.candidates[cell].gather(1, index), shares)
+        return encoded.view(len(ab), *ab.shape[2:], COUNT).permute(0, 3, 1, 2)
+
+
+def _around_each_point(neighbors: int) -> Tensor:
+    """For each point of the grid the bins, (625, K), among which are the `neighbors` nearest of any color that rounds to it.
+
+    Such a color is half a diagonal of the grid away at most, so its nearest bins are no farther from the point than the
+    point's own and twice that.
+    """
+    steps = SPACING * torch.arange(-GRID_CENTER, GRID_CENTER + 1.0)
+    distances = torch.cdist(torch.cartesian_prod(steps, steps), centers())  # (625, 313)
+    reach = distances.kthvalue(neighbors, dim=1).values + math.sqrt(2) * SPACING + 0.01
+    return distances.topk(int((distances <= reach[:, None]).sum(dim=1).max()), largest=False).indices
 
 
 def nearest(ab: Tensor) -> Tensor:
-    """The number of the nearest bin of each color, (N, 2) in Lab units to (N,): that of `encode` with one neighbor.
+    """The number of the nearest bin of each color, (N, 2) in Lab units to (N,).
 
     By rounding to the grid; only where the table has no such point by distances.
     """
@@ -93,7 +123,7 @@ def histogram(ab: Tensor) -> Tensor:
 
 def _grid(device: torch.device) -> Tensor:
     """The numbers of the bins by their place on the grid, -1 where there is none."""
-    grid = torch.full((2 * GRID_CENTER + 1,) * 2, -1, device=device)
+    grid = torch.full((GRID_SIDE, GRID_SIDE), -1, device=device)
     places = (centers(device) / SPACING).long() + GRID_CENTER
     grid[places[:, 0], places[:, 1]] = torch.arange(COUNT, device=device)
     return grid

@@ -16,8 +16,8 @@ def color_prior(images: Tensor, neighbors: int, sigma: float, title: str) -> Ten
 
     Args:
         images: sRGB, (N, 3, H, W) uint8.
-        neighbors: of `bins.encode`.
-        sigma: of `bins.encode`.
+        neighbors: of `bins.SoftEncoding`.
+        sigma: of `bins.SoftEncoding`.
         title: of the progress bar.
 
     Returns:
@@ -31,9 +31,10 @@ def color_prior(images: Tensor, neighbors: int, sigma: float, title: str) -> Ten
         a, b = (ab / STEP).round().long().add(HALF).unbind(1)
         counts += (a * side + b).flatten().bincount(minlength=side * side)
     occupied = counts.nonzero().flatten()
+    encode = bins.SoftEncoding(neighbors, sigma)
     prior = torch.zeros(bins.COUNT, dtype=torch.float64)
     for part in occupied.split(bins.CHUNK):
         points = torch.stack((part // side, part % side)).sub(HALF) * STEP  # (2, n)
-        shares = bins.encode(points[None, :, :, None], neighbors, sigma)[0, :, :, 0]  # (313, n)
+        shares = encode(points[None, :, :, None])[0, :, :, 0]  # (313, n)
         prior += shares.double() @ counts[part].double()
     return (prior / prior.sum()).float()

@@ -53,7 +53,7 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
         size: pixels a side.
         val_size: images held out for validation; below 1 their share of all, MIN_SHARE images at least.
         seed: of the draw.
-        neighbors: of the color prior (`bins.encode`).
+        neighbors: of the color prior (`bins.SoftEncoding`).
         sigma: likewise.
 
     Raises:

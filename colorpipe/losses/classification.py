@@ -17,7 +17,7 @@ from colorpipe.losses.base import Loss
 
 
 class Config(Strict):
-    """The soft encoding's neighbors and sigma (see `bins.encode`), and the re-balancing's lambda."""
+    """The soft encoding's neighbors and sigma (see `bins.SoftEncoding`), and the re-balancing's lambda."""
 
     neighbors: Annotated[int, Field(ge=1, le=bins.COUNT)]
     sigma: Annotated[float, Field(gt=0, le=100)]
@@ -31,16 +31,21 @@ class Classification(Loss):
 
     def __init__(self, neighbors: int, sigma: float, weights: Tensor) -> None:
         super().__init__()
-        self.neighbors, self.sigma = neighbors, sigma
+        self.encode = bins.SoftEncoding(neighbors, sigma)
         self.weights: Tensor
         self.register_buffer("weights", weights)
 
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Logits (B, 313, h, w) at 1 / k of the resolution against the true image as Lab (B, 3, H, W); `rgb` is ignored."""
         ab = F.avg_pool2d(lab[:, 1:], -(-lab.shape[-2] // predicted.shape[-2]), ceil_mode=True)  # (B, 2, h, w)
-        targets = bins.encode(ab, self.neighbors, self.sigma)
-        cross_entropy = F.cross_entropy(predicted, targets, reduction="none")  # (B, h, w)
+        targets = _rows(self.encode(ab))
+        cross_entropy = F.cross_entropy(_rows(predicted), targets, reduction="none")  # (B * h * w,)
         return (cross_entropy * self.weights[targets.argmax(dim=1)]).mean()
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(B, 313, h, w) as (B * h * w, 313): over adjacent values torch's softmax takes a third of the time on a CPU."""
+    return maps.permute(0, 2, 3, 1).flatten(0, 2)
 
 
 def rebalancing_weights(prior: Tensor, rebalancing: float) -> Tensor:

@@ -32,7 +32,7 @@ def ab_of(images: np.ndarray) -> torch.Tensor:
 
 
 def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
-    exact = bins.encode(ab_of(images), 5, 5.0).mean(dim=(0, 2, 3))
+    exact = bins.SoftEncoding(5, 5.0)(ab_of(images)).mean(dim=(0, 2, 3))
     assert prior.sum().item() == pytest.approx(1)
     assert (prior - exact).abs().max() < 2e-3  # colors are counted on a grid of half a Lab unit
     assert (prior - exact).abs().sum() < 0.02
@@ -56,7 +56,7 @@ def test_without_rebalancing_it_is_the_plain_cross_entropy(images, prior):
     torch.manual_seed(0)
     logits = torch.randn(len(images), bins.COUNT, 8, 8)
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
-    encoded = bins.encode(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"), 5, 5.0)
+    encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
     found = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)(logits, target, target)
     assert found.item() == pytest.approx(expected.item(), rel=1e-5)
@@ -84,7 +84,7 @@ def test_the_target_is_at_the_logits_resolution_for_odd_sizes_too(prior):
 
 def test_encoded_colors_decode_to_themselves_within_the_grid(images):
     ab = ab_of(images)
-    shares = bins.encode(ab, 5, 5.0)
+    shares = bins.SoftEncoding(5, 5.0)(ab)
     decoded = bins.decode(shares.clamp(min=1e-12).log(), temperature=1e-3)
     assert (decoded - ab).square().sum(dim=1).sqrt().max() < 7.1  # half a diagonal of the grid
     mean = bins.decode(shares.clamp(min=1e-12).log(), temperature=1.0)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from skimage import color as reference
 
 from colorpipe.color import bins, gamut, lab
@@ -119,15 +120,31 @@ def test_every_srgb_color_is_near_a_bin():
 
 def test_encoding_shares_a_color_among_its_nearest_bins():
     ab = torch.tensor([[3.0, 4.0], [-21.0, 38.0]]).view(2, 2, 1, 1)
-    encoded = bins.encode(ab, 5, 5.0)
+    encoded = bins.SoftEncoding(5, 5.0)(ab)
     assert encoded.shape == (2, 313, 1, 1)
     assert encoded.sum(dim=1).flatten().tolist() == pytest.approx([1, 1])
     assert (encoded > 0).sum(dim=1).flatten().tolist() == [5, 5]
     distance = (bins.centers() - ab[0].flatten()).norm(dim=1)
     expected = torch.exp(-(distance**2) / (2 * 5**2)) * (distance <= distance.sort().values[4])
     torch.testing.assert_close(encoded[0].flatten(), expected / expected.sum())
-    one_hot = bins.encode(ab, 1, 5.0)
+    one_hot = bins.SoftEncoding(1, 5.0)(ab)
     assert bins.centers()[one_hot[1].flatten().argmax()].tolist() == [-20, 40]
+
+
+@pytest.mark.parametrize("neighbors", [1, 5, 10, 313])
+def test_the_bins_that_share_a_color_are_the_nearest_of_all(neighbors):
+    """For colors of all of sRGB, their means too, and any place that both may have on the grid."""
+    torch.manual_seed(0)
+    colors = lab.rgb_to_lab(cube(16, torch.float32))[0, 1:].flatten(1).T  # (N, 2)
+    means = (colors + colors[torch.randperm(len(colors))]) / 2
+    ab = torch.cat((colors, means, torch.rand(2000, 2) * 250 - 125))
+    distances, index = torch.cdist(ab, bins.centers(), compute_mode="donot_use_mm_for_euclid_dist").sort(dim=1)
+    shares = torch.softmax(-distances[:, :neighbors].square() / (2 * 5**2), dim=1)
+    expected = torch.zeros(len(ab), 313).scatter_(1, index[:, :neighbors], shares)
+    encoded = bins.SoftEncoding(neighbors, 5.0)(ab.T.view(1, 2, 1, -1))[0, :, 0].T
+    distinct = F.pad(distances, (0, 1), value=torch.inf).diff(dim=1)[:, neighbors - 1] > 1e-2  # a tie has no right answer
+    assert distinct.float().mean() > 0.9
+    torch.testing.assert_close(encoded[distinct], expected[distinct], atol=1e-4, rtol=1e-4)
 
 
 def test_decoding_is_an_annealed_mean():
@@ -145,4 +162,4 @@ def test_decoding_is_an_annealed_mean():
 
 def test_decoding_undoes_encoding():
     ab = bins.centers().T.reshape(1, 2, 1, 313)
-    assert torch.equal(bins.decode(bins.encode(ab, 1, 5.0).log(), 1.0), ab)
+    assert torch.equal(bins.decode(bins.SoftEncoding(1, 5.0)(ab).log(), 1.0), ab)
