@@ -34,8 +34,8 @@ from colorpipe.runtime.process import run_main
 from experiments import pretext, summary, tables
 from experiments.summary import PRETEXT
 
-# A colorizer on `dataset` is a run; the pretext task's grid is one.
-RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [summary.PRETEXT]
+# A colorizer on `dataset` is a run. The pretext task is one for each of its inits, pretext/<init>: all its modes and labels.
+RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [PRETEXT]
 BASELINE = "gray"  # no color, on the data of all of them
 GRID = [  # of the pretext task, unless SET says otherwise
     "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
@@ -65,14 +65,18 @@ def main() -> None:
     options = parser.parse_args()
 
     settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
-    runs = list(dict.fromkeys((name, seed) for seed in options.seeds for name in options.runs))
+    names = [name for name in options.runs if name != PRETEXT]
+    if PRETEXT in options.runs:
+        names += pretext_runs([*GRID, *settings])
+    runs = list(dict.fromkeys((name, seed) for seed in options.seeds for name in names))
     out = Path(os.path.relpath(options.out))  # it is written into the page
-    for name, seed in runs:
-        refuse_other_params(out / name, with_settings([*(GRID if name == PRETEXT else []), *settings, f"seed={seed}"]))
+    for name in names:
+        refuse_other_params(out / kind(name), with_settings([*(GRID if kind(name) == PRETEXT else []), *settings]))
 
     def run(name: str, seed: int, slot: int | None) -> None:
-        about = {"run": name, "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
-        title = experiment(name, seed, [*GRID, *settings] if name == PRETEXT else settings, slot)
+        about = {"run": kind(name), "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
+        own = [*GRID, *settings, f"pretext.inits=[{Path(name).name}]"] if kind(name) == PRETEXT else settings
+        title = experiment(name, seed, own, slot)
         if name != SHARED:
             keep(out, name, seed, title, about | machine.describe())
 
@@ -83,7 +87,7 @@ def main() -> None:
         for name, seed in there:
             print(f"{name}, seed {seed}: already in {out}")
         lists.append([one for one in chain if one not in there])
-    judged = sorted({seed for chain in lists for name, seed in chain if name != PRETEXT})
+    judged = sorted({seed for chain in lists for name, seed in chain if kind(name) != PRETEXT})
     if options.jobs > 1:
         side_by_side([[(SHARED, seed)] for seed in judged], options.jobs, run)
     side_by_side(lists, options.jobs, run)
@@ -107,17 +111,31 @@ def part(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def pretext_runs(settings: list[str]) -> list[str]:
+    """The names of the pretext task's runs. Raises UserError where `pretext.inits` is no list."""
+    inits = with_settings(settings)["pretext"]["inits"]
+    if not isinstance(inits, list):
+        raise UserError(f"pretext.inits={inits} is no list: use pretext.inits=[{inits}]")
+    return [f"{PRETEXT}/{init}" for init in inits]
+
+
+def kind(name: str) -> str:
+    """A colorizer's name, or PRETEXT for a run of the pretext task."""
+    return name.split("/")[0]
+
+
 def chains(runs: Sequence[Run]) -> list[list[Run]]:
     """The runs in lists that do not depend on one another: one that starts from another's weights is in the other's list.
 
-    The pretext task's is behind those of the colorizers that it may start from.
+    Such are an adversarial colorizer and the pretext task's runs, which come last.
     """
-    table, grid = config.colorizers(), with_settings(GRID)["pretext"]["inits"]
-    found: dict[tuple[str, int], list[Run]] = {}
-    for name, seed in sorted(runs, key=lambda run: run[0] == PRETEXT):
-        start = re.match(r"models/(.+)/", table[name]["init"] if name in table else "")
-        first = start[1] if start else name
-        found.setdefault((PRETEXT if first in grid else first, seed), []).append((name, seed))
+    table = config.colorizers()
+    found: dict[Run, list[Run]] = {}
+    for name, seed in sorted(runs, key=lambda run: kind(run[0]) == PRETEXT):
+        first = name.removeprefix(f"{PRETEXT}/")
+        if start := re.match(r"models/(.+)/", table[first]["init"] if first in table else ""):
+            first = start[1]
+        found.setdefault((first, seed), []).append((name, seed))
     return list(found.values())
 
 
@@ -174,8 +192,8 @@ def with_settings(settings: list[str]) -> dict:
 
 
 def refuse_other_params(folder: Path, wanted: dict) -> None:
-    """Raise UserError where `folder` holds seeds that were run with other params: a mean over both means nothing."""
-    for found in sorted(folder.glob("*/params.yaml")):
+    """Raise UserError where `folder` holds results that were run with other params: a mean over both means nothing."""
+    for found in sorted(folder.glob("**/params.yaml")):
         different = summary.differences(config.parse(found.read_text()), wanted)
         if different:
             raise UserError(f"{found.parent} was run with a different {different[0]}: use another OUT, or remove {folder}")
@@ -187,11 +205,11 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     `slot` is its place among those that run at the same time: it gets the GPU of that number, and its output goes to a log.
     """
     commit = _git("rev-parse", "--short", "HEAD")
-    title = f"cifar10-{name}-{seed}-{commit}"
+    title = f"cifar10-{name.replace('/', '-')}-{seed}-{commit}"
     if name == SHARED:
         stages = [f"baseline@{BASELINE}"]  # and what comes before it: the split, the judge
-    elif name == PRETEXT:
-        stages = ["pretext"]  # all of its stages
+    elif kind(name) == PRETEXT:
+        stages = [PRETEXT]  # all of its stages, which the params list
     else:
         stages = [f"evaluate@{name}", f"baseline@{BASELINE}"]
     command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
@@ -240,7 +258,7 @@ def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> 
         partial.mkdir()
         params = read(Path("params.yaml"))
         (partial / "params.yaml").write_bytes(params)
-        if name == PRETEXT:
+        if kind(name) == PRETEXT:
             runs = config.PretextConfig.model_validate(config.parse(params.decode())["pretext"]).runs()
             metrics, history = grid_results(runs, read)
             (partial / "curves.csv").write_text(history)
@@ -265,7 +283,7 @@ def colorizer_results(name: str, read: Callable[[Path], bytes]) -> dict:
 
 
 def grid_results(runs: Sequence[config.PretextRun], read: Callable[[Path], bytes]) -> tuple[dict, str]:
-    """The metrics of all runs of the pretext task by name, with what identifies them, and their histories as one CSV."""
+    """The metrics of runs of the pretext task by name, with what identifies them, and their histories as one CSV."""
     found = {Path(run.name).name: both(run.name, read) for run in runs}
     frames = [
         pd.read_csv(io.BytesIO(read(paths.curves(run.name)))).assign(run=Path(run.name).name).reindex(columns=HISTORY)

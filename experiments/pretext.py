@@ -16,12 +16,16 @@ KEY = ["mode", "labels"]
 
 
 def results(folder: Path) -> pd.DataFrame:
-    """A row for each run of each seed: init, mode, labels, seed, top1, and "stages": the accuracy of each."""
+    """A row for each run of each seed: init, mode, labels, seed, top1, and "stages": the accuracy of each.
+
+    Colorizers come first, then the controls.
+    """
     rows = []
     for run in summary.load(folder).get(summary.PRETEXT, []):
         for found in run.metrics["runs"].values():
             chosen = {key: found[key] for key in (*PretextRun._fields, "seed", "top1")}
             rows.append({**chosen, "stages": found.get("stages", {})})
+    rows.sort(key=lambda row: CONTROLS.index(row["init"]) if row["init"] in CONTROLS else -1)
     return pd.DataFrame(rows, columns=[*PretextRun._fields, "seed", "top1", "stages"])
 
 

@@ -16,8 +16,9 @@ from colorpipe.report import color_figures, figures, tables
 from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
+OWN = ("seed", "pretext.inits")  # params that each result has of its own
 RECOGNIZED = "recognized beyond gray"
-PRETEXT = "pretext"  # the grid of a seed: one result
+PRETEXT = "pretext"  # a folder of it for each initialization: <folder>/pretext/<init>/<seed>/
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Run:
 
 
 def load(folder: Path) -> dict[str, list[Run]]:
-    """The runs of each name, by seed; MSE before other losses, a lower loss first; the pretext task last.
+    """The runs of each name, by seed; MSE before other losses, a lower loss first; the pretext task, of all inits, last.
 
     Raises UserError for runs of a name that differ in params, and for a folder without results.
     """
@@ -40,13 +41,14 @@ def load(folder: Path) -> dict[str, list[Run]]:
     for path in sorted(paths, key=lambda path: (str(path.parents[1]), int(path.parent.name))):
         about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
         params = parse((path.parent / "params.yaml").read_text())
-        runs = found.setdefault(path.parents[1].relative_to(folder).as_posix(), [])
+        name = path.parents[1].relative_to(folder)
+        runs = found.setdefault(PRETEXT if name.parts[:1] == (PRETEXT,) else name.as_posix(), [])
         runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))
         identity = (params["dataset"], params["seed"], path.parent.name)
         if identity != (metrics["data"], metrics["seed"], str(metrics["seed"])):
             raise UserError(f"{path.parent}: its params, its metrics and its name belong to different runs: remove it")
         if different := differences(runs[0].params, params):
-            raise UserError(f"{path.parent} was run with a different {different[0]} than the other seeds: remove one")
+            raise UserError(f"{path.parent} was run with a different {different[0]} than the others: remove one")
     if not found:
         raise UserError(f"{folder} holds no results: run make cifar10 ARCHIVE=... OUT={folder}")
 
@@ -60,7 +62,7 @@ def load(folder: Path) -> dict[str, list[Run]]:
 
 
 def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
-    """The params, by dotted name, in which two runs differ, the seed aside.
+    """The params, by dotted name, in which two runs differ, but for those of OWN.
 
     A key that only one of them has is newer than the other run: it is ignored.
     """
@@ -69,7 +71,7 @@ def differences(one: dict, other: dict, prefix: str = "") -> list[str]:
         name, values = f"{prefix}{key}", (one[key], other[key])
         if all(isinstance(value, dict) for value in values):
             found += differences(*values, prefix=f"{name}.")
-        elif values[0] != values[1] and name != "seed":
+        elif values[0] != values[1] and name not in OWN:
             found.append(name)
     return found
 

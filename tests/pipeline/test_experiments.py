@@ -60,7 +60,7 @@ def test_a_page_gets_the_tables_of_what_is_run_later(results):
     (results.parent / "later").rename(results / "pretext")
     tables.write_readme(results)
     after = (results / "README.md").read_text()
-    seeds = len(list((results / "pretext").iterdir()))
+    seeds = len(list((results / "pretext/resnet").iterdir()))
     assert f"| finetune | 1% | {seeds} | 0." in after
     assert after.count("| resnet | mse |") == 1
 
@@ -169,7 +169,7 @@ def test_paired_differences_over_seeds(results):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda params: params["train"].update(lr=0.5), "run with a different train.lr than the other seeds"),
+        (lambda params: params["train"].update(lr=0.5), "run with a different train.lr than the others"),
         (lambda params: params.update(seed=7), "belong to different runs"),
         (lambda params: params.update(dataset="photos"), "belong to different runs"),
     ],
@@ -195,14 +195,38 @@ def test_settings_of_another_run_are_refused_before_anything_runs(results):
         cifar10.with_settings(["train.speed=2"])
     with pytest.raises(UserError, match=r"params\.yaml has no key seed\.x"):
         cifar10.with_settings(["seed.x=2"])
+    assert cifar10.pretext_runs(["pretext.inits=[unet,xavier]"]) == ["pretext/unet", "pretext/xavier"]
+    with pytest.raises(UserError, match=r"pretext\.inits=unet is no list: use pretext\.inits=\[unet\]"):
+        cifar10.pretext_runs(["pretext.inits=unet"])
+
+
+def test_inits_of_the_pretext_task_are_run_when_they_are_wanted(results):
+    """What one is compared with was run with the same params: the lists of inits alone may differ."""
+    committed = yaml.safe_load((results / "pretext/xavier/0/params.yaml").read_text())
+    cifar10.refuse_other_params(results / "pretext", committed | {"pretext": committed["pretext"] | {"inits": ["unet"]}})
+    longer = committed | {"pretext": committed["pretext"] | {"inits": ["unet"], "steps": 7}}
+    with pytest.raises(UserError, match=r"was run with a different pretext\.steps: use another OUT"):
+        cifar10.refuse_other_params(results / "pretext", longer)
+    path = results / "pretext/resnet/1/params.yaml"
+    path.write_text(yaml.safe_dump(longer | {"seed": 1}))
+    with pytest.raises(UserError, match=r"was run with a different pretext\.steps than the others"):
+        summary.load(results)
+    shutil.rmtree(results / "pretext/resnet")
+    rows = cells(tables.table("pretext-differences", results))
+    assert "resnet - xavier" not in rows[0]
+    assert rows[0]["random - xavier"]
 
 
 def test_a_run_that_starts_from_another_follows_it():
-    runs = [(name, seed) for seed in (0, 1) for name in ("resnet", "unet", "unet_gan", "eccv", "pretext")]
+    names = ("pretext/xavier", "pretext/unet_gan", "pretext/resnet", "resnet", "unet", "unet_gan", "eccv")
+    runs = [(name, seed) for seed in (0, 1) for name in names]
     lists = cifar10.chains(runs)
-    assert lists[:3] == [[("resnet", 0), ("pretext", 0)], [("unet", 0), ("unet_gan", 0)], [("eccv", 0)]]
-    both = cifar10.chains([("pretext", 0), ("resnet_rebalanced", 0), ("resnet", 0)])  # what the grid starts from comes first
-    assert both == [[("resnet_rebalanced", 0), ("resnet", 0), ("pretext", 0)]]
+    assert lists[:3] == [
+        [("resnet", 0), ("pretext/resnet", 0)],
+        [("unet", 0), ("unet_gan", 0), ("pretext/unet_gan", 0)],
+        [("eccv", 0)],
+    ]
+    assert [("pretext/xavier", 1)] in lists
     assert sorted(run for chain in lists for run in chain) == sorted(runs)
     parts = [cifar10.part(text) for text in ("1/4", "4/4")]
     assert parts == [(1, 4), (4, 4)]
@@ -288,7 +312,7 @@ def test_seeds_through_dvc(tmp_path):
     def make(*arguments: str, code: int = 0) -> str:
         settings = ["threads=1", "datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
-        settings += ["pretext.inits=[resnet,xavier]", "pretext.labels=[100]"]
+        settings += ["pretext.inits=[resnet]", "pretext.labels=[100]"]
         settings += ["recipes.refined.epochs_factor=1.0", "models.unet.widths=[8,8]", "models.unet.blocks=[1,1]"]
         command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
         return project.run(*command, *arguments, code=code)
@@ -299,7 +323,7 @@ def test_seeds_through_dvc(tmp_path):
     logs = {path.name.split("-")[1]: path.read_text() for path in (project.root / "runs/logs").glob("cifar10-*.log")}
     assert logs.keys() == {"shared", "resnet", "pretext", "unet"}
     assert [name for name, text in logs.items() if "Running stage 'judge" in text] == ["shared"]  # once for all
-    for result in ("resnet/3", "unet/3", "pretext/3"):
+    for result in ("resnet/3", "unet/3", "pretext/resnet/3"):
         folder = out / result
         kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (set() if "pretext" in result else {"grid.png"})
         assert {path.name for path in folder.iterdir()} == kept
@@ -307,20 +331,20 @@ def test_seeds_through_dvc(tmp_path):
         assert (found["seed"], params["seed"], found["data"], found["n"]) == (3, 3, "cifar10", 8)
         assert params["datasets"]["cifar10"]["epochs"] == 2
         epochs = len((folder / "curves.csv").read_text().splitlines()) - 1
-        assert epochs == (2 if result != "pretext/3" else 2 * 4)  # resnet and xavier, each with two modes that train
+        assert epochs == (2 if "pretext" not in result else 2 * 2)  # two modes that train
         about = json.loads((folder / "about.json").read_text())
         assert about["commit"] == project.run("git", "rev-parse", "--short", "HEAD").strip()
 
-    assert {name: run["labeled"] for name, run in found["runs"].items() if name.startswith("xavier")} == {
-        "xavier-finetune-100": 32,
-        "xavier-probe-100": 32,
-        "xavier-knn-100": 32,
+    assert {name: run["labeled"] for name, run in found["runs"].items()} == {
+        "resnet-finetune-100": 32,
+        "resnet-probe-100": 32,
+        "resnet-knn-100": 32,
     }
     shutil.rmtree(out / "pretext")  # as if killed before it was saved
     again = make(*asked)
     assert f"resnet, seed 3: already in {os.path.relpath(out, project.root)}" in again
     assert "Running stage 'pretext" not in again  # from DVC's cache
-    assert (out / "pretext/3/metrics.json").exists()
+    assert (out / "pretext/resnet/3/metrics.json").exists()
     readme = (out / "README.md").read_text()
     assert str(tmp_path) not in readme
     assert "| resnet | mse | 1 | 2 (" in readme
