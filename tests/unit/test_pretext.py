@@ -243,6 +243,23 @@ def test_a_run_of_each_mode(folder, params, mode, labels):
     assert about["epochs"] == len(losses) == (3 if labels == 100 else 7)
 
 
+@pytest.mark.parametrize(
+    ("mode", "change"),
+    [("finetune", {"steps": 30}), ("probe", {"steps": 30}), ("knn", {"neighbors": 3}), ("knn", {"temperature": 1e-5})],
+)
+def test_its_parameters_count(folder, params, mode, change):
+    np.save(
+        paths.labels("photos", "train"), np.random.default_rng(1).integers(0, 3, COUNTS["train"])
+    )  # so that votes are close
+    run = PretextRun("one", mode, 20)
+    pretext.run(run, "photos", params)
+    _, before, _ = result(run)
+    pretext.run(run, "photos", params.model_copy(update={"pretext": params.pretext.model_copy(update=change)}))
+    _, after, _ = result(run)
+    key = "epochs" if mode != "knn" else "stages"
+    assert before[key] != after[key]
+
+
 def test_the_test_is_of_the_best_epochs_weights(folder, params):
     run = PretextRun("one", "finetune", 100)
     pretext.run(run, "photos", params.model_copy(update={"train": params.train.model_copy(update={"lr": 0.01})}))
