@@ -55,7 +55,7 @@ def depth_table(folder: Path) -> str:
     for (labels, init), group in probes.groupby(["labels", "init"], sort=False):
         stages = pd.DataFrame(group["stages"].tolist())
         cells = {stage: _cell(stages[stage], "") for stage in stages}
-        rows.append({"labels": f"{labels}%", "init": init, **cells})
+        rows.append({"labels": f"{labels}%", "init": init, "seeds": str(len(stages)), **cells})
     return tables.to_markdown(pd.DataFrame(rows))
 
 
@@ -78,17 +78,25 @@ def draw(folder: Path) -> None:
 
 
 def _by_setting(found: pd.DataFrame, columns: dict[str, Callable[[pd.DataFrame], pd.Series]], sign: str) -> str:
-    """A row for each mode and share; the cells are of the values by seed that the columns make of those of each init."""
+    """A row for each mode and share; the cells are of the values by seed that the columns make of those of each init.
+
+    A cell of fewer seeds than the row says so.
+    """
     rows = []
     for (mode, labels), group in found.groupby(KEY, sort=False):
         scores = group.pivot_table(index="seed", columns="init", values="top1")
-        cells = {name: _cell(values(scores).dropna(), sign) for name, values in columns.items()}
-        rows.append({"mode": mode, "labels": f"{labels}%", "seeds": str(len(scores)), **cells})
+        row = {"mode": mode, "labels": f"{labels}%", "seeds": str(len(scores))}
+        for name, values in columns.items():
+            there = values(scores).dropna()
+            row[name] = _cell(there, sign) + (f" (seeds: {len(there)})" if len(there) < len(scores) else "")
+        rows.append(row)
     return tables.to_markdown(pd.DataFrame(rows))
 
 
 def _cell(values: pd.Series, sign: str) -> str:
-    """Mean and interval; a difference, with its sign, is bold where the interval excludes 0."""
+    """Mean and interval; a difference, with its sign, is bold where the interval excludes 0. Empty for no value."""
+    if values.empty:
+        return ""
     mean, half = _interval(values)
     text = f"{mean:{sign}.{DIGITS}f}" + (f" ± {half:.{DIGITS}f}" if len(values) > 1 else "")
     return f"**{text}**" if sign and len(values) > 1 and abs(mean) > half else text

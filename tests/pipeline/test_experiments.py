@@ -211,10 +211,14 @@ def test_inits_of_the_pretext_task_are_run_when_they_are_wanted(results):
     path.write_text(yaml.safe_dump(longer | {"seed": 1}))
     with pytest.raises(UserError, match=r"was run with a different pretext\.steps than the others"):
         summary.load(results)
-    shutil.rmtree(results / "pretext/resnet")
-    rows = cells(tables.table("pretext-differences", results))
-    assert "resnet - xavier" not in rows[0]
-    assert rows[0]["random - xavier"]
+    shutil.rmtree(results / "pretext/resnet/1")
+    shutil.rmtree(results / "pretext/random")
+    row = cells(tables.table("pretext", results))[0]
+    assert row["resnet"].endswith(" (seeds: 4)")
+    assert "seeds" not in row["xavier"]
+    row = cells(tables.table("pretext-differences", results))[0]
+    assert "(seeds: 4)" in row["resnet - xavier"]
+    assert "random - xavier" not in row
 
 
 def test_a_run_that_starts_from_another_follows_it():
