@@ -248,9 +248,8 @@ def test_a_run_of_each_mode(folder, params, mode, labels):
     [("finetune", {"steps": 30}), ("probe", {"steps": 30}), ("knn", {"neighbors": 3}), ("knn", {"temperature": 1e-5})],
 )
 def test_its_parameters_count(folder, params, mode, change):
-    np.save(
-        paths.labels("photos", "train"), np.random.default_rng(1).integers(0, 3, COUNTS["train"])
-    )  # so that votes are close
+    random = np.random.default_rng(1).integers(0, 3, COUNTS["train"])
+    np.save(paths.labels("photos", "train"), random)  # votes are close
     run = PretextRun("one", mode, 20)
     pretext.run(run, "photos", params)
     _, before, _ = result(run)
