@@ -22,7 +22,12 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()
-    about = {**describe(), "threads": str(params.threads), "precision": params.train.precision, "commit": commit}
+    about = {
+        **describe(),
+        "threads": str(params.threads),
+        "precision": params.train.precision,
+        "commit": commit,
+    }
     tables = []
     on_gpu = [("on a GPU", lambda: gpu.measure(ROUNDS))] if torch.cuda.is_available() else []
     for title, measure in (
@@ -37,8 +42,13 @@ def main() -> None:
     ):
         print(f"measuring: {title}", file=sys.stderr, flush=True)
         tables.append(measure())
-    on = ", ".join(f"{name} {value}" if name not in ("hardware", "system") else value for name, value in about.items())
-    text = "\n\n".join(["# How fast it is", f"`make bench` on {on}.", *(table.markdown() for table in tables)])
+    on = ", ".join(
+        f"{name} {value}" if name not in ("hardware", "system") else value
+        for name, value in about.items()
+    )
+    text = "\n\n".join(
+        ["# How fast it is", f"`make bench` on {on}.", *(table.markdown() for table in tables)]
+    )
     (FOLDER / "RESULTS.md").write_text(text + "\n")
     results = {"about": about, **{table.title: table.rows for table in tables}}
     (FOLDER / "results.json").write_text(json.dumps(results, indent=1) + "\n")

@@ -21,7 +21,7 @@ from PIL import Image
 
 from benchmarks.memory import ROOT, resident
 from benchmarks.tables import Table
-from colorpipe import paths
+from colorpipe import files
 from colorpipe.data import bundled, folder, manifest
 from colorpipe.data import split as images
 from colorpipe.runtime.parallel import WORKERS, ordered_map
@@ -36,7 +36,11 @@ SIDE = 96  # pixels, of what `split` writes
 def measure(photographs: int = PHOTOGRAPHS, counts: Sequence[int] = COUNTS) -> Table:
     """Split an album of large photographs on one core and on all, and albums of small ones."""
     rows = []
-    runs = [(photographs, SIZE, 1), (photographs, SIZE, WORKERS), *((count, SMALL, WORKERS) for count in counts)]
+    runs = [
+        (photographs, SIZE, 1),
+        (photographs, SIZE, WORKERS),
+        *((count, SMALL, WORKERS) for count in counts),
+    ]
     with tempfile.TemporaryDirectory() as temporary:
         for count, size, cores in runs:
             album = Path(temporary) / f"{count} of {size[0]}"
@@ -84,7 +88,7 @@ def split(project: Path, album: Path, cores: int) -> dict[str, float]:
     params["datasets"]["folder"] |= {"source": str(album), "size": SIDE}
     project.mkdir()
     (project / "params.yaml").write_text(yaml.safe_dump(params))
-    raw = project / paths.raw("folder")
+    raw = project / files.raw_path("folder")
     raw.mkdir(parents=True)
     manifest.write(album, raw / folder.ARCHIVE)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -19,7 +19,12 @@ def measure(rounds: int, tasks: Sequence[str] = (), steps: int = STEPS) -> Table
     """Images a second of every row of 32x32 images and of the classifier; all processes warm up at the same time."""
     table = config.colorizers()
     tasks = tasks or all_tasks()
-    sides = [(task, way) for task in tasks for way in WAYS if way == WAYS[0] or not is_adversarial(table.get(task, {}))]
+    sides = [
+        (task, way)
+        for task in tasks
+        for way in WAYS
+        if way == WAYS[0] or not is_adversarial(table.get(task, {}))
+    ]
     with ExitStack() as stack, ThreadPoolExecutor(len(sides)) as pool:
         workers = {side: stack.enter_context(Worker(*side)) for side in sides}
         for warm in [pool.submit(worker.ask, 3) for worker in workers.values()]:
@@ -35,7 +40,9 @@ def measure(rounds: int, tasks: Sequence[str] = (), steps: int = STEPS) -> Table
                 "task": task,
                 "images/s": f"{statistics.median(one['colorpipe'] for one in found):.0f}",
                 "compiled": f"{statistics.median(compiled):.0f}" if compiled else "",
-                "ratio": spread([one["compiled"] / one["colorpipe"] for one in found]) if compiled else "",
+                "ratio": spread([one["compiled"] / one["colorpipe"] for one in found])
+                if compiled
+                else "",
                 "memory (MB)": f"{gpu['colorpipe']['MB']:.0f}",
                 "waits a step": f"{sum(waits.values()):.2f}",
             }

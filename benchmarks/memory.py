@@ -31,7 +31,11 @@ def measure(sizes: tuple[int, ...] = SIZES) -> Table:
             prepare(Path(folder), size)
             environment = {**os.environ, "PYTHONPATH": str(ROOT)}
             done = subprocess.run(
-                [sys.executable, "-m", "benchmarks.memory"], cwd=folder, env=environment, check=True, stdout=subprocess.PIPE
+                [sys.executable, "-m", "benchmarks.memory"],
+                cwd=folder,
+                env=environment,
+                check=True,
+                stdout=subprocess.PIPE,
             )
         found = json.loads(done.stdout.splitlines()[-1])
         rows.append(
@@ -72,16 +76,29 @@ def main() -> None:
     import torch  # noqa: F401
 
     before = resident("VmRSS")
-    from colorpipe.tasks import colorization  # noqa: F401  # the stage's imports are not part of the epoch
+    from colorpipe.training import colorization  # noqa: F401  # the stage's imports are not part of the epoch
     from stages import train
 
-    sys.argv = ["train", "resnet", "--task", "colorization", "--model", "resnet18", "--data", "photos", "--loss", "mse"]
+    sys.argv = [
+        "train",
+        "resnet",
+        "--task",
+        "colorization",
+        "--model",
+        "resnet18",
+        "--data",
+        "photos",
+        "--loss",
+        "mse",
+    ]
     sys.argv += ["--recipe", "paper", "--init", "data/photos/weights/none.safetensors"]
     start = time.perf_counter()
     train.main()
     epoch = time.perf_counter() - start
     arrays = sum(path.stat().st_size for path in Path("data/photos").glob("*.npy"))
-    print(json.dumps({"torch": before, "peak": resident("VmHWM"), "epoch": epoch, "arrays": arrays}))
+    print(
+        json.dumps({"torch": before, "peak": resident("VmHWM"), "epoch": epoch, "arrays": arrays})
+    )
 
 
 def resident(key: str) -> int:

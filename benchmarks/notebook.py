@@ -35,7 +35,9 @@ def plain(model: nn.Module) -> nn.Module:
     return model.to(memory_format=torch.contiguous_format).train()
 
 
-Criterion = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]  # of L, ab, labels and the network's output
+Criterion = Callable[
+    [Tensor, Tensor, Tensor, Tensor], Tensor
+]  # of L, ab, labels and the network's output
 
 
 def criterion(task: str, device: torch.device) -> Criterion:
@@ -50,7 +52,10 @@ def criterion(task: str, device: torch.device) -> Criterion:
     package = lpips_package().to(device)
 
     def perceptual(L: Tensor, ab: Tensor, labels: Tensor, output: Tensor) -> Tensor:
-        predicted, true = (2 * lab_to_rgb(torch.cat((L, ab_planes), dim=1), clip=False) - 1 for ab_planes in (output, ab))
+        predicted, true = (
+            2 * lab_to_rgb(torch.cat((L, ab_planes), dim=1), clip=False) - 1
+            for ab_planes in (output, ab)
+        )
         return package(predicted, true).mean()
 
     return perceptual
@@ -65,7 +70,9 @@ def lpips_package() -> nn.Module:
         return lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
 
-def train(model: nn.Module, task: str, loader: DataLoader, device: torch.device) -> Iterator[tuple[int, float]]:
+def train(
+    model: nn.Module, task: str, loader: DataLoader, device: torch.device
+) -> Iterator[tuple[int, float]]:
     """Train for one epoch; yields each step's number of images and loss."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     measure = criterion(task, device)

@@ -18,13 +18,15 @@ from colorpipe import config
 from colorpipe.color import bins
 from colorpipe.color import lab as color
 from colorpipe.losses import lpips
-from colorpipe.tasks.colorization import cast_frozen
-from colorpipe.training import device as devices
+from colorpipe.training import devices
+from colorpipe.training.colorization import cast_frozen
 
 CALLS = 5  # per round, for operations of milliseconds
 
 
-def alternate(ways: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1) -> dict[str, list[float]]:
+def alternate(
+    ways: Mapping[str, Callable[[], object]], rounds: int, calls: int = 1
+) -> dict[str, list[float]]:
     """Milliseconds of each way, in turn, after one call to warm up."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + 1):
@@ -52,7 +54,8 @@ def perceptual(rounds: int) -> Table:
     predicted = (reference + 0.1 * torch.randn(reference.shape, device=device)).clamp(0, 1)
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no use to LPIPS
     ours = {
-        precision: lpips.build({}, {"weights": "random", "random_seed": 0}, prior) for precision in ("float32", "bfloat16")
+        precision: lpips.build({}, {"weights": "random", "random_seed": 0}, prior)
+        for precision in ("float32", "bfloat16")
     }
     package = notebook.lpips_package().to(device)
     package.net.load_state_dict(ours["float32"].package.net.state_dict())  # one VGG for all
@@ -60,14 +63,20 @@ def perceptual(rounds: int) -> Table:
     fast = copy.deepcopy(package).to(memory_format=torch.channels_last)
 
     def autocast(rgb: Tensor) -> Tensor:
-        images = (image.contiguous(memory_format=torch.channels_last) for image in (2 * rgb - 1, 2 * reference - 1))
+        images = (
+            image.contiguous(memory_format=torch.channels_last)
+            for image in (2 * rgb - 1, 2 * reference - 1)
+        )
         with devices.autocast(device, "bfloat16"):
             return fast(*images).mean()
 
     losses = {
         "lpips": lambda rgb: package(2 * rgb - 1, 2 * reference - 1).mean(),
         "lpips, channels_last, bfloat16": autocast,
-        **{f"colorpipe, {precision}": _ours(loss, reference, precision) for precision, loss in ours.items()},
+        **{
+            f"colorpipe, {precision}": _ours(loss, reference, precision)
+            for precision, loss in ours.items()
+        },
     }
 
     def both(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor]:
@@ -81,7 +90,10 @@ def perceptual(rounds: int) -> Table:
     times = alternate({name: lambda loss=loss: both(loss) for name, loss in losses.items()}, rounds)
     rows = []
     for name in losses:
-        errors = [float((one - other).norm() / other.norm()) for one, other in zip(values[name], exactly, strict=True)]
+        errors = [
+            float((one - other).norm() / other.norm())
+            for one, other in zip(values[name], exactly, strict=True)
+        ]
         ratios = [theirs / mine for mine, theirs in zip(times[name], times["lpips"], strict=True)]
         rows.append(
             {
@@ -121,13 +133,20 @@ def lab(rounds: int) -> Table:
         "colorpipe": lambda: color.rgb_to_lab(rgb),
         "kornia": lambda: kornia.color.rgb_to_lab(rgb),
         "scikit-image, the batch at once": lambda: rgb2lab(samples).transpose(0, 3, 1, 2),
-        "scikit-image, a sample at a time": lambda: np.stack([rgb2lab(sample) for sample in samples]).transpose(0, 3, 1, 2),
+        "scikit-image, a sample at a time": lambda: np.stack(
+            [rgb2lab(sample) for sample in samples]
+        ).transpose(0, 3, 1, 2),
     }
     times = alternate(ways, rounds, CALLS)
     rows = []
     for name, way in ways.items():
-        error = np.abs(np.asarray(way().cpu() if isinstance(way(), Tensor) else way(), dtype=np.float64) - exact).max()
-        ratios = [theirs / ours for ours, theirs in zip(times["colorpipe"], times[name], strict=True)]
+        error = np.abs(
+            np.asarray(way().cpu() if isinstance(way(), Tensor) else way(), dtype=np.float64)
+            - exact
+        ).max()
+        ratios = [
+            theirs / ours for ours, theirs in zip(times["colorpipe"], times[name], strict=True)
+        ]
         rows.append(
             {
                 "sRGB to Lab": name,
@@ -137,7 +156,5 @@ def lab(rounds: int) -> Table:
                 "raw": {"ms": times[name]},
             }
         )
-    caption = (
-        "A batch of 64 at 32x32, float32. The error is against scikit-image in float64, whose constants colorpipe uses."
-    )
+    caption = "A batch of 64 at 32x32, float32. The error is against scikit-image in float64, whose constants colorpipe uses."
     return Table("Lab", caption, rows)

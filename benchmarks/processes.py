@@ -11,7 +11,14 @@ from benchmarks.throughput import Worker
 from benchmarks.worker import all_tasks
 
 COUNT = 2
-STEPS = {"resnet": 30, "resnet_lpips": 6, "resnet_rebalanced": 25, "densenet": 15, "eccv": 4, "eccv_rebalanced": 4}
+STEPS = {
+    "resnet": 30,
+    "resnet_lpips": 6,
+    "resnet_rebalanced": 25,
+    "densenet": 15,
+    "eccv": 4,
+    "eccv_rebalanced": 4,
+}
 STEPS |= {"unet": 12, "unet_gan": 6, "classifier": 40}
 OTHERS = 10  # steps of any other row
 
@@ -23,11 +30,17 @@ def measure(rounds: int, tasks: Sequence[str] = ()) -> Table:
         count = STEPS.get(task, OTHERS)
         with ExitStack() as stack:
             alone = [stack.enter_context(Worker(task, "colorpipe"))]
-            group = [stack.enter_context(Worker(task, f"colorpipe-{COUNT}", environment)) for environment in environments()]
+            group = [
+                stack.enter_context(Worker(task, f"colorpipe-{COUNT}", environment))
+                for environment in environments()
+            ]
             sides = {"one": alone, "two": group}
             for workers in sides.values():
                 ask(workers, 3)  # to warm up
-            found = [{name: ask(workers, count) for name, workers in sides.items()} for _ in range(rounds)]
+            found = [
+                {name: ask(workers, count) for name, workers in sides.items()}
+                for _ in range(rounds)
+            ]
         row = {
             "task": task,
             "1 process, 2 threads": spread([one["one"] for one in found], digits=0),
@@ -47,7 +60,11 @@ def environments() -> list[dict[str, str]]:
     """What a launcher would set, for each process."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1]), "WORLD_SIZE": str(COUNT)}
+        address = {
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(free.getsockname()[1]),
+            "WORLD_SIZE": str(COUNT),
+        }
     return [{**os.environ, **address, "RANK": str(rank)} for rank in range(COUNT)]
 
 

@@ -11,7 +11,7 @@ IMPORTS = {
     "check": "colorpipe.config",
     "download": "colorpipe.data.download",
     "split": "colorpipe.data.split",
-    "train": "colorpipe.tasks.colorization",
+    "train": "colorpipe.training.colorization",
     "controls": "colorpipe.evaluation.controls",
     "judge": "colorpipe.evaluation.judge",
     "evaluate": "colorpipe.evaluation.colorizers",
@@ -28,13 +28,21 @@ def measure(rounds: int) -> Table:
         "import torch": [sys.executable, "-c", "import torch"],
         **{name: [sys.executable, "-c", code] for name, code in python.items()},
         "dvc repro, nothing to do": ["dvc", "repro"],
-        "dvc repro --force --single-item report": ["dvc", "repro", "--force", "--single-item", "report"],
+        "dvc repro --force --single-item report": [
+            "dvc",
+            "repro",
+            "--force",
+            "--single-item",
+            "report",
+        ],
     }
     times: dict[str, list[float]] = {name: [] for name in commands}
     for number in range(rounds + 1):  # the first round reads the files from disk
         for name, command in commands.items():
             start = time.perf_counter()
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             if number:
                 times[name].append(time.perf_counter() - start)
     rows = [

@@ -10,7 +10,13 @@ from typing import Self
 from benchmarks.tables import Table, spread
 
 WAYS = ("colorpipe", "notebook-0", "notebook-2")
-STEPS = {"resnet": 30, "densenet": 15, "eccv": 4, "resnet_lpips": 6, "classifier": 40}  # about two seconds of ours
+STEPS = {
+    "resnet": 30,
+    "densenet": 15,
+    "eccv": 4,
+    "resnet_lpips": 6,
+    "classifier": 40,
+}  # about two seconds of ours
 
 
 class Worker:
@@ -43,7 +49,9 @@ class Worker:
         self.send(question)
         answer = self.process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"{' '.join(self.process.args)} ended without an answer: run it in a shell to see why")
+            raise RuntimeError(
+                f"{' '.join(self.process.args)} ended without an answer: run it in a shell to see why"
+            )
         return json.loads(answer)
 
 
@@ -51,11 +59,17 @@ def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
     """Images a second of every task; the ratio is to the better of the notebook's two, round by round."""
     rows = []
     for task, count in steps.items():
-        with Worker(task, WAYS[0]) as ours, Worker(task, WAYS[1]) as alone, Worker(task, WAYS[2]) as helped:
+        with (
+            Worker(task, WAYS[0]) as ours,
+            Worker(task, WAYS[1]) as alone,
+            Worker(task, WAYS[2]) as helped,
+        ):
             workers = dict(zip(WAYS, (ours, alone, helped), strict=True))
             for worker in workers.values():
                 worker.ask(3)  # to warm up
-            found = [{way: worker.ask(count) for way, worker in workers.items()} for _ in range(rounds)]
+            found = [
+                {way: worker.ask(count) for way, worker in workers.items()} for _ in range(rounds)
+            ]
             shares = ours.ask("profile")
         ratios = [one["colorpipe"] / max(one["notebook-0"], one["notebook-2"]) for one in found]
         medians = {way: statistics.median(one[way] for one in found) for way in WAYS}
@@ -65,7 +79,9 @@ def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
             "notebook, no workers": f"{medians['notebook-0']:.0f}",
             "notebook, 2 workers": f"{medians['notebook-2']:.0f}",
             "ratio": spread(ratios),
-            "where colorpipe's time goes": ", ".join(f"{group} {share:.0%}" for group, share in shares.items()),
+            "where colorpipe's time goes": ", ".join(
+                f"{group} {share:.0%}" for group, share in shares.items()
+            ),
         }
         print(row, file=sys.stderr, flush=True)
         rows.append({**row, "raw": {"rounds": found, "shares": shares}})

@@ -17,23 +17,21 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from colorpipe.pretext.classifier import Classifier
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.data import DataLoader
 
 from benchmarks import notebook
-from colorpipe import config, paths
+from colorpipe import config, files
 from colorpipe.color import bins
-from colorpipe.losses.base import Loss
-from colorpipe.models import base
-from colorpipe.models.classifier import Classifier
-from colorpipe.tasks import adversarial
-from colorpipe.tasks.classification import ClassificationTask
-from colorpipe.tasks.colorization import ColorizationTask, cast_frozen
-from colorpipe.tasks.supervised import SupervisedTask
-from colorpipe.training import device as devices
-from colorpipe.training import loop
+from colorpipe.losses.loss import Loss
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.pretext.finetune import FinetuneTask
+from colorpipe.training import adversarial, devices, loop
+from colorpipe.training.colorization import ColorizationTask, cast_frozen
 from colorpipe.training.settings import TrainSettings
+from colorpipe.training.supervised import SupervisedTask
 
 CLASSIFIER = "classifier"  # of the pretext task: its encoder with a head for classes. Every other task is a row of the table
 CLASSES = 10
@@ -42,7 +40,14 @@ PROFILED = 4  # steps
 SCHEDULED = 100_000  # steps for which a schedule is made: more than are run
 SYNC_STEPS = 40  # fewer than loop.CHECKED_EVERY: the losses are read at the end alone
 GROUPS = {  # operators, by the prefixes of their names
-    "convolutions": ("mkldnn_convolution", "cudnn_convolution", "convolution_backward", "mm", "addmm", "bmm"),
+    "convolutions": (
+        "mkldnn_convolution",
+        "cudnn_convolution",
+        "convolution_backward",
+        "mm",
+        "addmm",
+        "bmm",
+    ),
     "BatchNorm": ("native_batch_norm", "cudnn_batch_norm", "mkldnn_batch_norm"),
     "Adam": ("_fused_adam",),
 }
@@ -50,7 +55,10 @@ GROUPS = {  # operators, by the prefixes of their names
 
 def all_tasks() -> list[str]:
     """Every row of 32x32 images, and the classifier."""
-    return [*(name for name, row in config.colorizers().items() if row["data"] == "${dataset}"), CLASSIFIER]
+    return [
+        *(name for name, row in config.colorizers().items() if row["data"] == "${dataset}"),
+        CLASSIFIER,
+    ]
 
 
 def network(task: str, seed: int) -> nn.Module:
@@ -59,10 +67,10 @@ def network(task: str, seed: int) -> nn.Module:
     torch.manual_seed(seed)
     if task == CLASSIFIER:
         model = params.pretext.model
-        colorizer = base.build(model, params.model(model))
+        colorizer = build_colorizer(model, params.model(model))
         return Classifier(colorizer.encoder, channels=colorizer.channels, classes=CLASSES)
     row = config.colorizers()[task]
-    return base.build(row["model"], params.model(row["model"]), loss_of(row["loss"]).head)
+    return build_colorizer(row["model"], params.model(row["model"]), loss_of(row["loss"]).head)
 
 
 def loss_of(name: str) -> Loss:
@@ -78,18 +86,22 @@ def loss_of(name: str) -> Loss:
 def build_task(task: str, precision: str) -> SupervisedTask:
     """The task as colorpipe trains it; of an adversarial one the epochs in which both networks are trained."""
     if task == CLASSIFIER:
-        return ClassificationTask(precision)
+        return FinetuneTask(precision)
     row = config.colorizers()[task]
     loss = cast_frozen(loss_of(row["loss"]), precision)
     if row["task"] == "adversarial":
-        settings = adversarial.Config(**{**config.load().task("adversarial"), "discriminator_epochs": 0})
+        settings = adversarial.Config(
+            **{**config.load().task("adversarial"), "discriminator_epochs": 0}
+        )
         return adversarial.AdversarialTask(settings, loss, precision)
     return ColorizationTask(loss, precision)
 
 
 def images(count: int) -> tuple[np.ndarray, np.ndarray]:
     """`count` of the bundled 32x32 photographs (repeated, as there are fewer), and labels below CLASSES."""
-    photos, labels = (np.load(path("photos", "train")) for path in (paths.images, paths.labels))
+    photos, labels = (
+        np.load(path("photos", "train")) for path in (files.images_path, files.labels_path)
+    )
     index = np.arange(count) % len(photos)
     return photos[index], labels[index] % CLASSES
 
@@ -100,9 +112,15 @@ class Colorpipe:
     def __init__(self, task: str, processes: int = 1, compiled: bool = False) -> None:
         params = config.load()
         self.device = devices.prepare(params.seed, max(1, params.threads // processes))
-        recipe = params.train if task == CLASSIFIER else params.recipe(config.colorizers()[task]["recipe"])
+        recipe = (
+            params.train
+            if task == CLASSIFIER
+            else params.recipe(config.colorizers()[task]["recipe"])
+        )
         with contextlib.redirect_stdout(sys.stderr):
-            settings = TrainSettings.from_params(recipe, params.data("photos"), params.seed, self.device)
+            settings = TrainSettings.from_params(
+                recipe, params.data("photos"), params.seed, self.device
+            )
         self.settings = replace(settings, epochs=1, shards=processes)
         self.model = network(task, params.seed).to(self.device, memory_format=torch.channels_last)
         self.task = build_task(task, self.settings.precision)
@@ -111,7 +129,9 @@ class Colorpipe:
         if compiled:
             self.task.compile(self.device, 1)
         batch = torch.from_numpy(images(self.settings.batch_size)[0])
-        self.state = self.task.initial_state(self.model, replace(self.settings, epochs=SCHEDULED), batch.to(self.device))
+        self.state = self.task.initial_state(
+            self.model, replace(self.settings, epochs=SCHEDULED), batch.to(self.device)
+        )
 
     def speed(self, steps: int) -> float:
         """Images a second."""
@@ -145,7 +165,10 @@ class Colorpipe:
         times = Counter()
         for event in found.key_averages():
             name = event.key.removeprefix("aten::")
-            group = next((group for group, starts in GROUPS.items() if name.startswith(starts)), "everything else")
+            group = next(
+                (group for group, starts in GROUPS.items() if name.startswith(starts)),
+                "everything else",
+            )
             times[group] += event.self_cpu_time_total
         return {group: time / times.total() for group, time in times.most_common()}
 
@@ -163,7 +186,9 @@ class Notebook:
     def speed(self, steps: int) -> float:
         """Images a second, without the start of the DataLoader."""
         data = notebook.Photos(*images((steps + WARM_UP) * self.batch_size))
-        loader = DataLoader(data, batch_size=self.batch_size, shuffle=True, num_workers=self.workers)
+        loader = DataLoader(
+            data, batch_size=self.batch_size, shuffle=True, num_workers=self.workers
+        )
         training_steps = notebook.train(self.model, self.task, loader, self.device)
         for _ in range(WARM_UP):
             next(training_steps)
@@ -183,7 +208,11 @@ def main() -> None:
         side = Colorpipe(task, int(number or 1), compiled=kind == "compiled")
     for line in sys.stdin:
         question = line.strip()
-        answer = getattr(side, question)() if question in ("profile", "gpu") else side.speed(int(question))
+        answer = (
+            getattr(side, question)()
+            if question in ("profile", "gpu")
+            else side.speed(int(question))
+        )
         print(json.dumps(answer), flush=True)
 
 

@@ -42,7 +42,9 @@ def ssim(predicted: Tensor, target: Tensor) -> Tensor:
 
     The mean is over channels and over the windows that lie inside the image.
     """
-    return _ssim_map(predicted, target, torch.ones((), device=target.device), valid=True).mean(dim=(1, 2, 3))
+    return _ssim_map(predicted, target, torch.ones((), device=target.device), valid=True).mean(
+        dim=(1, 2, 3)
+    )
 
 
 def psnr(predicted: Tensor, target: Tensor) -> Tensor:
@@ -96,9 +98,13 @@ def _ssim_map(predicted: Tensor, target: Tensor, data_range: Tensor, *, valid: b
     The separable window is a matrix product from either side: exact, and on small images several times faster than the
     same convolution.
     """
-    window = _window if torch.compiler.is_compiling() else _cached_window  # a compiler folds the constant itself
+    window = (
+        _window if torch.compiler.is_compiling() else _cached_window
+    )  # a compiler folds the constant itself
     rows, columns = (window(size, valid, target.device, target.dtype) for size in target.shape[-2:])
-    stack = torch.stack((predicted, target, predicted * predicted, target * target, predicted * target))
+    stack = torch.stack(
+        (predicted, target, predicted * predicted, target * target, predicted * target)
+    )
     mean_p, mean_t, square_p, square_t, product = (rows @ stack @ columns.T).unbind()
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     variance_p = (square_p - mean_p**2).clamp(min=0)
@@ -112,12 +118,16 @@ def _window(size: int, valid: bool, device: torch.device, dtype: torch.dtype) ->
     """The Gaussian window as a matrix over one axis: (size, size), or just the rows of windows inside the image."""
     radius = WINDOW // 2
     if size <= (2 * radius if valid else radius):
-        raise ValueError(f"SSIM needs images larger than {2 * radius if valid else radius} pixels, not {size}")
+        raise ValueError(
+            f"SSIM needs images larger than {2 * radius if valid else radius} pixels, not {size}"
+        )
     pixels = torch.arange(size, device=device)
     offsets = torch.arange(-radius, radius + 1, device=device)
     weights = torch.exp(-((offsets.double() / SIGMA) ** 2) / 2)
     source = pixels[:, None] + offsets
-    source = (size - 1) - (source.abs() - (size - 1)).abs()  # reflected at both borders, the edge not repeated
+    source = (size - 1) - (
+        source.abs() - (size - 1)
+    ).abs()  # reflected at both borders, the edge not repeated
     matrix = ((source[:, :, None] == pixels) * (weights / weights.sum())[:, None]).sum(dim=1)
     return (matrix[radius:-radius] if valid else matrix).to(dtype)
 

@@ -15,22 +15,32 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from colorpipe import io, paths
+from colorpipe import files
 from colorpipe.runtime.errors import UserError, one_line
 
-DTYPES = ("float32", "float16", "int64")  # weights, those that are stored in half, and BatchNorm's count of batches
+DTYPES = (
+    "float32",
+    "float16",
+    "int64",
+)  # weights, those that are stored in half, and BatchNorm's count of batches
 KEY = "colorpipe"  # a single key: safetensors writes several in no fixed order
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, object]) -> None:
     """Write tensors (or none: a file that is only metadata) and metadata. Raises UserError where that fails."""
     header = {KEY: json.dumps(metadata, sort_keys=True)}
-    with io.atomic_write(path) as temporary:
+    with files.atomic_write(path) as temporary:
         try:
-            save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header)
+            save_file(
+                {name: tensor.contiguous() for name, tensor in tensors.items()}, temporary, header
+            )
         except SafetensorError as error:
             code = re.search(r"os error (\d+)", str(error))  # the system's error, in Rust's words
-            raise OSError(int(code[1]), os.strerror(int(code[1]))) if code else OSError(one_line(error)) from error
+            raise (
+                OSError(int(code[1]), os.strerror(int(code[1])))
+                if code
+                else OSError(one_line(error))
+            ) from error
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -44,10 +54,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, tensor in tensors.items():
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
-            raise UserError(f"{path}: {one_line(name)} has dtype {dtype}, expected float32: {remedy(path)}")
+            raise UserError(
+                f"{path}: {one_line(name)} has dtype {dtype}, expected float32: {remedy(path)}"
+            )
         if not tensor.isfinite().all():
-            raise UserError(f"{path}: {one_line(name)} has non-finite values, expected trained weights: {remedy(path)}")
-    return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}, metadata
+            raise UserError(
+                f"{path}: {one_line(name)} has non-finite values, expected trained weights: {remedy(path)}"
+            )
+    return {
+        name: tensor.float() if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }, metadata
 
 
 def load_metadata(path: Path) -> dict[str, Any]:
@@ -65,7 +82,7 @@ def _metadata(file: safe_open) -> dict[str, Any]:
 
 def remedy(path: Path) -> str:
     """What to do about a bad weight file: the pipeline can recreate its own."""
-    own = path.parts[:1] in ((str(paths.MODELS),), (str(paths.DATA),))
+    own = path.parts[:1] in ((str(files.MODELS),), (str(files.DATA),))
     return "remove it and run `dvc repro`" if own else "use another file"
 
 

@@ -26,7 +26,9 @@ LINK = re.compile(r"\]\((" + "|".join(map(re.escape, FIGURES)) + r")\)")
 
 def run(*command: str, **environment: str) -> str:
     """What a command prints. A failing one ends this process with its last line."""
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    done = subprocess.run(
+        command, capture_output=True, text=True, env={**os.environ, **environment}
+    )
     if done.returncode:
         lines = (done.stderr.strip() or done.stdout.strip() or "failed").splitlines()
         sys.exit(f"error: {' '.join(command[:2])}: {lines[-1]}")
@@ -64,10 +66,27 @@ def publish(remote: str, url: str, folder: str) -> None:
             run("git", "read-tree", head, **index)
         for name in FIGURES:
             blob = run("git", "hash-object", "-w", str(REPORT / name))
-            run("git", "update-index", "--add", "--cacheinfo", f"100644,{blob},{folder}/{name}", **index)
+            run(
+                "git",
+                "update-index",
+                "--add",
+                "--cacheinfo",
+                f"100644,{blob},{folder}/{name}",
+                **index,
+            )
         tree = run("git", "write-tree", **index)
-    author = {f"GIT_{who}_{what}": "ci" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
-    commit = run("git", "commit-tree", tree, "-m", f"Figures of {folder}", *(["-p", head] if head else []), **author)
+    author = {
+        f"GIT_{who}_{what}": "ci" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+    }
+    commit = run(
+        "git",
+        "commit-tree",
+        tree,
+        "-m",
+        f"Figures of {folder}",
+        *(["-p", head] if head else []),
+        **author,
+    )
     run("git", "push", "--quiet", remote, f"{commit}:refs/heads/{BRANCH}")
     SUMMARY.write_text(LINK.sub(rf"]({url}/{commit}/{folder}/\1)", text))
     print(f"{BRANCH}: {commit}")
@@ -80,7 +99,9 @@ def main() -> None:
     commands.add_parser("summary").set_defaults(call=summary)
     command = commands.add_parser("publish")
     command.add_argument("--remote", default="origin", help="the git remote to push to")
-    command.add_argument("--url", required=True, help="where the remote serves files: <url>/<commit>/<path>")
+    command.add_argument(
+        "--url", required=True, help="where the remote serves files: <url>/<commit>/<path>"
+    )
     command.add_argument("--folder", required=True, help="of the branch, for this run")
     command.set_defaults(call=publish)
     options = vars(parser.parse_args())

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 from dvc import api
 
-from colorpipe import config, paths
+from colorpipe import config, files
 from colorpipe.data import cifar10, fetch
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
@@ -35,17 +35,26 @@ from experiments import pretext, summary, tables
 from experiments.summary import PRETEXT
 
 # A colorizer on `dataset` is a run. The pretext task is one for each of its inits, pretext/<init>: all its modes and labels.
-RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [PRETEXT]
+RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [
+    PRETEXT
+]
 BASELINE = "gray"  # no color, on the data of all of them
 GRID = [  # of the pretext task, unless SET says otherwise
     "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
     "pretext.modes=[finetune,probe,knn]",
     "pretext.labels=[1,10,100]",
 ]
-HISTORY = ["run", "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy"]  # what is kept of the grid's
+HISTORY = [
+    "run",
+    "epoch",
+    "train_loss",
+    "train_accuracy",
+    "val_loss",
+    "val_accuracy",
+]  # what is kept of the grid's
 SHARED = "shared"  # the stages that the runs of a seed share: where they run side by side, each would do them for itself
 Run = tuple[str, int]  # its name and its seed
-ARCHIVE = paths.ARCHIVES / cifar10.ARCHIVE
+ARCHIVE = files.ARCHIVES / cifar10.ARCHIVE
 LOGS = Path("runs/logs")
 STARTING = threading.Lock()  # DVC sets the workspace aside for a moment while it copies it
 READING = threading.Lock()  # DVC's API is not made for several threads
@@ -55,13 +64,39 @@ STARTED = "Reproducing experiment"  # what it prints afterwards
 def main() -> None:
     """Run seed by seed, and write the tables and figures."""
     parser = argparse.ArgumentParser(prog="make cifar10", description=__doc__.splitlines()[0])
-    parser.add_argument("archive", help="ARCHIVE: CIFAR-10, binary version, or your own images in that layout")
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0], help="SEEDS of each run (default: 0)")
+    parser.add_argument(
+        "archive", help="ARCHIVE: CIFAR-10, binary version, or your own images in that layout"
+    )
+    parser.add_argument(
+        "--seeds", nargs="+", type=int, default=[0], help="SEEDS of each run (default: 0)"
+    )
     parser.add_argument("--runs", nargs="+", choices=RUNS, default=RUNS, help="RUNS (default: all)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="SET: params that differ from params.yaml")
-    parser.add_argument("--out", type=Path, default=Path("results/mine"), help="OUT: a folder (default: results/mine)")
-    parser.add_argument("--jobs", type=jobs, default=1, help="JOBS: at a time, each on a GPU of its own (default: 1)")
-    parser.add_argument("--part", type=part, default=(1, 1), metavar="K/N", help="PART: the K-th of N parts of the runs")
+    parser.add_argument(
+        "--set",
+        nargs="+",
+        default=[],
+        metavar="KEY=VALUE",
+        help="SET: params that differ from params.yaml",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("results/mine"),
+        help="OUT: a folder (default: results/mine)",
+    )
+    parser.add_argument(
+        "--jobs",
+        type=jobs,
+        default=1,
+        help="JOBS: at a time, each on a GPU of its own (default: 1)",
+    )
+    parser.add_argument(
+        "--part",
+        type=part,
+        default=(1, 1),
+        metavar="K/N",
+        help="PART: the K-th of N parts of the runs",
+    )
     options = parser.parse_args()
 
     settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
@@ -71,11 +106,21 @@ def main() -> None:
     runs = list(dict.fromkeys((name, seed) for seed in options.seeds for name in names))
     out = Path(os.path.relpath(options.out))  # it is written into the page
     for name in names:
-        refuse_other_params(out / kind(name), with_settings([*(GRID if kind(name) == PRETEXT else []), *settings]))
+        refuse_other_params(
+            out / kind(name), with_settings([*(GRID if kind(name) == PRETEXT else []), *settings])
+        )
 
     def run(name: str, seed: int, slot: int | None) -> None:
-        about = {"run": kind(name), "settings": shlex.join(options.set), "commit": machine.commit()}  # before HEAD moves
-        own = [*GRID, *settings, f"pretext.inits=[{Path(name).name}]"] if kind(name) == PRETEXT else settings
+        about = {
+            "run": kind(name),
+            "settings": shlex.join(options.set),
+            "commit": machine.commit(),
+        }  # before HEAD moves
+        own = (
+            [*GRID, *settings, f"pretext.inits=[{Path(name).name}]"]
+            if kind(name) == PRETEXT
+            else settings
+        )
         title = experiment(name, seed, own, slot)
         if name != SHARED:
             keep(out, name, seed, title, about | machine.describe())
@@ -139,7 +184,9 @@ def chains(runs: Sequence[Run]) -> list[list[Run]]:
     return list(found.values())
 
 
-def side_by_side(lists: Sequence[Sequence[Run]], jobs: int, run: Callable[[str, int, int | None], None]) -> None:
+def side_by_side(
+    lists: Sequence[Sequence[Run]], jobs: int, run: Callable[[str, int, int | None], None]
+) -> None:
     """Run each list in its order, `jobs` lists at a time. After an error no further run is started."""
     slots: queue.SimpleQueue[int] = queue.SimpleQueue()
     for slot in range(jobs):
@@ -166,12 +213,18 @@ def side_by_side(lists: Sequence[Sequence[Run]], jobs: int, run: Callable[[str, 
 def put_in_place(archive: str) -> list[str]:
     """Copy the archive to where the download stage looks for it, and return the settings for it: its md5."""
     if not Path(archive).is_file():
-        raise UserError(f"there is no archive {archive!r}: use make cifar10 ARCHIVE=cifar-10-binary.tar.gz")
+        raise UserError(
+            f"there is no archive {archive!r}: use make cifar10 ARCHIVE=cifar-10-binary.tar.gz"
+        )
     if not tarfile.is_tarfile(archive):
-        raise UserError(f"{archive} is no tar archive: use CIFAR-10's binary version, cifar-10-binary.tar.gz")
+        raise UserError(
+            f"{archive} is no tar archive: use CIFAR-10's binary version, cifar-10-binary.tar.gz"
+        )
     md5 = fetch.file_hash(Path(archive), "md5")
     if ARCHIVE.is_file() and fetch.file_hash(ARCHIVE, "md5") != md5:
-        raise UserError(f"{ARCHIVE}, the copy of an earlier one, is another archive than {archive}: remove that copy")
+        raise UserError(
+            f"{ARCHIVE}, the copy of an earlier one, is another archive than {archive}: remove that copy"
+        )
     fetch.fetch(archive, ARCHIVE, "md5", md5, "use another ARCHIVE")
     return [f"datasets.cifar10.md5={md5}"]
 
@@ -196,7 +249,9 @@ def refuse_other_params(folder: Path, wanted: dict) -> None:
     for found in sorted(folder.glob("**/params.yaml")):
         different = summary.differences(config.parse(found.read_text()), wanted)
         if different:
-            raise UserError(f"{found.parent} was run with a different {different[0]}: use another OUT, or remove {folder}")
+            raise UserError(
+                f"{found.parent} was run with a different {different[0]}: use another OUT, or remove {folder}"
+            )
 
 
 def experiment(name: str, seed: int, settings: list[str], slot: int | None = None) -> str:
@@ -212,17 +267,22 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
         stages = [PRETEXT]  # all of its stages, which the params list
     else:
         stages = [f"evaluate@{name}", f"baseline@{BASELINE}"]
-    command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(paths.ARCHIVES), "--name", title]
+    command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(files.ARCHIVES), "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
-    listed = subprocess.run(["dvc", "exp", "list", "--name-only"], capture_output=True, text=True).stdout
+    listed = subprocess.run(
+        ["dvc", "exp", "list", "--name-only"], capture_output=True, text=True
+    ).stdout
     if title in listed.split():  # of other settings, or killed before its results were kept
         subprocess.run(["dvc", "exp", "remove", "--quiet", title], check=True)
     print(shlex.join(command + stages), flush=True)
     if slot is None:
         code, where = subprocess.run(command + stages).returncode, "above"
     else:
-        code, where = run_logged(command + stages, LOGS / f"{title}.log", slot), str(LOGS / f"{title}.log")
+        code, where = (
+            run_logged(command + stages, LOGS / f"{title}.log", slot),
+            str(LOGS / f"{title}.log"),
+        )
     if code:
         raise UserError(
             f"{name}, seed {seed}, failed: see {where}. Finished epochs are kept: run the command again to resume"
@@ -237,7 +297,9 @@ def run_logged(command: list[str], log: Path, slot: int) -> int:
         environment["CUDA_VISIBLE_DEVICES"] = str(slot % count)
     log.parent.mkdir(parents=True, exist_ok=True)
     with STARTING, log.open("w") as output:
-        process = subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
         print(f"its output: {log}", flush=True)
         while process.poll() is None and STARTED not in log.read_text(errors="replace"):
             time.sleep(0.2)
@@ -259,13 +321,15 @@ def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> 
         params = read(Path("params.yaml"))
         (partial / "params.yaml").write_bytes(params)
         if kind(name) == PRETEXT:
-            runs = config.PretextConfig.model_validate(config.parse(params.decode())["pretext"]).runs()
+            runs = config.PretextConfig.model_validate(
+                config.parse(params.decode())["pretext"]
+            ).runs()
             metrics, history = grid_results(runs, read)
             (partial / "curves.csv").write_text(history)
         else:
             metrics = colorizer_results(name, read)
-            (partial / "curves.csv").write_bytes(read(paths.curves(name)))
-            (partial / "grid.png").write_bytes(read(paths.grid(name)))
+            (partial / "curves.csv").write_bytes(read(files.curves_path(name)))
+            (partial / "grid.png").write_bytes(read(files.grid_path(name)))
         (partial / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n")
         (partial / "about.json").write_text(json.dumps(about, indent=2) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
@@ -277,16 +341,24 @@ def colorizer_results(name: str, read: Callable[[Path], bytes]) -> dict:
     """A colorizer's metrics, what identifies them, and those of no color; `read` reads a file of the experiment."""
     content = both(name, read)
     baseline = both(f"baseline/{BASELINE}", read)
-    baseline["test"]["loss"] = content.pop("no_color_loss")
+    baseline["test"]["loss"] = content.pop("baseline_loss")
     baseline |= {key: content[key] for key in ("loss", "lpips_weights") if key in content}
-    return content | {key: value for key, value in baseline.items() if key.startswith("original_")} | {"baseline": baseline}
+    return (
+        content
+        | {key: value for key, value in baseline.items() if key.startswith("original_")}
+        | {"baseline": baseline}
+    )
 
 
-def grid_results(runs: Sequence[config.PretextRun], read: Callable[[Path], bytes]) -> tuple[dict, str]:
+def grid_results(
+    runs: Sequence[config.PretextRun], read: Callable[[Path], bytes]
+) -> tuple[dict, str]:
     """The metrics of runs of the pretext task by name, with what identifies them, and their histories as one CSV."""
     found = {Path(run.name).name: both(run.name, read) for run in runs}
     frames = [
-        pd.read_csv(io.BytesIO(read(paths.curves(run.name)))).assign(run=Path(run.name).name).reindex(columns=HISTORY)
+        pd.read_csv(io.BytesIO(read(files.curves_path(run.name))))
+        .assign(run=Path(run.name).name)
+        .reindex(columns=HISTORY)
         for run in runs
     ]
     history = pd.concat([frame for frame in frames if len(frame)] or frames[:1])
@@ -296,14 +368,18 @@ def grid_results(runs: Sequence[config.PretextRun], read: Callable[[Path], bytes
 
 def both(name: str, read: Callable[[Path], bytes]) -> dict:
     """What identifies a result, and its metrics."""
-    content: dict = json.loads(read(paths.evaluation(name))) | json.loads(read(paths.metrics(name)))
+    content: dict = json.loads(read(files.evaluation_path(name))) | json.loads(
+        read(files.metrics_path(name))
+    )
     return content
 
 
 def _git(*command: str) -> str:
     done = subprocess.run(["git", *command], capture_output=True, text=True)
     if done.returncode:
-        raise UserError(f"DVC's experiments need a git clone with a commit: git {command[0]}: {done.stderr.strip()}")
+        raise UserError(
+            f"DVC's experiments need a git clone with a commit: git {command[0]}: {done.stderr.strip()}"
+        )
     return done.stdout.strip()
 
 

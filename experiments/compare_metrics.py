@@ -50,19 +50,25 @@ def baseline_mse(name: str) -> float:
 def main() -> None:
     """Print every metric that differs; exit with 1 where one is outside its tolerance or missing."""
     command = ["dvc", "metrics", "diff", "--json", "HEAD"]
-    diff = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}")
+    diff = json.loads(
+        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}"
+    )
     failed = 0
     for path in sorted(Path("metrics").glob("*.json")):
         mse, no_color = json.loads(path.read_text())["test"]["mse"], baseline_mse(path.stem)
         if not mse < no_color:
             failed += 1
-            print(f"NOTHING LEARNED: {path}: test.mse {mse} is not below that of no color, {no_color}")
+            print(
+                f"NOTHING LEARNED: {path}: test.mse {mse} is not below that of no color, {no_color}"
+            )
     for file, metrics in diff.items():
         for metric, values in metrics.items():
             old, new = values.get("old"), values.get("new")
             far = too_far(file, metric, old, new)
             failed += far
-            print(f"{'TOO FAR' if far else 'differs'}: {file} {metric}: committed {old}, here {new}")
+            print(
+                f"{'TOO FAR' if far else 'differs'}: {file} {metric}: committed {old}, here {new}"
+            )
     print(f"metrics: {len(diff)} files differ from the committed ones, {failed} failures")
     sys.exit(failed > 0)
 

@@ -24,14 +24,18 @@ COLORS: dict[str, tuple[Callable[[Run], float], int]] = {  # each with its digit
 def table(folder: Path) -> str:
     """A row for each colorizer that shares seeds, two at least, with REFERENCE, in Markdown."""
     found = summary.load(folder)
-    names = [name for name in found if name not in (REFERENCE, PRETEXT)] if REFERENCE in found else []
+    names = (
+        [name for name in found if name not in (REFERENCE, PRETEXT)] if REFERENCE in found else []
+    )
     shown = [one for one in (row(name, REFERENCE, found) for name in names) if one]
     return tables.to_markdown(pd.DataFrame(shown)) if shown else "(no two runs share two seeds)"
 
 
 def row(one: str, other: str, found: Mapping[str, Sequence[Run]]) -> dict[str, str]:
     """The differences of one to the other in each of COLORS; empty where they share fewer than two seeds."""
-    pairs = [(a, b) for a in found[one] for b in found[other] if a.metrics["seed"] == b.metrics["seed"]]
+    pairs = [
+        (a, b) for a in found[one] for b in found[other] if a.metrics["seed"] == b.metrics["seed"]
+    ]
     if len(pairs) < 2:
         return {}
     cells = {}

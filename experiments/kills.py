@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from colorpipe import paths
+from colorpipe import files
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
@@ -45,13 +45,22 @@ def main() -> None:
             killed = _killed_after(clone, stages[0], moment, alone=number % 2 == 0)
             output = _repro(clone, ["--force", "--single-item", stages[0]])  # not from DVC's cache
             _repro(clone, stages)
-            resumed = [line.split(",")[0] for line in output.splitlines() if "resuming after epoch" in line]
+            resumed = [
+                line.split(",")[0] for line in output.splitlines() if "resuming after epoch" in line
+            ]
             killed += f"; {resumed[0] if resumed else 'from the start'}"
             same = _results(clone, options.colorizer) == expected
-            print(f"kill {number}: {killed}; {'the same bytes' if same else 'DIFFERENT BYTES'}", flush=True)
+            print(
+                f"kill {number}: {killed}; {'the same bytes' if same else 'DIFFERENT BYTES'}",
+                flush=True,
+            )
             if not same:
-                raise UserError(f"a training killed after {moment:.2f} s ended with different bytes")
-    print(f"{options.kills} kills of {options.colorizer}, {options.epochs} epochs: all ended with the same bytes")
+                raise UserError(
+                    f"a training killed after {moment:.2f} s ended with different bytes"
+                )
+    print(
+        f"{options.kills} kills of {options.colorizer}, {options.epochs} epochs: all ended with the same bytes"
+    )
 
 
 def _repro(clone: Path, stages: list[str]) -> str:
@@ -62,7 +71,12 @@ def _repro(clone: Path, stages: list[str]) -> str:
 
 
 def _files(clone: Path, name: str) -> list[Path]:
-    found = [paths.curves(name), paths.metrics(name), paths.checkpoint(name, "best"), paths.checkpoint(name, "last")]
+    found = [
+        files.curves_path(name),
+        files.metrics_path(name),
+        files.checkpoint_path(name, "best"),
+        files.checkpoint_path(name, "last"),
+    ]
     return [clone / path for path in found]
 
 
@@ -88,11 +102,13 @@ def _seconds(clone: Path, stage: str) -> float:
 def _killed_after(clone: Path, stage: str, seconds: float, *, alone: bool) -> str:
     """Start the training and kill DVC, alone or with all its processes, after so many seconds; return how far it got."""
     command = ["dvc", "repro", "--force", "--single-item", stage]
-    process = subprocess.Popen(command, cwd=clone, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=clone, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
     time.sleep(seconds)
     (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
     output, _ = process.communicate()
-    checkpoints = list((clone / paths.RESUME).glob("*/*-*.pt"))
+    checkpoints = list((clone / files.RESUME).glob("*/*-*.pt"))
     epochs = sum(line.startswith("epoch ") for line in output.splitlines())
     which = "DVC alone" if alone else "DVC and all"
     return f"{which} after {seconds:.2f} s, {epochs} epochs, {'a checkpoint' if checkpoints else 'no checkpoint'}"

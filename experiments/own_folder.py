@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from colorpipe import config, io, metrics, paths, weights
+from colorpipe import config, files, metrics, weights
 from colorpipe.app import colorize, model_zoo
 from colorpipe.color import lab
-from colorpipe.data.base import Array
+from colorpipe.data.dataset import Array
 from colorpipe.report.tables import NO_COLOR, ORIGINAL, to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
@@ -25,19 +25,25 @@ from colorpipe.runtime.process import run_main
 from experiments.differences import interval
 
 DATA = "folder"
-SCORES = {"ab MSE": ("mse", 0), "RGB PSNR": ("rgb_psnr", 2), "colorfulness": ("colorfulness", 1)}  # each with its digits
+SCORES = {
+    "ab MSE": ("mse", 0),
+    "RGB PSNR": ("rgb_psnr", 2),
+    "colorfulness": ("colorfulness", 1),
+}  # each with its digits
 REFERENCE = model_zoo.STYLES["faithful"]
 
 
 def main() -> None:
     """Print the table; with -o, write what it is made of."""
-    parser = argparse.ArgumentParser(prog="python -m experiments.own_folder", description=__doc__.partition(":")[0])
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.own_folder", description=__doc__.partition(":")[0]
+    )
     parser.add_argument("-o", "--output", type=Path, help="a JSON file to write")
     options = parser.parse_args()
     found = results()
     if options.output:
         options.output.parent.mkdir(parents=True, exist_ok=True)
-        io.write_json(options.output, found)
+        files.write_json(options.output, found)
     print(table([found]))
 
 
@@ -48,16 +54,27 @@ def results() -> dict[str, Any]:
     """
     params, trained = config.load(), own()
     if not trained:
-        raise UserError("no colorizer here was trained on a folder: `dvc exp run -S dataset=folder` trains them")
-    originals = np.load(paths.images(DATA, "test")).transpose(0, 2, 3, 1)
-    bundled = {name: model_zoo.BUNDLED / f"{name}.safetensors" for name in model_zoo.STYLES.values()}
+        raise UserError(
+            "no colorizer here was trained on a folder: `dvc exp run -S dataset=folder` trains them"
+        )
+    originals = np.load(files.images_path(DATA, "test")).transpose(0, 2, 3, 1)
+    bundled = {
+        name: model_zoo.BUNDLED / f"{name}.safetensors" for name in model_zoo.STYLES.values()
+    }
     rows: dict[str, Mapping[str, float]] = {}
     for name, path in {**bundled, **trained}.items():
         model, size = colorize.load(path, "cpu")
-        rows[name] = scores(np.stack([colorize.colorize(model, image, size) for image in originals]), originals)
+        rows[name] = scores(
+            np.stack([colorize.colorize(model, image, size) for image in originals]), originals
+        )
     rows[NO_COLOR] = scores(np.stack([colorize.to_gray(image) for image in originals]), originals)
-    counts = {part: len(np.load(paths.images(DATA, part), mmap_mode="r")) for part in ("train", "val", "test")}
-    epochs = {name: weights.load_metadata(path)["train"]["epochs"] for name, path in trained.items()}
+    counts = {
+        part: len(np.load(files.images_path(DATA, part), mmap_mode="r"))
+        for part in ("train", "val", "test")
+    }
+    epochs = {
+        name: weights.load_metadata(path)["train"]["epochs"] for name, path in trained.items()
+    }
     settings = {
         "seed": params.seed,
         "threads": params.threads,
@@ -66,7 +83,12 @@ def results() -> dict[str, Any]:
         "epochs": epochs,
     }
     original = {"colorfulness": float(metrics.colorfulness(tensor(originals)).mean())}
-    return {**settings, "rows": {**rows, ORIGINAL: original}, "commit": machine.commit(), **machine.describe()}
+    return {
+        **settings,
+        "rows": {**rows, ORIGINAL: original},
+        "commit": machine.commit(),
+        **machine.describe(),
+    }
 
 
 def load(folder: Path) -> list[dict[str, Any]]:
@@ -87,7 +109,10 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, str]:
         spread = f" ± {stdev(values):.{digits}f}" if values and several else ""
         cells[column] = f"{mean(values):.{digits}f}{spread}" if values else ""
         if key == "mse" and values and name != REFERENCE:
-            differences = [value - one["rows"][REFERENCE][key] for value, one in zip(values, found, strict=True)]
+            differences = [
+                value - one["rows"][REFERENCE][key]
+                for value, one in zip(values, found, strict=True)
+            ]
             half = f" ± {interval(differences)[1]:.0f}" if several else ""
             cells[f"{column}, to {REFERENCE}"] = f"{mean(differences):+.0f}{half}"
         elif key == "mse":
@@ -97,15 +122,27 @@ def row(name: str, found: Sequence[dict[str, Any]]) -> dict[str, str]:
 
 def own() -> dict[str, Path]:
     """The weights of the colorizers that were trained on a folder, by name."""
-    found = {name: path for name, path in model_zoo.find(paths.MODELS).items() if path.parent != model_zoo.BUNDLED}
-    return {name: path for name, path in found.items() if weights.load_metadata(path).get("data") == DATA}
+    found = {
+        name: path
+        for name, path in model_zoo.find(files.MODELS).items()
+        if path.parent != model_zoo.BUNDLED
+    }
+    return {
+        name: path
+        for name, path in found.items()
+        if weights.load_metadata(path).get("data") == DATA
+    }
 
 
 def scores(colored: Array, originals: Array) -> dict[str, float]:
     """Means over images (N, H, W, 3) uint8: squared error of ab, PSNR in RGB, colorfulness."""
     rgb, target = tensor(colored), tensor(originals)
     error = (lab.rgb_to_lab(rgb)[:, 1:] - lab.rgb_to_lab(target)[:, 1:]).square()
-    found = {"mse": error, "rgb_psnr": metrics.psnr(rgb, target), "colorfulness": metrics.colorfulness(rgb)}
+    found = {
+        "mse": error,
+        "rgb_psnr": metrics.psnr(rgb, target),
+        "colorfulness": metrics.colorfulness(rgb),
+    }
     return {name: float(values.mean()) for name, values in found.items()}
 
 

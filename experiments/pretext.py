@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from colorpipe.config import CONTROLS, PretextRun
-from colorpipe.report import pretext, tables
+from colorpipe.config import REFERENCE_ENCODERS, PretextRun
+from colorpipe.report import pretext_report, tables
 from experiments import summary
 from experiments.differences import interval
 
@@ -25,7 +25,11 @@ def results(folder: Path) -> pd.DataFrame:
         for found in run.metrics["runs"].values():
             chosen = {key: found[key] for key in (*PretextRun._fields, "seed", "top1")}
             rows.append({**chosen, "stages": found.get("stages", {})})
-    rows.sort(key=lambda row: CONTROLS.index(row["init"]) if row["init"] in CONTROLS else -1)
+    rows.sort(
+        key=lambda row: (
+            REFERENCE_ENCODERS.index(row["init"]) if row["init"] in REFERENCE_ENCODERS else -1
+        )
+    )
     return pd.DataFrame(rows, columns=[*PretextRun._fields, "seed", "top1", "stages"])
 
 
@@ -33,17 +37,22 @@ def table(folder: Path) -> str:
     """Test accuracy, in Markdown: a row for each mode and share of the labels, a column for each init."""
     found = results(folder)
     inits = list(dict.fromkeys(found["init"]))
-    return _by_setting(found, {init: lambda scores, init=init: scores[init] for init in inits}, sign="")
+    return _by_setting(
+        found, {init: lambda scores, init=init: scores[init] for init in inits}, sign=""
+    )
 
 
 def differences(folder: Path) -> str:
     """Paired differences in test accuracy, to Xavier and between colorizers; bold where the interval excludes 0."""
     found = results(folder)
     inits = list(dict.fromkeys(found["init"]))
-    colorizers = [init for init in inits if init not in CONTROLS]
+    colorizers = [init for init in inits if init not in REFERENCE_ENCODERS]
     pairs = [(init, REFERENCE) for init in inits if init != REFERENCE and REFERENCE in inits]
     pairs += [(other, colorizers[0]) for other in colorizers[1:]]
-    columns = {f"{one} - {other}": lambda scores, one=one, other=other: scores[one] - scores[other] for one, other in pairs}
+    columns = {
+        f"{one} - {other}": lambda scores, one=one, other=other: scores[one] - scores[other]
+        for one, other in pairs
+    }
     return _by_setting(found, columns, sign="+")
 
 
@@ -60,7 +69,7 @@ def depth_table(folder: Path) -> str:
 
 
 def draw(folder: Path) -> None:
-    """Draw pretext.png: means with their intervals, probes by depth, training curves. Nothing where there are no results."""
+    """Draw pretext_report.png: means with their intervals, probes by depth, training curves. Nothing where there are no results."""
     found = results(folder)
     if found.empty:
         return
@@ -68,16 +77,25 @@ def draw(folder: Path) -> None:
     for key, group in found.groupby([*PretextRun._fields], sort=False):
         stages = pd.DataFrame(group["stages"].tolist()).mean().to_dict()
         mean, half = _interval(group["top1"])
-        points.append({**dict(zip(PretextRun._fields, key, strict=True)), "accuracy": mean, "half": half, "stages": stages})
+        points.append(
+            {
+                **dict(zip(PretextRun._fields, key, strict=True)),
+                "accuracy": mean,
+                "half": half,
+                "stages": stages,
+            }
+        )
     histories = pd.concat([run.history for run in summary.load(folder)[summary.PRETEXT]])
     curves = {
         PretextRun(*key): histories[histories["run"] == Path(PretextRun(*key).name).name]
         for key in found[[*PretextRun._fields]].drop_duplicates().itertuples(index=False)
     }
-    pretext.figure(folder / "pretext.png", pd.DataFrame(points), curves)
+    pretext_report.figure(folder / "pretext.png", pd.DataFrame(points), curves)
 
 
-def _by_setting(found: pd.DataFrame, columns: dict[str, Callable[[pd.DataFrame], pd.Series]], sign: str) -> str:
+def _by_setting(
+    found: pd.DataFrame, columns: dict[str, Callable[[pd.DataFrame], pd.Series]], sign: str
+) -> str:
     """A row for each mode and share; the cells are of the values by seed that the columns make of those of each init.
 
     A cell of fewer seeds than the row says so.
@@ -88,7 +106,9 @@ def _by_setting(found: pd.DataFrame, columns: dict[str, Callable[[pd.DataFrame],
         row = {"mode": mode, "labels": f"{labels}%", "seeds": str(len(scores))}
         for name, values in columns.items():
             there = values(scores).dropna()
-            row[name] = _cell(there, sign) + (f" (seeds: {len(there)})" if len(there) < len(scores) else "")
+            row[name] = _cell(there, sign) + (
+                f" (seeds: {len(there)})" if len(there) < len(scores) else ""
+            )
         rows.append(row)
     return tables.to_markdown(pd.DataFrame(rows))
 

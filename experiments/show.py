@@ -21,7 +21,9 @@ COLUMNS = {key: column for column, (key, _) in SCORES.items()} | {"top1": "accur
 
 def main() -> None:
     """Print the committed results, and those of each experiment that differ from the commit it started from."""
-    done = subprocess.run([sys.executable, "-m", "dvc", "exp", "show", "--json"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", "exp", "show", "--json"], capture_output=True, text=True
+    )
     if done.returncode:
         raise UserError(f"dvc exp show: {done.stderr.strip().splitlines()[-1]}")
     print("\n\n".join(blocks(json.loads(done.stdout))))

@@ -37,18 +37,26 @@ def load(folder: Path) -> dict[str, list[Run]]:
     Raises UserError for runs of a name that differ in params, and for a folder without results.
     """
     found: dict[str, list[Run]] = {}
-    paths = [path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()]  # others are incomplete
+    paths = [
+        path for path in folder.glob("**/metrics.json") if path.parent.name.isdigit()
+    ]  # others are incomplete
     for path in sorted(paths, key=lambda path: (str(path.parents[1]), int(path.parent.name))):
-        about, metrics = (json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics"))
+        about, metrics = (
+            json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics")
+        )
         params = parse((path.parent / "params.yaml").read_text())
         name = path.parents[1].relative_to(folder)
         runs = found.setdefault(PRETEXT if name.parts[:1] == (PRETEXT,) else name.as_posix(), [])
         runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))
         identity = (params["dataset"], params["seed"], path.parent.name)
         if identity != (metrics["data"], metrics["seed"], str(metrics["seed"])):
-            raise UserError(f"{path.parent}: its params, its metrics and its name belong to different runs: remove it")
+            raise UserError(
+                f"{path.parent}: its params, its metrics and its name belong to different runs: remove it"
+            )
         if different := differences(runs[0].params, params):
-            raise UserError(f"{path.parent} was run with a different {different[0]} than the others: remove one")
+            raise UserError(
+                f"{path.parent} was run with a different {different[0]} than the others: remove one"
+            )
     if not found:
         raise UserError(f"{folder} holds no results: run make cifar10 ARCHIVE=... OUT={folder}")
 
@@ -100,7 +108,10 @@ def _originals(grid: Path) -> bytes:
 
 def _means(colorizers: dict[str, list[Run]]) -> pd.DataFrame:
     """Colorfulness and ab MSE, means over seeds, of each colorizer, of no color and of the originals."""
-    rows = [{"colorizer": name, **_point(runs, lambda run: run.metrics)} for name, runs in colorizers.items()]
+    rows = [
+        {"colorizer": name, **_point(runs, lambda run: run.metrics)}
+        for name, runs in colorizers.items()
+    ]
     runs = next(iter(colorizers.values()))
     rows.append({"colorizer": NO_COLOR, **_point(runs, lambda run: run.metrics["baseline"])})
     originals = {"colorizer": ORIGINAL, "colorfulness": runs[0].metrics["original_colorfulness"]}
@@ -160,7 +171,9 @@ def short_table(folder: Path) -> str:
     rows = [row(name, runs, lambda run: run.metrics) for name, runs in found.items()]
     runs = next(iter(found.values()))
     rows.append(row(NO_COLOR, runs[:1], lambda run: run.metrics["baseline"]))
-    rows.append({"colorizer": ORIGINAL, "colorfulness": f"{runs[0].metrics['original_colorfulness']:.1f}"})
+    rows.append(
+        {"colorizer": ORIGINAL, "colorfulness": f"{runs[0].metrics['original_colorfulness']:.1f}"}
+    )
     return tables.to_markdown(pd.DataFrame(rows))
 
 
@@ -171,21 +184,43 @@ def colors_table(folder: Path) -> str:
     """
     found = {name: runs for name, runs in load(folder).items() if name != PRETEXT}
     columns = {column: SCORES[column] for column in ("ab MSE", "colorfulness")} | COLOR_SCORES
-    del columns["recognized"]  # each run has a judge of its own: its gain over gray images is what can be compared
+    del columns[
+        "recognized"
+    ]  # each run has a judge of its own: its gain over gray images is what can be compared
     columns[RECOGNIZED] = ("gain", 3)
 
     def row(colorizer: str, seeds: str, metrics: list[dict]) -> dict[str, str]:
         frame = pd.json_normalize(metrics)  # "test.mse" and so on
-        shown = {name: key for name, (key, _) in columns.items() if key in frame and frame[key].notna().all()}
-        cells = {name: _spread(list(frame[key]), columns[name][1] or 2) for name, key in shown.items()}
+        shown = {
+            name: key
+            for name, (key, _) in columns.items()
+            if key in frame and frame[key].notna().all()
+        }
+        cells = {
+            name: _spread(list(frame[key]), columns[name][1] or 2) for name, key in shown.items()
+        }
         return {"colorizer": colorizer, "seeds": seeds, **cells}
 
-    rows = [row(name, str(len(runs)), [with_gain(run.metrics) for run in runs]) for name, runs in found.items()]
-    newest = max((run.metrics for runs in found.values() for run in runs), key=lambda metrics: len(metrics["baseline"]))
-    originals = {key.removeprefix("original_"): value for key, value in newest.items() if key.startswith("original_")}
+    rows = [
+        row(name, str(len(runs)), [with_gain(run.metrics) for run in runs])
+        for name, runs in found.items()
+    ]
+    newest = max(
+        (run.metrics for runs in found.values() for run in runs),
+        key=lambda metrics: len(metrics["baseline"]),
+    )
+    originals = {
+        key.removeprefix("original_"): value
+        for key, value in newest.items()
+        if key.startswith("original_")
+    }
     originals = with_gain({**originals, "baseline": newest["baseline"]})
     rows += [row(NO_COLOR, "", [newest["baseline"]]), row(ORIGINAL, "", [originals])]
-    shown = ["colorizer", "seeds", *(column for column in columns if any(column in one for one in rows))]
+    shown = [
+        "colorizer",
+        "seeds",
+        *(column for column in columns if any(column in one for one in rows)),
+    ]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=shown))
 
 
@@ -197,7 +232,11 @@ def with_gain(metrics: dict) -> dict:
 
 def temperatures_table(folder: Path) -> str:
     """A row for each re-balancing and temperature of the runs in a folder, on validation images, in Markdown."""
-    shown = {"ab MSE": ("mse", 1), "colorfulness": ("colorfulness", 1), "originals": ("original_colorfulness", 1)}
+    shown = {
+        "ab MSE": ("mse", 1),
+        "colorfulness": ("colorfulness", 1),
+        "originals": ("original_colorfulness", 1),
+    }
     shown |= {"AuC": ("auc", 3), "AuC re-balanced": ("auc_rebalanced", 3)}
     rows = []
     for name, runs in load(folder).items():
@@ -207,7 +246,10 @@ def temperatures_table(folder: Path) -> str:
                 {
                     "lambda": f"{runs[0].params['losses']['classification']['rebalancing']:g}",
                     "T": f"{points[0]['temperature']:g}",
-                    **{column: _spread([point[key] for point in points], digits) for column, (key, digits) in shown.items()},
+                    **{
+                        column: _spread([point[key] for point in points], digits)
+                        for column, (key, digits) in shown.items()
+                    },
                     "colorizer": Path(name).name,
                     "seeds": str(len(runs)),
                     "epochs (best)": f"{len(runs[0].history)} ({best})",
@@ -227,7 +269,9 @@ def _temperature(metrics: dict) -> str:
 
 def _paper(name: str, metrics: dict) -> dict[str, str]:
     """The paper's numbers; where our LPIPS is on another VGG, marked as those on ImageNet's."""
-    cells = {column: f"{number:.3f}" for column, number in tables.paper_numbers(name, metrics).items()}
+    cells = {
+        column: f"{number:.3f}" for column, number in tables.paper_numbers(name, metrics).items()
+    }
     if cells and metrics.get("lpips_weights") == "random":
         loss = tables.PAPER[name, metrics["loss"]]["paper's loss"]
         cells = {"paper's loss": f"{loss:.3f} (ImageNet VGG)", **cells}
@@ -240,8 +284,12 @@ def runs_table(folder: Path) -> str:
     for runs in load(folder).values():
         for run in runs:
             about = run.about
-            versions = ", ".join(f"{name} {about[name]}" for name in ("Python", "torch", "numpy", "dvc"))
-            seeds = commands.setdefault((about["run"], about["settings"], about["commit"], about["hardware"], versions), [])
+            versions = ", ".join(
+                f"{name} {about[name]}" for name in ("Python", "torch", "numpy", "dvc")
+            )
+            seeds = commands.setdefault(
+                (about["run"], about["settings"], about["commit"], about["hardware"], versions), []
+            )
             if str(run.metrics["seed"]) not in seeds:
                 seeds.append(str(run.metrics["seed"]))
     rows = [

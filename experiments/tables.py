@@ -69,12 +69,18 @@ def write_readme(folder: Path) -> None:
         "differences": "|" in differences.table(folder),
         "temperatures": decoded,
         "pretext": not classifiers.empty,
-        "pretext-differences": classifiers["seed"].nunique() > 1 and pretext.REFERENCE in set(classifiers["init"]),
+        "pretext-differences": classifiers["seed"].nunique() > 1
+        and pretext.REFERENCE in set(classifiers["init"]),
         "pretext-depth": "probe" in set(classifiers["mode"]),
         "runs": True,
     }
     # Paths are relative to the working folder: where another clone wrote the page, they lead nowhere from this one.
-    text = BLOCK.sub(lambda found: found[0] if Path(found[2]).exists() else found[0].replace(found[2], str(folder), 1), text)
+    text = BLOCK.sub(
+        lambda found: (
+            found[0] if Path(found[2]).exists() else found[0].replace(found[2], str(folder), 1)
+        ),
+        text,
+    )
     for kind, wanted in kinds.items():
         if wanted and f"<!-- {kind} " not in text:
             text += f"\n<!-- {kind} {folder} -->\n<!-- end -->\n"
@@ -113,7 +119,9 @@ def metrics_show() -> str:
     shown = subprocess.run(
         [sys.executable, "-m", "dvc", "metrics", "show"], check=True, capture_output=True, text=True
     ).stdout
-    lines = [line.rstrip() for line in shown.splitlines() if not line.startswith("live/")]  # empty when nothing trains
+    lines = [
+        line.rstrip() for line in shown.splitlines() if not line.startswith("live/")
+    ]  # empty when nothing trains
     return "\n".join(["```", "$ dvc metrics show", *lines, "```"])
 
 
@@ -135,11 +143,23 @@ def model_card(path: Path) -> str:
     ]
     lines = ["| | |", "|---|---|"]
     lines += [f"| {key} | {value} |" for key, value in zip(CARD, about, strict=True)]
-    columns = {"MSE of ab": "mse", "ab SSIM": "ssim", "ab PSNR": "psnr", "RGB PSNR": "rgb_psnr", "RGB SSIM": "rgb_ssim"}
+    columns = {
+        "MSE of ab": "mse",
+        "ab SSIM": "ssim",
+        "ab PSNR": "psnr",
+        "RGB PSNR": "rgb_psnr",
+        "RGB SSIM": "rgb_ssim",
+    }
     columns |= {"colorfulness": "colorfulness"}
-    rows = {f"test set, n = {metadata['test']['n']}": metadata["test"], "no color": metadata["no_color"]}
+    rows = {
+        f"test set, n = {metadata['test']['n']}": metadata["test"],
+        "no color": metadata["no_color"],
+    }
     lines += ["", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
-    lines += [f"| {name} | {' | '.join(f'{row[key]:.4g}' for key in columns.values())} |" for name, row in rows.items()]
+    lines += [
+        f"| {name} | {' | '.join(f'{row[key]:.4g}' for key in columns.values())} |"
+        for name, row in rows.items()
+    ]
     return "\n".join(lines)
 
 
@@ -158,7 +178,10 @@ def gpu_table(path: Path) -> str:
     """The speed and the memory of every task on a GPU, in Markdown."""
     rows = json.loads(path.read_text())["On a GPU"]
     return to_markdown(
-        pd.DataFrame({name: f"{row[name]:.0f}" if name != "task" else row[name] for name in row} for row in rows)[GPU]
+        pd.DataFrame(
+            {name: f"{row[name]:.0f}" if name != "task" else row[name] for name in row}
+            for row in rows
+        )[GPU]
     )
 
 

@@ -13,7 +13,9 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=name, help="the data set to test on")
     parser.add_argument("--loss", required=True, type=name, help="the loss to report as test.loss")
     args = parser.parse_args()
-    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe import (
+        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    )
     from colorpipe.evaluation import colorizers
     from colorpipe.runtime import launch
 

@@ -10,7 +10,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=name, help="a data set of params.yaml")
     args = parser.parse_args()
-    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe import (
+        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    )
     from colorpipe.data.download import download
 
     download(args.data, config.load())

@@ -13,12 +13,17 @@ def main() -> None:
     parser.add_argument("--data", required=True, type=name, help="the data set to test on")
     parser.add_argument("--loss", required=True, type=name, help="the loss to report as test.loss")
     args = parser.parse_args()
-    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe import (
+        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    )
     from colorpipe.evaluation import colorizers
     from colorpipe.runtime import launch
 
     params = config.load()
-    launch.share_out(functools.partial(colorizers.evaluate, args.name, args.data, args.loss, params), params.processes)
+    launch.share_out(
+        functools.partial(colorizers.evaluate, args.name, args.data, args.loss, params),
+        params.processes,
+    )
 
 
 if __name__ == "__main__":

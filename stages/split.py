@@ -10,13 +10,22 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=name, help="a data set of params.yaml")
     args = parser.parse_args()
-    from colorpipe import config  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    from colorpipe import (
+        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
+    )
     from colorpipe.data.split import split
 
     params = config.load()
     settings = params.data(args.data)
     encoding = params.loss_settings("classification")
-    split(args.data, settings.size, settings.val_size, params.seed, encoding["neighbors"], encoding["sigma"])
+    split(
+        args.data,
+        settings.size,
+        settings.val_size,
+        params.seed,
+        encoding["neighbors"],
+        encoding["sigma"],
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from colorpipe import io, paths
+from colorpipe import files
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
@@ -34,7 +34,10 @@ def models(options: argparse.Namespace) -> None:
 
     there(options.folder)
     if not list(options.folder.glob("*/best.safetensors")):
-        print(f"{options.folder} holds no trained colorizers: `dvc repro` trains them; bundled:", file=sys.stderr)
+        print(
+            f"{options.folder} holds no trained colorizers: `dvc repro` trains them; bundled:",
+            file=sys.stderr,
+        )
     print(model_zoo.table(options.folder))
 
 
@@ -47,8 +50,12 @@ def export(options: argparse.Namespace) -> None:
     if options.out.exists() and not options.force:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
     if not options.out.parent.is_dir():
-        raise UserError(f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o")
-    difference = export.export(weights(options.model, options.style), options.out, options.temperature)
+        raise UserError(
+            f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o"
+        )
+    difference = export.export(
+        weights(options.model, options.style), options.out, options.temperature
+    )
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 
 
@@ -62,7 +69,7 @@ def demo(options: argparse.Namespace) -> None:
 
 def there(folder: Path) -> None:
     """Raise UserError for a folder of colorizers that is missing; the default one may be."""
-    if folder != paths.MODELS and not folder.is_dir():
+    if folder != files.MODELS and not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
 
 
@@ -72,15 +79,26 @@ def weights(name: str | None, style: str | None) -> Path:
 
     if name is None:
         style = style or model_zoo.DEFAULT
-        name = model_zoo.best(paths.MODELS, style)
-        print(f"colorizer: {name}, the most {style} one here; `colorpipe models` lists all", file=sys.stderr)
-    for path in (Path(name), Path(name) / "best.safetensors", model_zoo.find(paths.MODELS).get(name)):
+        name = model_zoo.best(files.MODELS, style)
+        print(
+            f"colorizer: {name}, the most {style} one here; `colorpipe models` lists all",
+            file=sys.stderr,
+        )
+    for path in (
+        Path(name),
+        Path(name) / "best.safetensors",
+        model_zoo.find(files.MODELS).get(name),
+    ):
         if path and path.is_file():
             return path
-    live = paths.LIVE / "metrics.json"
-    if live.is_file() and io.read_json(live).get("training") == name:
-        raise UserError(f"--model {name}: it is being trained now: wait for its end, or use another of `colorpipe models`")
-    raise UserError(f"--model {name}: no such weights here: `colorpipe models` lists them, `dvc repro` trains them")
+    live = files.LIVE / "metrics.json"
+    if live.is_file() and files.read_json(live).get("training") == name:
+        raise UserError(
+            f"--model {name}: it is being trained now: wait for its end, or use another of `colorpipe models`"
+        )
+    raise UserError(
+        f"--model {name}: no such weights here: `colorpipe models` lists them, `dvc repro` trains them"
+    )
 
 
 def port(text: str) -> int:
@@ -112,35 +130,59 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
     commands = root.add_subparsers(required=True, metavar="COMMAND")
 
-    command = commands.add_parser("colorize", help="colorize photographs", description=colorize.__doc__)
-    command.add_argument(
-        "inputs", nargs="+", type=Path, metavar="INPUT", help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder"
+    command = commands.add_parser(
+        "colorize", help="colorize photographs", description=colorize.__doc__
     )
-    command.add_argument("-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file")
+    command.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder",
+    )
+    command.add_argument(
+        "-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file"
+    )
     _add_model(command)
-    command.add_argument("--format", choices=("png", "jpg", "webp", "tif"), help="of the output (png, or as -o says)")
+    command.add_argument(
+        "--format", choices=("png", "jpg", "webp", "tif"), help="of the output (png, or as -o says)"
+    )
     command.add_argument(
         "--size",
         type=pixels,
         help="pixels a side that the network sees (about what it was trained on)",
     )
-    command.add_argument("--compare", action="store_true", help="also write gray and color side by side")
+    command.add_argument(
+        "--compare", action="store_true", help="also write gray and color side by side"
+    )
     command.add_argument("--force", action="store_true", help="overwrite existing files")
-    command.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)")
+    command.add_argument(
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)"
+    )
     command.set_defaults(call=colorize)
 
-    command = commands.add_parser("models", help="list the trained colorizers", description=models.__doc__)
-    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
+    command = commands.add_parser(
+        "models", help="list the trained colorizers", description=models.__doc__
+    )
+    command.add_argument(
+        "folder", nargs="?", type=Path, default=files.MODELS, help="where they are (./models)"
+    )
     command.set_defaults(call=models)
 
-    command = commands.add_parser("export", help="export a colorizer as an ONNX file", description=export.__doc__)
+    command = commands.add_parser(
+        "export", help="export a colorizer as an ONNX file", description=export.__doc__
+    )
     command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
     _add_model(command)
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.set_defaults(call=export)
 
-    command = commands.add_parser("demo", help="serve a page to try the colorizers", description=demo.__doc__)
-    command.add_argument("folder", nargs="?", type=Path, default=paths.MODELS, help="where they are (./models)")
+    command = commands.add_parser(
+        "demo", help="serve a page to try the colorizers", description=demo.__doc__
+    )
+    command.add_argument(
+        "folder", nargs="?", type=Path, default=files.MODELS, help="where they are (./models)"
+    )
     command.add_argument("--port", type=port, default=7860, help="of the page (7860)")
     command.set_defaults(call=demo)
     return root

@@ -10,9 +10,8 @@ from torch import Tensor
 
 from colorpipe import weights
 from colorpipe.color import gamut, lab
-from colorpipe.data.base import Array
-from colorpipe.models import base
-from colorpipe.models.base import Colorizer
+from colorpipe.data.dataset import Array
+from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 
@@ -35,14 +34,24 @@ def load(path: Path, device_name: str, temperature: float | None = None) -> tupl
         device = torch.device(device_name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {device_name} cannot be used here: {str(error).splitlines()[0]}") from None
+        raise UserError(
+            f"--device {device_name} cannot be used here: {str(error).splitlines()[0]}"
+        ) from None
     if "classes" in weights.load_metadata(path):
-        raise UserError(f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those")
-    model, metadata = base.load(path, device)
+        raise UserError(
+            f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those"
+        )
+    model, metadata = load_colorizer(path, device)
     set_temperature(model, temperature, path)
     size = metadata.get("colorize_size", metadata.get("size"))
-    if not (isinstance(size, list) and size and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)):
-        raise UserError(f"{path} does not say on which size it was trained: train it again with `dvc repro`")
+    if not (
+        isinstance(size, list)
+        and size
+        and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)
+    ):
+        raise UserError(
+            f"{path} does not say on which size it was trained: train it again with `dvc repro`"
+        )
     return model, max(size)
 
 
@@ -105,7 +114,9 @@ def _enlarged(ab: Tensor, height: int, width: int, strips: list[slice]) -> Itera
     wide = F.interpolate(ab, (ab.shape[2], width), mode="bilinear")  # (1, 2, h, width)
     for strip in strips:
         rows = torch.arange(strip.start, strip.stop, device=ab.device) + 0.5
-        position = (rows * ab.shape[2] / height - 0.5).clamp(0, ab.shape[2] - 1)  # among the rows of ab
+        position = (rows * ab.shape[2] / height - 0.5).clamp(
+            0, ab.shape[2] - 1
+        )  # among the rows of ab
         above = position.long()
         below = (above + 1).clamp(max=ab.shape[2] - 1)
         share = (position - above)[None, None, :, None]
@@ -120,5 +131,7 @@ def to_gray(rgb: Array) -> Array:
         pixels = torch.from_numpy(rgb[top : top + rows]).permute(2, 0, 1)[None]
         L = lab.lightness(lab.from_bytes(pixels))
         image = gamut.render(L, L.new_zeros(1, 2, *L.shape[2:]))
-        gray[top : top + rows] = (image[0, 1] * 255).round().byte().numpy()[..., None]  # R, G and B equal to the bit
+        gray[top : top + rows] = (
+            (image[0, 1] * 255).round().byte().numpy()[..., None]
+        )  # R, G and B equal to the bit
     return gray

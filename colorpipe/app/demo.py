@@ -17,8 +17,8 @@ from colorpipe import weights
 from colorpipe.app import colorize, model_zoo
 from colorpipe.color import bins
 from colorpipe.data import images
-from colorpipe.data.base import Array
-from colorpipe.models.base import Colorizer
+from colorpipe.data.dataset import Array
+from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -29,7 +29,9 @@ DOWNLOAD = "Download at full resolution"
 Tell = Callable[[float, str], object]  # the share of the work that is done, and what comes now
 
 
-def preview(path: Path, model_path: Path, temperature: float, tell: Tell) -> tuple[Array, Array, tuple[str, ...]]:
+def preview(
+    path: Path, model_path: Path, temperature: float, tell: Tell
+) -> tuple[Array, Array, tuple[str, ...]]:
     """A photograph of at most PREVIEW_PIXELS pixels in gray and in color, (H, W, 3) uint8, and notes on reading it."""
     tell(0.2, "reading")
     photograph = images.read(path)
@@ -43,7 +45,9 @@ def full(path: Path, model_path: Path, temperature: float, target: Path, tell: T
     """Write the colorized photograph at its full resolution."""
     tell(0.1, "reading")
     photograph = images.read(path)
-    tell(0.3, f"colorizing {photograph.rgb.shape[0] * photograph.rgb.shape[1] / 1e6:.1f} megapixels")
+    tell(
+        0.3, f"colorizing {photograph.rgb.shape[0] * photograph.rgb.shape[1] / 1e6:.1f} megapixels"
+    )
     model, size = load(model_path, temperature)
     colored = colorize.colorize(model, photograph.rgb, size)
     tell(0.7, "writing")
@@ -58,7 +62,11 @@ def load(model_path: Path, temperature: float) -> tuple[Colorizer, int]:
 def temperature_of(model_path: Path) -> float | None:
     """At which a colorizer that predicts shares of the 313 ab bins is decoded; None of any other."""
     metadata = weights.load_metadata(model_path)
-    return float(metadata.get("temperature", bins.TEMPERATURE)) if metadata.get("head") == "bins" else None
+    return (
+        float(metadata.get("temperature", bins.TEMPERATURE))
+        if metadata.get("head") == "bins"
+        else None
+    )
 
 
 def shrink(rgb: Array) -> Array:
@@ -92,7 +100,9 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
     def slider(name: str) -> Any:
         found = temperature_of(models[name])
         label = "Temperature: toward 1 calmer, toward 0 more vivid"
-        return gradio.Slider(0.05, 1.0, found or bins.TEMPERATURE, step=0.01, label=label, visible=found is not None)
+        return gradio.Slider(
+            0.05, 1.0, found or bins.TEMPERATURE, step=0.01, label=label, visible=found is not None
+        )
 
     with gradio.Blocks(title="colorpipe", delete_cache=(3600, 3600)) as page:
         gradio.Markdown(
@@ -106,11 +116,15 @@ def build(folder: Path, results: Path, default: str) -> "gradio.Blocks":
                 temperature = slider(default)
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
-                result = gradio.ImageSlider(label="Gray and color, a preview", interactive=False, format="png")
+                result = gradio.ImageSlider(
+                    label="Gray and color, a preview", interactive=False, format="png"
+                )
         model.change(slider, model, temperature)
         paint = painter(models, results)
         for change in (given.change, model.change, temperature.change):
-            change(paint, [given, model, temperature], [result, download], trigger_mode="always_last")
+            change(
+                paint, [given, model, temperature], [result, download], trigger_mode="always_last"
+            )
     assert isinstance(page, gradio.Blocks)
     return page
 
@@ -131,7 +145,9 @@ def painter(models: dict[str, Path], results: Path) -> Callable[..., Iterator[tu
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
 
-    def paint(path: str | None, name: str, T: float, progress: Any = progress) -> Iterator[tuple[Any, Any]]:
+    def paint(
+        path: str | None, name: str, T: float, progress: Any = progress
+    ) -> Iterator[tuple[Any, Any]]:
         not_yet = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         if path is None:
             yield None, not_yet
@@ -144,7 +160,10 @@ def painter(models: dict[str, Path], results: Path) -> Callable[..., Iterator[tu
         target = results / f"{Path(path).stem}-{name}.png"
         with shown_errors():
             full(Path(path), models[name], T, target, progress)
-        yield gradio.skip(), gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True)
+        yield (
+            gradio.skip(),
+            gradio.DownloadButton(f"{DOWNLOAD} (PNG)", value=str(target), interactive=True),
+        )
 
     return paint
 
@@ -155,8 +174,12 @@ def serve(folder: Path, port: int) -> None:
         page = build(folder, Path(results), model_zoo.best(folder, model_zoo.DEFAULT))
         import gradio
 
-        theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])  # other themes fetch their fonts
+        theme = gradio.themes.Base(
+            font=["system-ui"], font_mono=["monospace"]
+        )  # other themes fetch their fonts
         try:
             page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
         except OSError as error:
-            raise UserError(f"port {port} cannot be used, another program may have it: use another --port") from error
+            raise UserError(
+                f"port {port} cannot be used, another program may have it: use another --port"
+            ) from error

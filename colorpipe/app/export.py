@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from colorpipe import io, weights
+from colorpipe import files, weights
 from colorpipe.app.colorize import set_temperature
-from colorpipe.models import base
+from colorpipe.models.colorizer import load_colorizer
 from colorpipe.runtime.errors import UserError
 
 TOLERANCE = 1e-3  # Lab units, between onnxruntime and PyTorch
@@ -37,7 +37,7 @@ def export(path: Path, target: Path, temperature: float | None = None) -> float:
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
         raise UserError(f"export needs {error.name}: pip install 'colorpipe[export]'") from None
-    model, metadata = base.load(path, torch.device("cpu"))
+    model, metadata = load_colorizer(path, torch.device("cpu"))
     set_temperature(model, temperature, path)
     dynamic = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -54,7 +54,7 @@ def export(path: Path, target: Path, temperature: float | None = None) -> float:
         )
     assert program is not None  # dynamo=True
     program.model.metadata_props[weights.KEY] = json.dumps(metadata, sort_keys=True)
-    with io.atomic_write(target) as temporary:
+    with files.atomic_write(target) as temporary:
         program.save(temporary)
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         difference = 0.0
@@ -63,7 +63,11 @@ def export(path: Path, target: Path, temperature: float | None = None) -> float:
             L = torch.rand(shape, generator=generator) * 100
             (found,) = session.run(None, {"L": L.numpy()})
             with torch.no_grad():
-                difference = max(difference, (torch.from_numpy(found) - model(L)).abs().max().item())
+                difference = max(
+                    difference, (torch.from_numpy(found) - model(L)).abs().max().item()
+                )
         if not difference <= TOLERANCE:
-            raise UserError(f"{path}: onnxruntime and PyTorch differ by {difference:.2g} Lab units: not written")
+            raise UserError(
+                f"{path}: onnxruntime and PyTorch differ by {difference:.2g} Lab units: not written"
+            )
     return difference

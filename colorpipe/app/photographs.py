@@ -16,7 +16,7 @@ from tqdm import tqdm
 from colorpipe.app import colorize
 from colorpipe.data import images
 from colorpipe.data.images import is_folder
-from colorpipe.models.base import Colorizer
+from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
 from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
 
@@ -47,7 +47,9 @@ def plan(inputs: list[Path], out: Path, kind: str | None) -> list[Job]:
                 f"-o {printable_path(out)}: use a folder, or a file with one of the suffixes {', '.join(images.WRITERS)}"
             )
         if kind and images.WRITERS[f".{kind}"] != images.WRITERS[out.suffix.lower()]:
-            raise UserError(f"-o {printable_path(out)} and --format {kind} are two formats: leave one out")
+            raise UserError(
+                f"-o {printable_path(out)} and --format {kind} are two formats: leave one out"
+            )
         return [Job(inputs[0], out)]
     suffix = f".{kind or 'png'}"
     if not is_folder(out) and (_identity(out) or out.suffix.lower() in images.WRITERS):
@@ -55,13 +57,19 @@ def plan(inputs: list[Path], out: Path, kind: str | None) -> list[Job]:
     found = []
     for given in dict.fromkeys(inputs):
         if is_folder(given) and _identity(given) == _identity(out):
-            raise UserError(f"-o {printable_path(out)} is the folder of the photographs: use another, in or beside it")
+            raise UserError(
+                f"-o {printable_path(out)} is the folder of the photographs: use another, in or beside it"
+            )
         folder = given if is_folder(given) else given.parent
         sources = images.inside(given, exclude=out) if is_folder(given) else [given]
         if not sources:
             raise UserError(f"{printable_path(given)} holds no files")
         found += [(source, out / source.relative_to(folder)) for source in sources]
-    photographs = Counter(target.with_suffix(suffix) for _, target in found if target.suffix.lower() in images.SUFFIXES)
+    photographs = Counter(
+        target.with_suffix(suffix)
+        for _, target in found
+        if target.suffix.lower() in images.SUFFIXES
+    )
 
     def name(target: Path) -> Path:
         plain = target.with_suffix(suffix)
@@ -116,7 +124,9 @@ def _allowed(work: list[Job], *, force: bool, compare: bool) -> Iterator[Job | U
     originals = {_identity(job.source) for job in work} - {None}
     taken: dict[Path, Path] = {}
     for job in work:
-        job = dataclasses.replace(job, comparison=job.target.with_stem(f"{job.target.stem}-compare") if compare else None)
+        job = dataclasses.replace(
+            job, comparison=job.target.with_stem(f"{job.target.stem}-compare") if compare else None
+        )
         targets = [target for target in (job.target, job.comparison) if target]
         for target in targets:
             kind = UserError
@@ -155,7 +165,11 @@ def _do(job: Job | UserError, model: Colorizer, size: int, budget: PixelBudget) 
             colored = colorize.colorize(model, photograph.rgb, size)
             notes = [*photograph.notes, *images.write(job.target, colored, photograph.alpha)]
             if job.comparison:
-                images.write(job.comparison, np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1), None)
+                images.write(
+                    job.comparison,
+                    np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1),
+                    None,
+                )
     except UserError as error:
         return error
     except Exception as error:

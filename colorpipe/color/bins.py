@@ -43,11 +43,15 @@ CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
 
 def centers(device: torch.device = CPU) -> Tensor:
     """The bins' ab in Lab units, (313, 2), sorted by a, then b."""
-    return (_centers if torch.compiler.is_compiling() else _cached_centers)(device)  # a compiler folds the constant itself
+    return (_centers if torch.compiler.is_compiling() else _cached_centers)(
+        device
+    )  # a compiler folds the constant itself
 
 
 def _centers(device: torch.device) -> Tensor:
-    points = [(a, b) for a, (first, last) in RANGES.items() for b in range(first, last + 1, SPACING)]
+    points = [
+        (a, b) for a, (first, last) in RANGES.items() for b in range(first, last + 1, SPACING)
+    ]
     return torch.tensor(points, dtype=torch.float32, device=device)
 
 
@@ -85,7 +89,9 @@ class SoftEncoding(nn.Module):
         squares = (points[:, None] - self.places[cell]).square().sum(dim=2)  # (N, K), of distances
         nearest, index = squares.topk(self.neighbors, largest=False)
         shares = torch.softmax(-nearest / (2 * self.sigma**2), dim=1)
-        encoded = points.new_zeros(len(points), COUNT).scatter_(1, self.candidates[cell].gather(1, index), shares)
+        encoded = points.new_zeros(len(points), COUNT).scatter_(
+            1, self.candidates[cell].gather(1, index), shares
+        )
         return encoded.view(len(ab), *ab.shape[2:], COUNT).permute(0, 3, 1, 2)
 
 
@@ -98,7 +104,9 @@ def _around_each_point(neighbors: int) -> Tensor:
     steps = SPACING * torch.arange(-GRID_CENTER, GRID_CENTER + 1.0)
     distances = torch.cdist(torch.cartesian_prod(steps, steps), centers())  # (625, 313)
     reach = distances.kthvalue(neighbors, dim=1).values + math.sqrt(2) * SPACING + 0.01
-    return distances.topk(int((distances <= reach[:, None]).sum(dim=1).max()), largest=False).indices
+    return distances.topk(
+        int((distances <= reach[:, None]).sum(dim=1).max()), largest=False
+    ).indices
 
 
 def nearest(ab: Tensor) -> Tensor:

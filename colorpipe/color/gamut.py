@@ -35,12 +35,17 @@ def render_preserving_lightness(L: Tensor, ab: Tensor) -> Tensor:
     Returns:
         sRGB in 0..1, (B, 3, H, W).
     """
-    pixels = torch.cat((L, ab), dim=1).movedim(1, 0).reshape(1, 3, -1, 1)  # all pixels in one column
+    pixels = (
+        torch.cat((L, ab), dim=1).movedim(1, 0).reshape(1, 3, -1, 1)
+    )  # all pixels in one column
     linear = lab.lab_to_linear(pixels)
     outside = (~in_gamut(linear)).flatten().nonzero().squeeze(1)
     if len(outside):
         lightness, chroma = pixels[:, :1, outside], pixels[:, 1:, outside]
-        low, high = torch.zeros_like(lightness), torch.ones_like(lightness)  # shares of the chroma: inside, outside
+        low, high = (
+            torch.zeros_like(lightness),
+            torch.ones_like(lightness),
+        )  # shares of the chroma: inside, outside
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
             fits = in_gamut(lab.lab_to_linear(torch.cat((lightness, chroma * middle), dim=1)))

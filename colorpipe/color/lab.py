@@ -20,7 +20,9 @@ XYZ_FROM_RGB = (
 RGB_FROM_XYZ = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).tolist()
 WHITE_D65 = (0.95047, 1.0, 1.08883)
 # To X / Xn, Y / Yn, Z / Zn, which are 1 for white.
-WHITE_FROM_RGB = [[weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)]
+WHITE_FROM_RGB = [
+    [weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)
+]
 
 # The toe of each curve is a straight line, so that the derivative stays finite at black.
 SRGB_TOE = 0.04045  # of encoded sRGB
@@ -89,7 +91,9 @@ def denormalize_ab(output: Tensor) -> Tensor:
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
     """Encoded sRGB to linear sRGB."""
-    return torch.where(rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    return torch.where(
+        rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92
+    )
 
 
 def lab_to_linear(lab: Tensor) -> Tensor:
@@ -98,7 +102,13 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
     xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
-    return _mix(xyz, [[weight * white for weight, white in zip(row, WHITE_D65, strict=True)] for row in RGB_FROM_XYZ])
+    return _mix(
+        xyz,
+        [
+            [weight * white for weight, white in zip(row, WHITE_D65, strict=True)]
+            for row in RGB_FROM_XYZ
+        ],
+    )
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ file and its section are enough. The `Config` in the file of a model, a loss or 
 from colorpipe.config.checks import check, load, plugin
 from colorpipe.config.files import colorizers, parse
 from colorpipe.config.schema import (
-    CONTROLS,
+    REFERENCE_ENCODERS,
     DatasetConfig,
     ImageNetConfig,
     Params,
@@ -18,7 +18,7 @@ from colorpipe.config.schema import (
 from colorpipe.config.section import Strict, plugin_config
 
 __all__ = [
-    "CONTROLS",
+    "REFERENCE_ENCODERS",
     "DatasetConfig",
     "ImageNetConfig",
     "Params",

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from colorpipe.config.files import PIPELINE, colorizers, read_yaml
-from colorpipe.config.schema import CONTROLS, Params
+from colorpipe.config.schema import REFERENCE_ENCODERS, Params
 from colorpipe.config.section import explain, one_of, plugin_config, shown
 from colorpipe.runtime.errors import UserError, one_line
 
@@ -17,7 +17,7 @@ ENTRY_POINTS = {
     "datasets": ("data", "read"),
     "models": ("models", "build"),
     "losses": ("losses", "build"),
-    "tasks": ("tasks", "train"),
+    "tasks": ("training", "train"),
 }
 
 
@@ -25,7 +25,9 @@ def load(path: Path = Path("params.yaml")) -> Params:
     """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError(f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}")
+        raise UserError(
+            f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}"
+        )
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
@@ -39,7 +41,9 @@ def load(path: Path = Path("params.yaml")) -> Params:
     }
     for key, allowed in choices.items():
         if getattr(params, key) not in allowed:
-            raise UserError(f"{path}: {key}: should be {one_of(allowed)}, not {shown(getattr(params, key))}")
+            raise UserError(
+                f"{path}: {key}: should be {one_of(allowed)}, not {shown(getattr(params, key))}"
+            )
     return params
 
 
@@ -50,18 +54,24 @@ def check(path: Path = Path("params.yaml")) -> None:
         for name in getattr(params, section):
             module = plugin(section, name)
             if section != "datasets":
-                plugin_config(module.Config, getattr(params, section)[name], f"{path}: {section}.{name}")
+                plugin_config(
+                    module.Config, getattr(params, section)[name], f"{path}: {section}.{name}"
+                )
     models = {row: columns["model"] for row, columns in colorizers().items()}
     for name in params.recipes:
         params.recipe(name)
-    if taken := sorted(models.keys() & set(CONTROLS)):
-        raise UserError(f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has an encoder of that name")
+    if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
+        raise UserError(
+            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has an encoder of that name"
+        )
     if params.pretext.model not in params.models:
-        raise UserError(f"{path}: pretext.model: should be {one_of(params.models)}, not {shown(params.pretext.model)}")
+        raise UserError(
+            f"{path}: pretext.model: should be {one_of(params.models)}, not {shown(params.pretext.model)}"
+        )
     of_model = [row for row, model in models.items() if model == params.pretext.model]
     for init in params.pretext.inits:
-        if init not in (*of_model, *CONTROLS):
-            allowed = one_of(dict.fromkeys((*of_model, *CONTROLS)))
+        if init not in (*of_model, *REFERENCE_ENCODERS):
+            allowed = one_of(dict.fromkeys((*of_model, *REFERENCE_ENCODERS)))
             raise UserError(
                 f"{path}: pretext.inits: should be of {allowed}, with the pretext.model {params.pretext.model}, not "
                 f"{shown(init)}"

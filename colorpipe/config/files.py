@@ -17,9 +17,13 @@ def colorizers() -> dict[str, dict[str, str]]:
     content = read_yaml(PIPELINE)
     try:
         table = content["stages"]["train"]["foreach"]
-        return {str(name): {**row, "model": row["model"]} for name, row in table.items()}  # each names a model
+        return {
+            str(name): {**row, "model": row["model"]} for name, row in table.items()
+        }  # each names a model
     except (KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})") from None
+        raise UserError(
+            f"{PIPELINE} has no table of colorizers, stages.train.foreach ({one_line(error)})"
+        ) from None
 
 
 def parse(text: str) -> Any:

@@ -10,7 +10,11 @@ from pydantic_core import PydanticCustomError
 from colorpipe.config.section import Strict, plugin_config
 from colorpipe.runtime.errors import UserError
 
-CONTROLS = ("xavier", "random", "imagenet")  # what a classifier of the pretext task starts from, beside colorizers
+REFERENCE_ENCODERS = (
+    "xavier",
+    "random",
+    "imagenet",
+)  # what a classifier of the pretext task starts from, beside colorizers
 Text = Annotated[str, Field(min_length=1)]
 Temperature = Annotated[float, Field(gt=0, le=100)]
 Value = TypeVar("Value")
@@ -19,19 +23,25 @@ Value = TypeVar("Value")
 def _count_or_share(value: float) -> float:
     """A whole number of images, or a share of them below one half."""
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
-        raise PydanticCustomError("count_or_share", "should be a whole number of images, or a share below 0.5")
+        raise PydanticCustomError(
+            "count_or_share", "should be a whole number of images, or a share below 0.5"
+        )
     return value
 
 
 def _count_or_auto(value: object) -> object:
     if value != "auto" and not (type(value) is int and 1 <= value <= 1024):
-        raise PydanticCustomError("count_or_auto", "should be 'auto' or a whole number from 1 to 1024")
+        raise PydanticCustomError(
+            "count_or_auto", "should be 'auto' or a whole number from 1 to 1024"
+        )
     return value
 
 
 def _two_images_each(shards: int, info: ValidationInfo) -> int:
     if 2 * shards > info.data.get("batch_size", 2 * shards):
-        raise PydanticCustomError("two_images_each", "should be at most half of batch_size: BatchNorm needs two images")
+        raise PydanticCustomError(
+            "two_images_each", "should be at most half of batch_size: BatchNorm needs two images"
+        )
     return shards
 
 
@@ -55,7 +65,9 @@ class TrainConfig(Strict):
     flips: bool
     shifts: Annotated[int, Field(ge=0, le=7)]  # less than the smallest size of images
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
-    batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images where features are 1x1
+    batch_size: Annotated[
+        int, Field(ge=2, le=65_536)
+    ]  # BatchNorm needs two images where features are 1x1
     shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_each)]
     precision: Literal["bfloat16", "float32"]
     compile: bool
@@ -143,7 +155,9 @@ class Params(Strict):
     def recipe(self, name: str) -> TrainConfig:
         """How a row is trained: `train`, with what the recipe changes. Raises UserError for an unknown name."""
         changes = _named(self.recipes, "recipes", name)
-        return plugin_config(TrainConfig, {**self.train.model_dump(), **changes}, f"params.yaml: recipes.{name}")
+        return plugin_config(
+            TrainConfig, {**self.train.model_dump(), **changes}, f"params.yaml: recipes.{name}"
+        )
 
 
 def _named(section: Mapping[str, Value], key: str, name: str) -> Value:

@@ -25,7 +25,9 @@ def plugin_config(config: type[Section], settings: Mapping[str, Any], where: str
     try:
         return config.model_validate(settings)
     except ValidationError as error:
-        raise UserError("; ".join(f"{where}.{explain(one, config)}" for one in error.errors())) from None
+        raise UserError(
+            "; ".join(f"{where}.{explain(one, config)}" for one in error.errors())
+        ) from None
 
 
 def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
@@ -54,7 +56,11 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
 
 def one_of(names: Mapping[str, Any]) -> str:
     """The allowed names in words."""
-    return " or ".join(filter(None, (", ".join(map(repr, list(names)[:-1])), repr(list(names)[-1]) if names else "")))
+    return " or ".join(
+        filter(
+            None, (", ".join(map(repr, list(names)[:-1])), repr(list(names)[-1]) if names else "")
+        )
+    )
 
 
 def shown(value: object) -> str:

@@ -37,7 +37,9 @@ def read_members(archive: Path, names: Collection[str]) -> dict[str, bytes]:
                 found[name] = read_member(archive, tar, member)
     missing = sorted(set(names) - set(found))
     if missing:
-        raise UserError(f"{archive} has no {missing[0]}: it is damaged, or not the official archive")
+        raise UserError(
+            f"{archive} has no {missing[0]}: it is damaged, or not the official archive"
+        )
     return found
 
 
@@ -51,9 +53,13 @@ def naming_damage(archive: Path, kind: str) -> Iterator[None]:
     except FileNotFoundError:
         raise UserError(f"{archive} is missing: run `dvc repro` to fetch it") from None
     except PermissionError:
-        raise UserError(f"{archive} cannot be read: permission denied: check the file's permissions") from None
+        raise UserError(
+            f"{archive} cannot be read: permission denied: check the file's permissions"
+        ) from None
     except Exception as error:  # a damaged archive can raise anything
-        raise UserError(f"{archive} is not a readable {kind} archive ({one_line(error)}): fetch it again") from error
+        raise UserError(
+            f"{archive} is not a readable {kind} archive ({one_line(error)}): fetch it again"
+        ) from error
 
 
 class CheckedTarInfo(tarfile.TarInfo):
@@ -68,7 +74,9 @@ class CheckedTarInfo(tarfile.TarInfo):
         member = super().frombuf(buf, encoding, errors)
         limit = MAX_HEADER_BYTES if member.type in EXTENSION_HEADERS else MAX_MEMBER_BYTES
         if not 0 <= member.size <= limit:
-            raise UserError(f"the archive's member {member.name!r} claims {member.size} bytes: refused")
+            raise UserError(
+                f"the archive's member {member.name!r} claims {member.size} bytes: refused"
+            )
         return member
 
 
@@ -87,14 +95,18 @@ def checked_members(archive: Path, tar: tarfile.TarFile) -> Iterator[tarfile.Tar
             raise UserError(f"{archive}: {member.name!r} is a link, a device or the like: refused")
         refuse_outside(archive, member.name)
         if count > MAX_MEMBERS or total > MAX_ARCHIVE_BYTES:
-            raise UserError(f"{archive} claims more than {MAX_MEMBERS} members or {MAX_ARCHIVE_BYTES} bytes: refused")
+            raise UserError(
+                f"{archive} claims more than {MAX_MEMBERS} members or {MAX_ARCHIVE_BYTES} bytes: refused"
+            )
         yield member
 
 
 def read_member(archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     """The content of a regular file. Raises UserError where it is too large for memory, or truncated."""
     if member.size > MAX_READ_BYTES:
-        raise UserError(f"{archive}: {member.name!r} claims {member.size} bytes, more than {MAX_READ_BYTES}: refused")
+        raise UserError(
+            f"{archive}: {member.name!r} claims {member.size} bytes, more than {MAX_READ_BYTES}: refused"
+        )
     file = tar.extractfile(member)
     content = file.read() if file else b""
     if len(content) != member.size:

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import skimage
 
-from colorpipe import io
+from colorpipe import files
 from colorpipe.data import images
 from colorpipe.data.archives import read_members
-from colorpipe.data.base import Array, Dataset, Images
+from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError
 
 # The color photographs in scikit-image's data folder, and the factor by which each is first shrunk: to 500 to 750 pixels.
@@ -30,10 +30,15 @@ PHOTOGRAPHS = {
 def bundle_photographs(archive: Path) -> None:
     """Pack the photographs of the installed scikit-image into a tar archive, deterministically."""
     folder = Path(skimage.__file__).parent / "data"
-    with io.atomic_write(archive) as temporary, tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        files.atomic_write(archive) as temporary,
+        tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as tar,
+    ):
         for name in PHOTOGRAPHS:
             if not (folder / name).is_file():
-                raise UserError(f"scikit-image has no {name}: install the version in requirements.lock")
+                raise UserError(
+                    f"scikit-image has no {name}: install the version in requirements.lock"
+                )
             content = (folder / name).read_bytes()
             member = tarfile.TarInfo(name)
             member.size = len(content)
@@ -53,7 +58,9 @@ def read_photographs(archive: Path, *, size: int, area: int, scales: dict[int, i
         photograph = shrink(images.read(Path(name), BytesIO(contents[name])).rgb, factor)
         for row in range(photograph.shape[0] // area):
             for column in range(photograph.shape[1] // area):
-                square = photograph[row * area : (row + 1) * area, column * area : (column + 1) * area]
+                square = photograph[
+                    row * area : (row + 1) * area, column * area : (column + 1) * area
+                ]
                 part = parts[is_test_area(row, column)]
                 part += [(crop, label, number) for crop in crops(square, size, scales)]
                 number += 1

@@ -3,10 +3,10 @@
 import shutil
 from pathlib import Path
 
-from colorpipe import config, io, paths, weights
+from colorpipe import config, files, weights
 from colorpipe.config import ImageNetConfig, Params
 from colorpipe.data.fetch import SourceError, check_hash, fetch
-from colorpipe.data.pretrained import read_torchvision
+from colorpipe.data.imagenet import read_torchvision
 from colorpipe.runtime.errors import UserError
 
 BUNDLED = "bundled"
@@ -41,7 +41,7 @@ def get_archive(data: str, params: Params) -> None:
     module, settings = config.plugin("datasets", data), params.data(data)
     if hasattr(module, "check_source"):
         module.check_source(f"datasets.{data}.source", settings.source)
-    archive = paths.raw(data) / module.ARCHIVE
+    archive = files.raw_path(data) / module.ARCHIVE
     if settings.source == BUNDLED:
         if not hasattr(module, "bundle"):
             raise UserError(
@@ -52,13 +52,15 @@ def get_archive(data: str, params: Params) -> None:
         _check_packed(archive, settings.md5, "the photographs of the installed scikit-image")
     elif hasattr(module, "list_folder") and Path(settings.source).is_dir():
         if settings.md5:
-            raise UserError(f"datasets.{data}.md5: it is of an archive, and the source is a folder: set it to ''")
+            raise UserError(
+                f"datasets.{data}.md5: it is of an archive, and the source is a folder: set it to ''"
+            )
         module.list_folder(Path(settings.source), archive)
     else:
         instead = "use the bundled default (dataset=photos, large_dataset=photos96)"
-        fetch(settings.source, paths.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)
-        with io.atomic_write(archive) as temporary:
-            shutil.copyfile(paths.ARCHIVES / module.ARCHIVE, temporary)
+        fetch(settings.source, files.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)
+        with files.atomic_write(archive) as temporary:
+            shutil.copyfile(files.ARCHIVES / module.ARCHIVE, temporary)
 
 
 def _check_packed(archive: Path, md5: str, source: str) -> None:
@@ -70,13 +72,15 @@ def _check_packed(archive: Path, md5: str, source: str) -> None:
         raise UserError(f"{source} {error}") from None
 
 
-def write_init(data: str, name: str, source: ImageNetConfig | None, switch: str, settings: dict[str, object]) -> None:
+def write_init(
+    data: str, name: str, source: ImageNetConfig | None, switch: str, settings: dict[str, object]
+) -> None:
     """Write what an encoder or a loss is initialized from: ImageNet weights, or without a source only metadata."""
-    target = paths.init_weights(data, name)
+    target = files.init_weights_path(data, name)
     if source is None:
         weights.save(target, {}, {"weights": "random", **settings})
         return
-    file = paths.ARCHIVES / f"imagenet-{name}.pth"
+    file = files.ARCHIVES / f"imagenet-{name}.pth"
     fetch(source.source, file, "sha256", source.sha256, f"do without it (datasets.{data}.{switch})")
     metadata = {"weights": "imagenet", "source": source.source, "sha256": source.sha256, **settings}
     weights.save(target, read_torchvision(file), metadata)

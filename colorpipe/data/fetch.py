@@ -61,7 +61,9 @@ def fetch(source: str, target: Path, algorithm: str, digest: str, instead: str) 
             _fetch_locked(source, name, target, algorithm, digest)
     except SourceError as error:
         by_hand = f"put the file in place as {target}{'' if digest else f', with its {algorithm} in params.yaml'}"
-        raise UserError(f"{name} {error}. Run the command again, {by_hand}, or {instead}") from error
+        raise UserError(
+            f"{name} {error}. Run the command again, {by_hand}, or {instead}"
+        ) from error
     except OSError as error:
         raise UserError(
             f"{name}: {target} cannot be written: {error.strerror or error}; free space or check permissions and run "
@@ -75,7 +77,9 @@ def check_hash(path: Path, algorithm: str, digest: str, source: str) -> None:
     if not digest:
         print(f"{source}: {algorithm} not checked: params.yaml has none (it is {found})")
     elif not found.startswith(digest):
-        raise SourceError(f"has {algorithm} {found}, expected {digest}: it is damaged, or another file")
+        raise SourceError(
+            f"has {algorithm} {found}, expected {digest}: it is damaged, or another file"
+        )
 
 
 def file_hash(path: Path, algorithm: str) -> str:
@@ -89,7 +93,9 @@ def _fetch_locked(source: str, name: str, target: Path, algorithm: str, digest: 
         if (found := file_hash(target, algorithm)).startswith(digest):
             print(f"{target} is in place, with the right {algorithm}")
             return
-        print(f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetching {name}")
+        print(
+            f"{target} is in place, but its {algorithm} is {found}, not {digest}: fetching {name}"
+        )
     part = target.with_name(f".{target.name}.{digest or 'unchecked'}.part")
     if not digest:
         part.unlink(missing_ok=True)  # nothing could tell whether it is part of another file
@@ -106,7 +112,9 @@ def _fetch_locked(source: str, name: str, target: Path, algorithm: str, digest: 
             check_hash(part, algorithm, digest, name)
         part.replace(target)
     except (SourceError, OSError) as error:
-        if not getattr(error, "resumable", False):  # nor is it on a full disk, which would stay full
+        if not getattr(
+            error, "resumable", False
+        ):  # nor is it on a full disk, which would stay full
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
         raise
@@ -131,7 +139,9 @@ def _receive(source: str, part: Path) -> None:
     """Copy the source to `part`, resuming from what is there."""
     if not source.lower().startswith(("http://", "https://", "file:")):
         if not os.path.isfile(source):  # noqa: PTH113 - a Path raises for a name that is too long
-            raise SourceError("is not a file here: use an https URL, a file URL or the path of a file")
+            raise SourceError(
+                "is not a file here: use an https URL, a file URL or the path of a file"
+            )
         if not os.access(source, os.R_OK):
             raise SourceError("cannot be read: check the file's permissions")
         with Path(source).open("rb") as stream:
@@ -155,13 +165,17 @@ def _request(source: str, part: Path, version: dict[str, str]) -> None:
     conditions = {"Range": f"bytes={start}-", **version} if start else {}
     headers = {"User-Agent": "colorpipe", "Accept-Encoding": "identity", **conditions}
     try:
-        with urllib.request.urlopen(urllib.request.Request(source, headers=headers), timeout=TIMEOUT) as response:
+        with urllib.request.urlopen(
+            urllib.request.Request(source, headers=headers), timeout=TIMEOUT
+        ) as response:
             answer = response.headers
             if response.status != http.client.PARTIAL_CONTENT:
                 start = 0  # the server sends no ranges, or has another version
                 if tag := answer.get("ETag") or answer.get("Last-Modified"):
                     version["If-Range"] = tag
-            elif not conditions or not answer.get("Content-Range", f"bytes {start}-").startswith(f"bytes {start}-"):
+            elif not conditions or not answer.get("Content-Range", f"bytes {start}-").startswith(
+                f"bytes {start}-"
+            ):
                 part.unlink(missing_ok=True)
                 raise SourceError("sent another range than requested", retry=True)
             _copy(response, part, _total_size(answer, start), start, Path(source).name)
@@ -170,11 +184,17 @@ def _request(source: str, part: Path, version: dict[str, str]) -> None:
         if error.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             return  # nothing is missing; the hash will tell
         retry = error.code in RETRY_STATUSES or error.code >= 500
-        raise SourceError(f"answered {error.code} {one_line(error.reason)}", retry=retry, resumable=start > 0) from error
+        raise SourceError(
+            f"answered {error.code} {one_line(error.reason)}", retry=retry, resumable=start > 0
+        ) from error
     except (http.client.InvalidURL, ValueError) as error:
-        raise SourceError(f"is not a valid address, or redirects to none: {one_line(error)}") from error
+        raise SourceError(
+            f"is not a valid address, or redirects to none: {one_line(error)}"
+        ) from error
     except (http.client.HTTPException, OSError) as error:  # URLError and TimeoutError are OSErrors
-        if isinstance(error, OSError) and not isinstance(error, urllib.error.URLError | TimeoutError | ConnectionError):
+        if isinstance(error, OSError) and not isinstance(
+            error, urllib.error.URLError | TimeoutError | ConnectionError
+        ):
             raise  # the disk
         raise _network_error(error, source) from error
 
@@ -185,7 +205,9 @@ def _network_error(error: Exception, source: str) -> SourceError:
         return SourceError(f"sent nothing for {TIMEOUT} s", retry=True, resumable=True)
     if isinstance(error, urllib.error.URLError):
         network = not source.startswith("file:")
-        return SourceError(f"cannot be reached: {one_line(reason)}", retry=network, resumable=network)
+        return SourceError(
+            f"cannot be reached: {one_line(reason)}", retry=network, resumable=network
+        )
     return SourceError(f"broke off: {one_line(error)}", retry=True, resumable=True)
 
 
@@ -201,11 +223,22 @@ def _copy(stream: IO[bytes], part: Path, size: int | None, start: int, title: st
     """Append the stream to the first `start` bytes of `part`, with a progress bar."""
     free = shutil.disk_usage(part.parent).free
     if size is not None and size - start > free:
-        raise SourceError(f"has {size / 1e6:,.0f} MB, with {free / 1e6:,.0f} MB free in {part.parent}", resumable=True)
+        raise SourceError(
+            f"has {size / 1e6:,.0f} MB, with {free / 1e6:,.0f} MB free in {part.parent}",
+            resumable=True,
+        )
     done, window_start, window_bytes = start, time.monotonic(), 0
     with (
         part.open("r+b" if start else "wb") as file,
-        tqdm(total=size, initial=start, unit="B", unit_scale=True, desc=title, disable=None, leave=False) as bar,
+        tqdm(
+            total=size,
+            initial=start,
+            unit="B",
+            unit_scale=True,
+            desc=title,
+            disable=None,
+            leave=False,
+        ) as bar,
     ):
         file.truncate(start)
         file.seek(start)
@@ -217,10 +250,14 @@ def _copy(stream: IO[bytes], part: Path, size: int | None, start: int, title: st
             bar.update(len(chunk))
             if time.monotonic() - window_start > TIMEOUT:
                 if window_bytes < MIN_BYTES_PER_SECOND * TIMEOUT:
-                    raise SourceError(f"sent {window_bytes} bytes in {TIMEOUT} s", retry=True, resumable=True)
+                    raise SourceError(
+                        f"sent {window_bytes} bytes in {TIMEOUT} s", retry=True, resumable=True
+                    )
                 window_start, window_bytes = time.monotonic(), 0
     if size is not None and done != size:
-        raise SourceError(f"broke off after {done} of {size} bytes", retry=True, resumable=done < size)
+        raise SourceError(
+            f"broke off after {done} of {size} bytes", retry=True, resumable=done < size
+        )
     if not done:
         raise SourceError("is empty")
 
@@ -232,5 +269,7 @@ def _read(stream: Any) -> bytes:
     except (TimeoutError, ConnectionError):
         raise
     except OSError as error:
-        raise SourceError(f"cannot be read: {one_line(error)}", retry=True, resumable=True) from error
+        raise SourceError(
+            f"cannot be read: {one_line(error)}", retry=True, resumable=True
+        ) from error
     return chunk

@@ -21,10 +21,10 @@ import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from colorpipe import io as files
+from colorpipe import files
 from colorpipe.color import lab
 from colorpipe.data import archives, images, manifest
-from colorpipe.data.base import Array, Dataset, Images
+from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError, name_files, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
@@ -67,9 +67,13 @@ def read(archive: Path, size: int) -> Dataset:
     """
     unused: list[str] = []
     kept: list[str] = []
-    decoded = ordered_map(partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused))
+    decoded = ordered_map(
+        partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused)
+    )
     with _unnamed_file(archive.parent) as pixels:
-        for name, image in _select(tqdm(decoded, "reading", unit="photo", disable=None, leave=False)):
+        for name, image in _select(
+            tqdm(decoded, "reading", unit="photo", disable=None, leave=False)
+        ):
             with files.naming_write_errors(archive.parent):
                 pixels.write(image.tobytes())
                 pixels.flush()
@@ -77,7 +81,9 @@ def read(archive: Path, size: int) -> Dataset:
         if unused:
             print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
         if not kept:
-            raise UserError(f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source")
+            raise UserError(
+                f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source"
+            )
         squares = np.memmap(pixels, np.uint8, "r", shape=(len(kept), 3, size, size))
     classes, labels = _labels(kept)
     print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
@@ -120,8 +126,13 @@ def _select(photographs: Iterable[Decoded]) -> Iterator[tuple[str, Array]]:
                 yield name, image
     if damaged:
         more = f"; and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
-        raise UserError(f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}")
-    for names, why in ((gray, f"gray (no |a| or |b| over {GRAY} Lab units)"), (copies, "copies of others")):
+        raise UserError(
+            f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}"
+        )
+    for names, why in (
+        (gray, f"gray (no |a| or |b| over {GRAY} Lab units)"),
+        (copies, "copies of others"),
+    ):
         if names:
             print(f"folder: not used, as {why}: {name_files(names)}")
 
@@ -135,12 +146,16 @@ def is_gray(image: Array) -> bool:
 def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:
     """The classes, and the label of each photograph (N,) int64; all 0 without classes."""
     folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while all(folders) and len({parts[0] for parts in folders}) == 1:  # a single folder around all is not a class
+    while (
+        all(folders) and len({parts[0] for parts in folders}) == 1
+    ):  # a single folder around all is not a class
         folders = [parts[1:] for parts in folders]
     if not all(folders):
         if any(folders):
             outside = [name for name, parts in zip(names, folders, strict=True) if not parts]
-            print(f"folder: no classes, as some photographs are in no subfolder: {name_files(outside)}")
+            print(
+                f"folder: no classes, as some photographs are in no subfolder: {name_files(outside)}"
+            )
         return (), np.zeros(len(names), np.int64)
     classes = tuple(sorted({parts[0] for parts in folders}))
     return classes, np.array([classes.index(parts[0]) for parts in folders], np.int64)
@@ -158,12 +173,20 @@ def _entries(archive: Path, unused: list[str]) -> Iterator[tuple[str, Callable[[
                 yield photograph.name, partial(manifest.content, album, photograph)
         elif start == b"PK":  # `is_zipfile` is fooled by a tar archive whose last file is a zip
             with zipfile.ZipFile(archive) as opened:
-                entries = {entry.filename: entry for entry in _checked_entries(archive, opened) if not entry.is_dir()}
+                entries = {
+                    entry.filename: entry
+                    for entry in _checked_entries(archive, opened)
+                    if not entry.is_dir()
+                }
                 for name in _sort_out(entries, unused):
                     yield name, partial(bytes, opened.read(entries[name]))
         else:
             with tarfile.open(archive, tarinfo=archives.CheckedTarInfo) as opened:
-                members = {member.name: member for member in archives.checked_members(archive, opened) if member.isfile()}
+                members = {
+                    member.name: member
+                    for member in archives.checked_members(archive, opened)
+                    if member.isfile()
+                }
                 for name in _sort_out(members, unused):
                     yield name, partial(bytes, archives.read_member(archive, opened, members[name]))
 
@@ -178,14 +201,21 @@ def _sort_out(names: Iterable[str], unused: list[str]) -> list[str]:
 def _checked_entries(archive: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
     """The members of a zip archive. Raises UserError for what `archives.checked_members` refuses."""
     entries = opened.infolist()
-    if len(entries) > archives.MAX_MEMBERS or sum(entry.file_size for entry in entries) > archives.MAX_ARCHIVE_BYTES:
+    if (
+        len(entries) > archives.MAX_MEMBERS
+        or sum(entry.file_size for entry in entries) > archives.MAX_ARCHIVE_BYTES
+    ):
         raise UserError(
             f"{archive} claims more than {archives.MAX_MEMBERS} members or {archives.MAX_ARCHIVE_BYTES} bytes: refused"
         )
     for entry in entries:
         archives.refuse_outside(archive, entry.filename)
         if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(f"{archive}: {entry.filename!r} is a link, a device or the like: refused")
+            raise UserError(
+                f"{archive}: {entry.filename!r} is a link, a device or the like: refused"
+            )
         if entry.file_size > archives.MAX_READ_BYTES:
-            raise UserError(f"{archive}: {entry.filename!r} claims {entry.file_size} bytes: refused")
+            raise UserError(
+                f"{archive}: {entry.filename!r} claims {entry.file_size} bytes: refused"
+            )
     return entries

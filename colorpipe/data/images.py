@@ -13,19 +13,27 @@ import numpy as np
 import pillow_heif
 from PIL import Image, ImageCms, ImageOps
 
-from colorpipe import io as files
-from colorpipe.data.base import Array
+from colorpipe import files
+from colorpipe.data.dataset import Array
 from colorpipe.runtime.errors import UserError, printable_path
 
 pillow_heif.register_heif_opener()
 # Pillow's warnings are about odd metadata; what matters raises. (A filter around each image would not be thread-safe.)
 warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
 
-FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")  # JPEG also reads MPO, in which phones store several images
+FORMATS = (
+    "JPEG",
+    "PNG",
+    "WEBP",
+    "TIFF",
+    "HEIF",
+)  # JPEG also reads MPO, in which phones store several images
 KINDS = "JPEG, PNG, WebP, TIFF or HEIC"
 PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
 SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"}
-WRITERS: dict[str, tuple[str, dict[str, Any]]] = {  # by suffix: Pillow's format and options; only JPEG is lossy
+WRITERS: dict[
+    str, tuple[str, dict[str, Any]]
+] = {  # by suffix: Pillow's format and options; only JPEG is lossy
     ".png": ("PNG", {"compress_level": 1}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -62,7 +70,9 @@ def inside(folder: Path, exclude: Path | None = None) -> list[Path]:
     found: list[Path] = []
     seen: set[Path] = set()
     excluded = exclude.resolve() if exclude else None
-    walk = os.walk(folder, onerror=lambda error: unread.append(Path(error.filename)), followlinks=True)
+    walk = os.walk(
+        folder, onerror=lambda error: unread.append(Path(error.filename)), followlinks=True
+    )
     for place, folders, names in walk:
         resolved = Path(place).resolve()
         if resolved in seen or (excluded and resolved == excluded != folder.resolve()):
@@ -116,11 +126,17 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     except IsADirectoryError:
         raise UserError(f"{printable_path(path)} is a folder") from None
     except PermissionError:
-        raise UserError(f"{printable_path(path)} cannot be read: permission denied: check the file's permissions") from None
+        raise UserError(
+            f"{printable_path(path)} cannot be read: permission denied: check the file's permissions"
+        ) from None
     except Image.UnidentifiedImageError:
-        raise UserError(f"{printable_path(path)} is not a {KINDS}, or a rare kind of one, or damaged") from None
+        raise UserError(
+            f"{printable_path(path)} is not a {KINDS}, or a rare kind of one, or damaged"
+        ) from None
     except Image.DecompressionBombError as error:
-        raise UserError(f"{printable_path(path)} is too large: {' '.join(str(error).split())}") from None
+        raise UserError(
+            f"{printable_path(path)} is too large: {' '.join(str(error).split())}"
+        ) from None
     except Exception as error:  # a damaged image can raise anything
         raise UserError(
             f"{printable_path(path)} cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
@@ -131,7 +147,9 @@ def _decode(image: Image.Image) -> Photograph:
     notes = []
     if _has_more(image):
         notes.append("only the first of its images is used")
-    if image.mode.startswith("I;16") or any(";16" in str(tile) for tile in getattr(image, "tile", ())):
+    if image.mode.startswith("I;16") or any(
+        ";16" in str(tile) for tile in getattr(image, "tile", ())
+    ):
         notes.append("16 bits reduced to 8")
     white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
     image.load()
@@ -147,9 +165,13 @@ def _decode(image: Image.Image) -> Photograph:
         if "transparency" in image.info:
             alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)
         gray = 65535 - gray if white_is_zero else gray  # Pillow inverts 8 bits only
-        image = Image.fromarray((gray.astype(np.float32) / 257).round().astype(np.uint8))  # 0..65535 to 0..255
+        image = Image.fromarray(
+            (gray.astype(np.float32) / 257).round().astype(np.uint8)
+        )  # 0..65535 to 0..255
     elif image.mode in ("I", "F"):
-        raise UserError("it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits a channel first")
+        raise UserError(
+            "it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits a channel first"
+        )
     elif image.has_transparency_data:
         image = image.convert("RGBA")
         alpha = np.asarray(image.getchannel("A"))
@@ -175,7 +197,9 @@ def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
         if ImageCms.getProfileDescription(source).startswith("sRGB"):
             return image, []
-        converted = ImageCms.profileToProfile(image, source, ImageCms.createProfile("sRGB"), outputMode="RGB")
+        converted = ImageCms.profileToProfile(
+            image, source, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
         return converted or image, []
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
         return image, ["its ICC profile does not fit and is ignored"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from colorpipe import io
+from colorpipe import files
 from colorpipe.data import images
 from colorpipe.runtime.errors import UserError, name_files, printable_path
 from colorpipe.runtime.parallel import ordered_map
@@ -40,28 +40,44 @@ def write(folder: Path, target: Path) -> None:
     found = images.inside(folder)
     for path in found:
         if path.is_dir():
-            raise UserError(f"{printable_path(path)} cannot be read: permission denied: check the folder's permissions")
+            raise UserError(
+                f"{printable_path(path)} cannot be read: permission denied: check the folder's permissions"
+            )
     names = sorted(path.relative_to(folder).as_posix() for path in found)
     photographs, unused = images.sort_out(names)
     if unused:
         print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
     if not photographs:
-        raise UserError(f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there")
+        raise UserError(
+            f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there"
+        )
     for name in photographs:
         if not (folder / name).is_file():
-            raise UserError(f"{printable_path(folder / name)} is a pipe, a broken link or the like: remove or rename it")
+            raise UserError(
+                f"{printable_path(folder / name)} is a pipe, a broken link or the like: remove or rename it"
+            )
 
     def describe(name: str) -> Entry:
         content = _read(folder / name)
         return Entry(name, len(content), hashlib.sha256(content).hexdigest())
 
-    bar = tqdm(ordered_map(describe, photographs), "listing", len(photographs), unit="photo", disable=None, leave=False)
-    io.write_json(target, {"folder": str(folder), "photographs": [asdict(entry) for entry in bar], "unused": unused})
+    bar = tqdm(
+        ordered_map(describe, photographs),
+        "listing",
+        len(photographs),
+        unit="photo",
+        disable=None,
+        leave=False,
+    )
+    files.write_json(
+        target,
+        {"folder": str(folder), "photographs": [asdict(entry) for entry in bar], "unused": unused},
+    )
 
 
 def load(path: Path) -> Manifest:
     """The manifest that `write` wrote. Raises UserError where it is missing or damaged."""
-    content = io.read_json(path)
+    content = files.read_json(path)
     try:
         entries = tuple(Entry(**entry) for entry in content["photographs"])
         return Manifest(Path(content["folder"]), entries, tuple(content["unused"]))
@@ -74,7 +90,9 @@ def content(manifest: Manifest, entry: Entry) -> bytes:
     path = manifest.folder / entry.name
     found = _read(path)
     if len(found) != entry.bytes or hashlib.sha256(found).hexdigest() != entry.sha256:
-        raise UserError(f"{printable_path(path)} has changed since it was listed: run `dvc repro` again")
+        raise UserError(
+            f"{printable_path(path)} has changed since it was listed: run `dvc repro` again"
+        )
     return found
 
 
@@ -82,6 +100,10 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except FileNotFoundError:
-        raise UserError(f"{printable_path(path)} is gone since it was listed: run `dvc repro` again") from None
+        raise UserError(
+            f"{printable_path(path)} is gone since it was listed: run `dvc repro` again"
+        ) from None
     except PermissionError:
-        raise UserError(f"{printable_path(path)} cannot be read: permission denied: check the file's permissions") from None
+        raise UserError(
+            f"{printable_path(path)} cannot be read: permission denied: check the file's permissions"
+        ) from None

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from colorpipe.data.base import Dataset
 from colorpipe.data.bundled import bundle_photographs, read_photographs
+from colorpipe.data.dataset import Dataset
 
 ARCHIVE = "photos.tar"
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from colorpipe import config, io, paths
-from colorpipe.data import load
-from colorpipe.data.base import Array, Dataset, Images
+from colorpipe import config, files
+from colorpipe.data import arrays
+from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.prior import color_prior
 from colorpipe.runtime.errors import UserError
 
@@ -34,7 +34,9 @@ class Part(NamedTuple):
     def held_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
         """The images that are drawn, and the others."""
         chosen = draw(self.source.areas[self.numbers], count, seed, data)
-        return self._replace(numbers=self.numbers[chosen]), self._replace(numbers=self.numbers[~chosen])
+        return self._replace(numbers=self.numbers[chosen]), self._replace(
+            numbers=self.numbers[~chosen]
+        )
 
     @property
     def labels(self) -> Array:
@@ -60,7 +62,7 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
         UserError: the archive is damaged, or leaves nothing to train, validate or test on.
     """
     module = config.plugin("datasets", data)
-    content: Dataset = module.read(paths.raw(data) / module.ARCHIVE, size)
+    content: Dataset = module.read(files.raw_path(data) / module.ARCHIVE, size)
     train, test = Part.whole(content.train), Part.whole(content.test) if content.test else None
     count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.numbers)))
     if test is None:
@@ -73,16 +75,18 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
     if not len(test.numbers):
         raise UserError(f"{data}: the archive has no test images")
     val, train = train.held_out(count, seed, data)
-    absent = [name for label, name in enumerate(content.classes) if not (train.labels == label).any()]
+    absent = [
+        name for label, name in enumerate(content.classes) if not (train.labels == label).any()
+    ]
     if absent:
         print(f"{data}: no training images of {', '.join(absent)}")
     for name, part in (("train", train), ("val", val), ("test", test)):
-        _write_images(paths.images(data, name), part, f"{data} {name}")
-        _write(paths.labels(data, name), part.labels)
+        _write_images(files.images_path(data, name), part, f"{data} {name}")
+        _write(files.labels_path(data, name), part.labels)
         print(f"{data} {name}: {len(part.numbers)} images")
-    io.write_json(paths.classes(data), content.classes, indent=None)
-    images = load.load(paths.images(data, "train"), torch.device("cpu"))
-    _write(paths.prior(data), color_prior(images, neighbors, sigma, f"{data} colors").numpy())
+    files.write_json(files.classes_path(data), content.classes, indent=None)
+    images = arrays.load_array(files.images_path(data, "train"), torch.device("cpu"))
+    _write(files.prior_path(data), color_prior(images, neighbors, sigma, f"{data} colors").numpy())
 
 
 def draw(areas: Array, val_size: int, seed: int, data: str) -> Array:
@@ -120,12 +124,14 @@ def _write_images(path: Path, part: Part, title: str) -> None:
         "shape": (len(part.numbers), *shape),
     }
     each = max(1, PORTION // images[0].nbytes)
-    with io.atomic_write(path) as temporary, temporary.open("wb") as file:
+    with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in tqdm(range(0, len(part.numbers), each), title, unit="portion", leave=False, disable=None):
+        for start in tqdm(
+            range(0, len(part.numbers), each), title, unit="portion", leave=False, disable=None
+        ):
             file.write(images[part.numbers[start : start + each]].tobytes())
 
 
 def _write(path: Path, array: Array) -> None:
-    with io.atomic_write(path) as temporary, temporary.open("wb") as file:
+    with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from colorpipe import io as files
+from colorpipe import files
 from colorpipe.evaluation import grids
 
 COUNT = 6  # images of each kind
@@ -52,9 +52,16 @@ def write(
         }
         for row, number in enumerate(numbers)
     }
-    rounded = {name: [float(f"{share:.3g}") for share in shares] for name, shares in histograms.items()}
+    rounded = {
+        name: [float(f"{share:.3g}") for share in shares] for name, shares in histograms.items()
+    }
     temperatures = [name for name in renderings if name not in STANDARD]
-    content = {"kinds": kinds, "images": images, "temperatures": temperatures, "histograms": rounded}
+    content = {
+        "kinds": kinds,
+        "images": images,
+        "temperatures": temperatures,
+        "histograms": rounded,
+    }
     files.write_json(path, content, indent=None)
 
 

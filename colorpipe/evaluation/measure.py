@@ -1,78 +1,82 @@
-"""All metrics of a colorizer on a test set, in one pass. docs/metrics.md defines them.
+"""All metrics of a colorizer on a test set, computed in one pass. docs/metrics.md defines them.
 
-The paper's SSIM and PSNR (its "protocol") are computed by torchmetrics on the ab planes, with the data range of each batch
-of 64. RGB metrics are of the rendered images.
+torchmetrics computes the paper's SSIM and PSNR on the ab planes, with the data range of each batch
+of 64 images. The RGB metrics are computed on the rendered images.
 """
 
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from colorpipe import metrics
 from colorpipe.color import bins, gamut
-from colorpipe.evaluation import judge
-from colorpipe.evaluation.statistics import ColorStatistics
-from colorpipe.losses.base import Loss
+from colorpipe.evaluation.color_statistics import ColorStatistics
+from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
-from colorpipe.models.base import Prediction
-from colorpipe.models.judge import Judge
-from colorpipe.tasks import colorization
-from colorpipe.training import loop, processes
+from colorpipe.models.colorizer import Prediction
+from colorpipe.training import colorization, loop, processes
 from colorpipe.training.averages import Metrics
 from colorpipe.training.batches import Batch
 
-PROTOCOL_BATCH = 64  # images: the data range of the protocol's SSIM and PSNR is that of a batch
+PROTOCOL_BATCH = 64  # images that share the data range of the paper's SSIM and PSNR
 PRECISION = "float32"
 
 
-class NoColor(nn.Module):
-    """The trivial colorizer: a = b = 0 everywhere."""
+class GrayBaseline(nn.Module):
+    """The colorizer that predicts a = b = 0 for every pixel."""
 
     def predict(self, L: Tensor) -> Prediction:
-        """Zeros for L (B, 1, H, W); of the bins it knows nothing: all are as likely."""
+        """Return zero ab and uniform logits over the color bins for L (B, 1, H, W)."""
         count, _, height, width = L.shape
         logits = L.new_zeros(count, bins.COUNT, -(-height // 2), -(-width // 2))
         return Prediction(L.new_zeros(count, 2, height, width), logits)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """The means over a test set, the squared error of ab of each image (N,), and the shares of the ab bins (313,)."""
+class EvaluationResult:
+    """The metrics of a colorizer on a test set of N images.
+
+    Attributes:
+        means: Each metric's mean over the images.
+        errors: The ab MSE of each image, (N,).
+        histograms: Shares of the color bins (313,) in the "predicted" and the "original" pixels.
+    """
 
     means: dict[str, float]
     errors: Tensor
-    histograms: dict[str, list[float]]  # of "predicted" and "original" pixels
+    histograms: dict[str, list[float]]
 
 
-class AllMetrics:
-    """All metrics of a batch that are means over images; what takes all pixels is collected."""
+class MetricStep:
+    """The metrics of a batch. Counts over all pixels are collected in `errors` and `statistics`."""
 
-    def __init__(self, loss: Loss, lpips: LPIPS, judging: Judge | None, device: torch.device) -> None:
-        self.loss, self.lpips, self.judging = loss, lpips, judging
+    def __init__(self, loss: Loss, lpips: LPIPS, device: torch.device) -> None:
+        self.loss, self.lpips = loss, lpips
         self.errors: list[Tensor] = []
         self.statistics = ColorStatistics(device)
 
     def __call__(self, model: nn.Module, batch: Batch) -> Metrics:
-        """The metrics of stored images (B, 3, H, W) uint8 and their labels (B,)."""
-        images, labels = batch
-        rgb, target, prediction = colorization.predict(model, images, PRECISION)
-        _, _, mirrored = colorization.predict(model, images.flip(-1), PRECISION)
+        """Return the metrics of stored images (B, 3, H, W) uint8, as means over the batch."""
+        rgb, target, prediction = colorization.predict(model, batch[0], PRECISION)
         predicted, ab = prediction.ab, target[:, 1:]
-        flip_averaged = (predicted + mirrored.ab.flip(-1)) / 2
         image = gamut.render(target[:, :1], predicted)
-        # Logits at this head's resolution, which a loss over the bins depends on.
+        # The baseline's logits have this colorizer's resolution, on which the loss depends.
         logits = prediction.logits
-        nothing = Prediction(ab.new_zeros(ab.shape), None if logits is None else logits.new_zeros(logits.shape))
+        gray = Prediction(
+            torch.zeros_like(ab), None if logits is None else torch.zeros_like(logits)
+        )
         squared = (predicted - ab).square()
         self.errors.append(squared.mean(dim=(1, 2, 3)))
         self.statistics.update(predicted, ab)
-        found = {
+        return {
             "loss": colorization.loss_of(self.loss, rgb, target, prediction, PRECISION),
-            "no_color_loss": colorization.loss_of(self.loss, rgb, target, nothing, PRECISION),
-            **protocol(predicted, ab),
+            "baseline_loss": colorization.loss_of(self.loss, rgb, target, gray, PRECISION),
+            **protocol_metrics(predicted, ab),
             "mse": squared.mean(),
             "rgb_psnr": metrics.psnr(image, rgb).mean(),
             "rgb_ssim": metrics.ssim(image, rgb).mean(),
@@ -80,43 +84,42 @@ class AllMetrics:
             "lpips": self.lpips.distance(image, rgb).mean(),
             "colorfulness": metrics.colorfulness(image).mean(),
             "original_colorfulness": metrics.colorfulness(rgb).mean(),
-            "flip_mse": F.mse_loss(flip_averaged, ab),
-            **{f"flip_{name}": value for name, value in protocol(flip_averaged, ab).items()},
         }
-        if self.judging:
-            found["recognized"] = judge.accuracy(self.judging, image, labels)
-            found["original_recognized"] = judge.accuracy(self.judging, rgb, labels)
-        return found
 
 
-def protocol(predicted: Tensor, target: Tensor) -> Metrics:
-    """The paper's SSIM and PSNR of a batch of ab planes (B, 2, H, W), by torchmetrics.
+def protocol_metrics(predicted: Tensor, target: Tensor) -> Metrics:
+    """Return the paper's SSIM and PSNR of a batch, computed by torchmetrics.
 
-    SSIM is the mean over images; its data range is the larger of max - min of the batch's prediction and of its target.
-    PSNR is that of the squared error pooled over the batch, with the target's max - min. Both were torchmetrics' defaults
-    in 2023.
+    SSIM is the mean over images. Its data range is the larger of max - min of the predicted batch
+    and of the target batch. PSNR pools the squared error over the batch and uses max - min of the
+    target batch. Both were torchmetrics' defaults in 2023.
+
+    Args:
+        predicted: Predicted ab in Lab units, (B, 2, H, W).
+        target: True ab in Lab units, (B, 2, H, W).
     """
     data_range = (target.max() - target.min()).item()
     ssim = structural_similarity_index_measure(predicted, target)
     assert isinstance(ssim, Tensor)
-    return {"ssim": ssim, "psnr": peak_signal_noise_ratio(predicted, target, data_range=data_range)}
+    psnr = peak_signal_noise_ratio(predicted, target, data_range=data_range)
+    return {"ssim": ssim, "psnr": psnr}
 
 
-def measure(model: nn.Module, loss: Loss, lpips: LPIPS, judging: Judge | None, test: Batch) -> Measured:
-    """All metrics.
+def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> EvaluationResult:
+    """Compute all metrics of a colorizer on a test set.
 
     Args:
-        model: a colorizer, or no color.
-        loss: reported as "loss"; that of no color as "no_color_loss".
-        lpips: the distance to report.
-        judging: the data set's judge, if it has classes.
-        test: stored images (N, 3, H, W) uint8 and labels (N,).
+        model: A colorizer, or the gray baseline.
+        loss: The loss to report as "loss", and as "baseline_loss" for the gray baseline.
+        lpips: The LPIPS distance to report.
+        images: Stored test images, (N, 3, H, W) uint8.
     """
-    step = AllMetrics(loss, lpips, judging, test[0].device)
-    means = loop.evaluate(step, model, test, PROTOCOL_BATCH).means()
+    step = MetricStep(loss, lpips, images.device)
+    means = loop.evaluate(step, model, (images,), PROTOCOL_BATCH).means()
     step.statistics.add_up()
     means["auc"], means["auc_rebalanced"] = step.statistics.auc()
     means["histogram_divergence"] = step.statistics.divergence()
-    means["colorfulness_distance"] = abs(means["colorfulness"] - means["original_colorfulness"])
+    distance = abs(means["colorfulness"] - means["original_colorfulness"])
+    means["colorfulness_distance"] = distance
     errors = torch.cat(processes.collect([batch.cpu() for batch in step.errors]))
-    return Measured(means, errors, step.statistics.histograms())
+    return EvaluationResult(means, errors, step.statistics.histograms())

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from colorpipe.color import bins
 from colorpipe.config import Strict
-from colorpipe.losses.base import Loss
+from colorpipe.losses.loss import Loss
 
 
 class Config(Strict):
@@ -37,7 +37,9 @@ class Classification(Loss):
 
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Logits (B, 313, h, w) at 1 / k of the resolution against the true image as Lab (B, 3, H, W); `rgb` is ignored."""
-        ab = F.avg_pool2d(lab[:, 1:], -(-lab.shape[-2] // predicted.shape[-2]), ceil_mode=True)  # (B, 2, h, w)
+        ab = F.avg_pool2d(
+            lab[:, 1:], -(-lab.shape[-2] // predicted.shape[-2]), ceil_mode=True
+        )  # (B, 2, h, w)
         targets = _rows(self.encode(ab))
         cross_entropy = F.cross_entropy(_rows(predicted), targets, reduction="none")  # (B * h * w,)
         return (cross_entropy * self.weights[targets.argmax(dim=1)]).mean()

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from colorpipe.config import Strict
-from colorpipe.losses.base import Loss
+from colorpipe.losses.loss import Loss
 
 
 class Config(Strict):

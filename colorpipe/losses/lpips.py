@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from colorpipe.color.lab import lab_to_rgb
 from colorpipe.config import Strict
-from colorpipe.losses.base import Loss
+from colorpipe.losses.loss import Loss
 from colorpipe.runtime.errors import UserError
 
 
@@ -39,9 +39,13 @@ class LPIPS(Loss):
         ):  # torchvision deprecates `pretrained`
             torch.manual_seed(seed)
             self.package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
-        self.package.lins = nn.ModuleList(Float32Head(layer.model[-1]) for layer in self.package.lins)
+        self.package.lins = nn.ModuleList(
+            Float32Head(layer.model[-1]) for layer in self.package.lins
+        )
         for number, head in enumerate(self.package.lins):
-            setattr(self.package, f"lin{number}", head)  # the same layer under the package's second name
+            setattr(
+                self.package, f"lin{number}", head
+            )  # the same layer under the package's second name
         self.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
@@ -64,7 +68,9 @@ class Float32Head(nn.Module):
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         self.weight: Tensor
-        self.register_buffer("weight", convolution.weight.detach())  # a buffer: `cast_frozen` leaves it in float32
+        self.register_buffer(
+            "weight", convolution.weight.detach()
+        )  # a buffer: `cast_frozen` leaves it in float32
 
     def forward(self, x: Tensor) -> Tensor:
         """Squared differences (B, C, H, W) to their weighted sum (B, 1, H, W)."""
@@ -79,7 +85,9 @@ def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor
     """
     loss = LPIPS(int(metadata["random_seed"]), {"lpips_weights": str(metadata["weights"])})
     if init:
-        for module in loss.package.net.children():  # the five slices, whose layers keep torchvision's numbers
+        for module in (
+            loss.package.net.children()
+        ):  # the five slices, whose layers keep torchvision's numbers
             _load_imagenet(module, init)
     return loss
 

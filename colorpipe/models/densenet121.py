@@ -10,9 +10,8 @@ from torch import nn
 from torchvision.models import densenet121
 
 from colorpipe.config import Strict
-from colorpipe.models.base import Colorizer
-from colorpipe.models.decoders import melas_decoder
-from colorpipe.models.encoders import cut_after, one_channel
+from colorpipe.models.blocks import cut_after, melas_decoder, one_channel
+from colorpipe.models.colorizer import Colorizer
 
 CUTS = {  # channels, stride, the layer that closes the encoder
     "denseblock1": (256, 4, "transition1"),
@@ -34,8 +33,17 @@ def build(config: Config, head: str) -> Colorizer:
     network = densenet121().features
     replaced: dict[str, nn.Module] = {"conv0": one_channel(network.conv0)}
     if closing != "norm5":
-        replaced[closing] = cut_after(network.get_submodule(closing), "relu")  # without its convolution and pooling
+        replaced[closing] = cut_after(
+            network.get_submodule(closing), "relu"
+        )  # without its convolution and pooling
     encoder = cut_after(network, closing, **replaced)
     if closing == "norm5":
         encoder.add_module("relu5", nn.ReLU(inplace=True))
-    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head, scale=2)
+    return Colorizer(
+        encoder,
+        melas_decoder(channels, stride, head),
+        channels=channels,
+        stride=stride,
+        head=head,
+        scale=2,
+    )

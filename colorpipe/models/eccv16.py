@@ -9,7 +9,7 @@ from torch import nn
 
 from colorpipe.color import bins, lab
 from colorpipe.config import Strict
-from colorpipe.models.base import Colorizer
+from colorpipe.models.colorizer import Colorizer
 
 # 3x3 convolutions: channels, how many, dilation, stride of the last.
 BLOCKS = (
@@ -39,7 +39,10 @@ def build(config: Config, head: str) -> Colorizer:
         layers: list[nn.Module] = []
         for number in range(1, count + 1):
             step = stride if number == count else 1
-            layers += [nn.Conv2d(before, channels, 3, step, padding=dilation, dilation=dilation), nn.ReLU(inplace=True)]
+            layers += [
+                nn.Conv2d(before, channels, 3, step, padding=dilation, dilation=dilation),
+                nn.ReLU(inplace=True),
+            ]
             before = channels
         blocks.append(nn.Sequential(*layers, nn.BatchNorm2d(channels)))
     to_ab = nn.Conv2d(bins.COUNT, 2, 1, bias=False)
@@ -56,4 +59,6 @@ def build(config: Config, head: str) -> Colorizer:
     ]
     if head == "ab":
         decoder += [nn.Softmax(dim=1), to_ab, nn.Upsample(scale_factor=4, mode="bilinear")]
-    return Colorizer(nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head, scale=4)
+    return Colorizer(
+        nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head, scale=4
+    )

@@ -5,11 +5,15 @@ from typing import Literal
 from torchvision.models import resnet18
 
 from colorpipe.config import Strict
-from colorpipe.models.base import Colorizer
-from colorpipe.models.decoders import melas_decoder
-from colorpipe.models.encoders import cut_after, one_channel
+from colorpipe.models.blocks import cut_after, melas_decoder, one_channel
+from colorpipe.models.colorizer import Colorizer
 
-CUTS = {"layer1": (64, 4), "layer2": (128, 8), "layer3": (256, 16), "layer4": (512, 32)}  # channels, stride
+CUTS = {
+    "layer1": (64, 4),
+    "layer2": (128, 8),
+    "layer3": (256, 16),
+    "layer4": (512, 32),
+}  # channels, stride
 
 
 class Config(Strict):
@@ -23,4 +27,11 @@ def build(config: Config, head: str) -> Colorizer:
     network = resnet18()
     encoder = cut_after(network, config.cut, conv1=one_channel(network.conv1))
     channels, stride = CUTS[config.cut]
-    return Colorizer(encoder, melas_decoder(channels, stride, head), channels=channels, stride=stride, head=head, scale=2)
+    return Colorizer(
+        encoder,
+        melas_decoder(channels, stride, head),
+        channels=channels,
+        stride=stride,
+        head=head,
+        scale=2,
+    )

@@ -14,8 +14,8 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from colorpipe.config import Strict
-from colorpipe.models.base import Colorizer
-from colorpipe.models.decoders import OUTPUTS
+from colorpipe.models.blocks import OUTPUT_CHANNELS
+from colorpipe.models.colorizer import Colorizer
 
 FOLD = 2  # pixels a side that the first level sees as channels
 
@@ -38,8 +38,14 @@ class Block(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.conv1, self.bn1 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        self.conv2, self.bn2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
+        self.conv1, self.bn1 = (
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.conv2, self.bn2 = (
+            nn.Conv2d(width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
         nn.init.zeros_(self.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -50,7 +56,9 @@ class Block(nn.Module):
 
 def joint(before: int, width: int, size: int, stride: int = 1) -> nn.Sequential:
     """A convolution to another width, with BatchNorm and ReLU."""
-    convolution = nn.Conv2d(before, width, size, stride, padding=(size - stride + 1) // 2, bias=False)
+    convolution = nn.Conv2d(
+        before, width, size, stride, padding=(size - stride + 1) // 2, bias=False
+    )
     return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
 
 
@@ -86,7 +94,12 @@ class Decoder(nn.Module):
             self.ups.append(joint(coarse, fine, 1))
             self.blocks.append(nn.Sequential(joint(2 * fine, fine, 1), Block(fine)))
         self.fold = FOLD if head == "ab" else 1
-        self.head = nn.Conv2d(widths[0], OUTPUTS[head] * self.fold**2, 3 if head == "ab" else 1, padding=int(head == "ab"))
+        self.head = nn.Conv2d(
+            widths[0],
+            OUTPUT_CHANNELS[head] * self.fold**2,
+            3 if head == "ab" else 1,
+            padding=int(head == "ab"),
+        )
         nn.init.zeros_(self.head.weight)  # training starts from gray, or from all bins alike
         assert self.head.bias is not None
         nn.init.zeros_(self.head.bias)
@@ -103,4 +116,6 @@ def build(config: Config, head: str) -> Colorizer:
     """The network, at its default widths 2.4 M parameters."""
     encoder, decoder = Encoder(config.widths, config.blocks), Decoder(config.widths, head)
     stride = FOLD * 2 ** (len(config.widths) - 1)
-    return Colorizer(encoder, decoder, channels=config.widths[-1], stride=stride, head=head, scale=FOLD)
+    return Colorizer(
+        encoder, decoder, channels=config.widths[-1], stride=stride, head=head, scale=FOLD
+    )

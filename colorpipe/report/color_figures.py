@@ -28,15 +28,31 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
         rows = table[table["data"] == data]
         colorizers = rows[~rows["colorizer"].isin(TRIVIAL)]
         for number, (_, row) in enumerate(colorizers.iterrows()):
-            point = {"marker": MARKERS[number % len(MARKERS)], "color": COLORS[number % len(COLORS)], "linestyle": ""}
-            panel.plot(row["colorfulness"], row["ab MSE"], label=row["colorizer"], markersize=8, **point)
+            point = {
+                "marker": MARKERS[number % len(MARKERS)],
+                "color": COLORS[number % len(COLORS)],
+                "linestyle": "",
+            }
+            panel.plot(
+                row["colorfulness"], row["ab MSE"], label=row["colorizer"], markersize=8, **point
+            )
         for _, row in rows[rows["colorizer"] == NO_COLOR].head(1).iterrows():
             panel.plot(
-                row["colorfulness"], row["ab MSE"], label=NO_COLOR, marker="s", markersize=8, linestyle="", color="gray"
+                row["colorfulness"],
+                row["ab MSE"],
+                label=NO_COLOR,
+                marker="s",
+                markersize=8,
+                linestyle="",
+                color="gray",
             )
         for value in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"]:
             panel.axvline(value, color="gray", linestyle=":", label="originals")
-        panel.set(title=data, xlabel="colorfulness (Hasler and Suesstrunk)", ylabel="ab MSE (Lab units squared)")
+        panel.set(
+            title=data,
+            xlabel="colorfulness (Hasler and Suesstrunk)",
+            ylabel="ab MSE (Lab units squared)",
+        )
         panel.set_ylim(bottom=0)
         panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
         panel.grid(alpha=0.3)

@@ -11,7 +11,10 @@ def conclusions(table: pd.DataFrame) -> list[str]:
     """For each data set: the lowest squared error of ab, the originals' colorfulness, and who beats no color in RGB."""
     sentences = []
     for data, rows in table.groupby("data", sort=False):
-        colorizers, baseline = rows[~rows["colorizer"].isin(TRIVIAL)], rows[rows["colorizer"] == NO_COLOR]
+        colorizers, baseline = (
+            rows[~rows["colorizer"].isin(TRIVIAL)],
+            rows[rows["colorizer"] == NO_COLOR],
+        )
         best = colorizers.loc[colorizers["ab MSE"].idxmin()]
         gray = f"; no color at all has {baseline['ab MSE'].iloc[0]:.1f}" if len(baseline) else ""
         sentences.append(
@@ -20,7 +23,9 @@ def conclusions(table: pd.DataFrame) -> list[str]:
         )
         original = rows[rows["colorizer"] == ORIGINAL]
         if "colorfulness" in table and len(original) and len(colorizers) > 1:
-            sentences.append(in_colorfulness(colorizers, best, float(original["colorfulness"].iloc[0])))
+            sentences.append(
+                in_colorfulness(colorizers, best, float(original["colorfulness"].iloc[0]))
+            )
         if len(baseline):
             sentences += in_rgb(colorizers, baseline.iloc[0])
     return sentences
@@ -29,9 +34,7 @@ def conclusions(table: pd.DataFrame) -> list[str]:
 def in_colorfulness(colorizers: pd.DataFrame, best: "pd.Series[float]", original: float) -> str:
     """Which colorizer is nearest to the originals' colorfulness, and what that costs in squared error."""
     near = colorizers.loc[(colorizers["colorfulness"] - original).abs().idxmin()]
-    sentence = (
-        f"Nearest to the originals' colorfulness of {original:.1f} is {near['colorizer']}'s {near['colorfulness']:.1f}"
-    )
+    sentence = f"Nearest to the originals' colorfulness of {original:.1f} is {near['colorizer']}'s {near['colorfulness']:.1f}"
     if near["colorizer"] == best["colorizer"]:
         return f"{sentence}."
     return (
@@ -52,5 +55,7 @@ def in_rgb(colorizers: pd.DataFrame, gray: "pd.Series[float]") -> list[str]:
     others = [f"{row['colorizer']} ({numbers(row)})" for _, row in colorizers[~beats].iterrows()]
     sentences = [f"In RGB, too, these beat no color: {', '.join(nearer)}."] if nearer else []
     if others:
-        sentences.append(f"In RGB these do not beat no color ({numbers(gray)}): {', '.join(others)}.")
+        sentences.append(
+            f"In RGB these do not beat no color ({numbers(gray)}): {', '.join(others)}."
+        )
     return sentences

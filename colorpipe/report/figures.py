@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from colorpipe import io
+from colorpipe import files
 
 STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
@@ -39,11 +39,13 @@ def loss_title(kind: str) -> str:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, the same bytes on every run."""
-    with io.atomic_write(path) as temporary:
+    with files.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
-def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> None:
+def training_curves(
+    path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
+) -> None:
     """Loss, SSIM and PSNR of every colorizer by epoch; a panel for each kind of loss, as their units differ.
 
     Where a name has the histories of several seeds, one below the other, the mean and standard deviation over seeds.
@@ -54,7 +56,9 @@ def training_curves(path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapp
         chosen = {name: frame for name, frame in curves.items() if losses[name] == kind}
         draw_lines(panel, chosen, list(curves), "loss")
         panel.set_title(loss_title(kind))
-    for panel, measure, title in zip(panels[-2:], ("ssim", "psnr"), ("SSIM of ab", "PSNR of ab (dB)"), strict=True):
+    for panel, measure, title in zip(
+        panels[-2:], ("ssim", "psnr"), ("SSIM of ab", "PSNR of ab (dB)"), strict=True
+    ):
         draw_lines(panel, curves, list(curves), measure)
         panel.set_title(title)
     _finish(figure, panels, path, curves)
@@ -66,16 +70,26 @@ def _panels(count: int, width: float) -> tuple[Figure, Sequence[Axes]]:
     return figure, list(figure.subplots(1, count))
 
 
-def draw_lines(panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], measure: str) -> None:
+def draw_lines(
+    panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], measure: str
+) -> None:
     """A metric of some of `names` by epoch, in training and validation; of several seeds the mean and deviation."""
     for name, frame in curves.items():
         for part, style in STYLES.items():
             shade = color(names.index(name))
             seeds = frame.groupby("epoch")[f"{part}_{measure}"]
             mean, spread = seeds.mean(), seeds.std()
-            panel.plot(mean.index, mean, color=shade, marker="." if len(mean) < MANY_EPOCHS else "", **style)
+            panel.plot(
+                mean.index,
+                mean,
+                color=shade,
+                marker="." if len(mean) < MANY_EPOCHS else "",
+                **style,
+            )
             if spread.notna().any():
-                panel.fill_between(mean.index, mean - spread, mean + spread, color=shade, alpha=0.2, linewidth=0)
+                panel.fill_between(
+                    mean.index, mean - spread, mean + spread, color=shade, alpha=0.2, linewidth=0
+                )
 
 
 def color(number: int) -> str:
@@ -87,10 +101,18 @@ def legend(names: Sequence[str]) -> list[Line2D]:
     """A line for each name in its color, and one for training and for validation."""
     lines = [Line2D([], [], color=color(number), label=name) for number, name in enumerate(names)]
     words = {"train": "train", "val": "validation"}
-    return [*lines, *(Line2D([], [], color="gray", label=words[part], **style) for part, style in STYLES.items())]
+    return [
+        *lines,
+        *(
+            Line2D([], [], color="gray", label=words[part], **style)
+            for part, style in STYLES.items()
+        ),
+    ]
 
 
-def _finish(figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[str, pd.DataFrame]) -> None:
+def _finish(
+    figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[str, pd.DataFrame]
+) -> None:
     for panel in panels:
         panel.set_xlabel("epoch")
         panel.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -13,7 +13,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-from colorpipe import config, io, paths
+from colorpipe import config, files
 from colorpipe.config import PretextRun
 from colorpipe.report.conclusions import conclusions
 from colorpipe.report.figures import loss_title
@@ -40,8 +40,14 @@ BETTER: dict[str, Any] = {
     "test accuracy": max,
 }
 # What the curves can show: the metric's name in the history and, for losses, of which colorizers, as their units differ.
-METRICS: dict[str, tuple[str, str | None]] = {"SSIM of ab": ("ssim", None), "PSNR of ab (dB)": ("psnr", None)}
-PRETEXT_METRICS: dict[str, tuple[str, str | None]] = {"Accuracy": ("accuracy", None), "Loss: cross-entropy": ("loss", None)}
+METRICS: dict[str, tuple[str, str | None]] = {
+    "SSIM of ab": ("ssim", None),
+    "PSNR of ab (dB)": ("psnr", None),
+}
+PRETEXT_METRICS: dict[str, tuple[str, str | None]] = {
+    "Accuracy": ("accuracy", None),
+    "Loss: cross-entropy": ("loss", None),
+}
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,9 @@ class Table:
                 {
                     "value": "" if pd.isna(values[column]) else values[column],
                     "text": text,
-                    "mark": marks.get((number, column), "text" if isinstance(values[column], str) else ""),
+                    "mark": marks.get(
+                        (number, column), "text" if isinstance(values[column], str) else ""
+                    ),
                 }
                 for column, text in zip(self.columns, texts, strict=True)
             ]
@@ -87,7 +95,11 @@ def best_and_below(table: pd.DataFrame) -> dict[tuple[int, str], str]:
         by += ["loss"] if column == "test loss" and "loss" in table else []
         for _, group in table.reset_index(drop=True).groupby(by, sort=False, dropna=False):
             values = group[column].dropna()
-            compared = {number: value for number, value in values.items() if names.iloc[number] not in TRIVIAL}
+            compared = {
+                number: value
+                for number, value in values.items()
+                if names.iloc[number] not in TRIVIAL
+            }
             baseline = [value for number, value in values.items() if names.iloc[number] == NO_COLOR]
             for number, value in compared.items():
                 if len(compared) > 1 and value == better(compared.values()):
@@ -118,13 +130,18 @@ def write(
     classifiers = {Path(run.name).name: history for run, history in pretext_curves.items()}
     data = {
         "training": {"curves": _columns(curves), "kinds": kinds, "metrics": metrics},
-        "pretext": {"curves": _columns(classifiers), "metrics": PRETEXT_METRICS} if classifiers else None,
+        "pretext": {"curves": _columns(classifiers), "metrics": PRETEXT_METRICS}
+        if classifiers
+        else None,
         "temperature": str(config.parse(params)["evaluation"]["temperature"]),
-        "galleries": {name: io.read_json(paths.gallery(name)) for name in results},
+        "galleries": {name: files.read_json(files.gallery_path(name)) for name in results},
     }
     sets = list(dict.fromkeys(result.run["data"] for result in results.values()))
     templates = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(ASSETS), autoescape=True, trim_blocks=True, undefined=jinja2.StrictUndefined
+        loader=jinja2.FileSystemLoader(ASSETS),
+        autoescape=True,
+        trim_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
     text = templates.get_template("page.html").render(
         sets=sets,
@@ -132,7 +149,7 @@ def write(
         commit=machine.commit(),
         results=tables[0],
         conclusions=conclusions(tables[0].numbers),
-        figures={name: _embedded(paths.REPORT / f"{name}.png") for name in FIGURES},
+        figures={name: _embedded(files.REPORT / f"{name}.png") for name in FIGURES},
         colorizers=list(results),
         seed=next(iter(results.values())).run["seed"],
         metrics=list(metrics),
@@ -146,7 +163,7 @@ def write(
         script=_assets("uPlot.iife.min.js", "page.js"),
         data=Markup(json.dumps(data, allow_nan=False).replace("<", "\\u003c")),
     )
-    io.write_text(paths.REPORT / "index.html", text.strip() + "\n")
+    files.write_text(files.REPORT / "index.html", text.strip() + "\n")
 
 
 def _embedded(path: Path) -> str:
@@ -156,21 +173,27 @@ def _embedded(path: Path) -> str:
 def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list[float | None]]]:
     """The columns of each name's history; null where a value is not finite."""
     return {
-        name: {column: [value if math.isfinite(value) else None for value in frame[column].tolist()] for column in frame}
+        name: {
+            column: [value if math.isfinite(value) else None for value in frame[column].tolist()]
+            for column in frame
+        }
         for name, frame in curves.items()
     }
 
 
 def _data_sets(names: list[str], params: str) -> dict[str, str]:
     sets = config.parse(params)["datasets"]
-    return {f"Data set {name}": f"{sets[name]['source']}, md5 {sets[name]['md5'] or 'not checked'}" for name in names}
+    return {
+        f"Data set {name}": f"{sets[name]['source']}, md5 {sets[name]['md5'] or 'not checked'}"
+        for name in names
+    }
 
 
 def _trainings(names: list[str]) -> Table:
     """How long each training took, where, when and with what; empty for one that was not run here."""
     rows = []
     for name in names:
-        record = paths.run_record(paths.curves(name))
+        record = files.run_record_path(files.curves_path(name))
         found = json.loads(record.read_text()) if record.is_file() else {}
         rows.append(
             {
@@ -178,12 +201,18 @@ def _trainings(names: list[str]) -> Table:
                 "minutes": found["seconds"] / 60 if found else float("nan"),
                 "finished": found.get("finished", "not run here"),
                 "hardware": found.get("hardware", ""),
-                "versions": ", ".join(f"{key} {found[key]}" for key in ("Python", "torch", "numpy", "dvc") if key in found),
+                "versions": ", ".join(
+                    f"{key} {found[key]}"
+                    for key in ("Python", "torch", "numpy", "dvc")
+                    if key in found
+                ),
                 "commit": found.get("commit", ""),
             }
         )
     table = pd.DataFrame(rows)
-    text = table.assign(minutes=["" if pd.isna(value) else f"{value:.2f}" for value in table["minutes"]])
+    text = table.assign(
+        minutes=["" if pd.isna(value) else f"{value:.2f}" for value in table["minutes"]]
+    )
     return Table(table, text, "Trainings. A result from DVC's cache or a remote was not run here.")
 
 

@@ -9,13 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from colorpipe import io, paths
+from colorpipe import files
 from colorpipe.runtime.errors import UserError, one_line
 
 # Table 1 of the paper: CIFAR-10 test set, 50 epochs. Shown only beside results on CIFAR-10 with the same loss.
 PAPER = {
     ("resnet", "mse"): {"paper's loss": 147.256, "paper's SSIM": 0.227, "paper's PSNR": 21.212},
-    ("resnet_lpips", "lpips"): {"paper's loss": 0.095, "paper's SSIM": 0.207, "paper's PSNR": 21.088},
+    ("resnet_lpips", "lpips"): {
+        "paper's loss": 0.095,
+        "paper's SSIM": 0.207,
+        "paper's PSNR": 21.088,
+    },
     ("densenet", "mse"): {"paper's loss": 149.831, "paper's SSIM": 0.225, "paper's PSNR": 21.190},
     ("eccv", "mse"): {"paper's loss": 150.343, "paper's SSIM": 0.201, "paper's PSNR": 21.130},
 }
@@ -86,7 +90,7 @@ def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[st
 
     In order: the data set that most results have first, then by loss and name. Raises UserError where there are none.
     """
-    folder = paths.METRICS / group
+    folder = files.METRICS / group
     if names is None:
         names = [path.stem for path in sorted(folder.glob("*.json"))]
     if not names:
@@ -94,10 +98,13 @@ def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[st
     found = {}
     for name in ((Path(group) / one).as_posix() for one in names):
         try:
-            result = Result(io.read_json(paths.evaluation(name)), dict(_flat(io.read_json(paths.metrics(name)))))
+            result = Result(
+                files.read_json(files.evaluation_path(name)),
+                dict(_flat(files.read_json(files.metrics_path(name)))),
+            )
             _ = result.run["data"]
         except (KeyError, TypeError, AttributeError) as error:
-            message = f"{paths.evaluation(name)} or {paths.metrics(name)} is damaged ({one_line(error)})"
+            message = f"{files.evaluation_path(name)} or {files.metrics_path(name)} is damaged ({one_line(error)})"
             raise UserError(f"{message}: remove it and run `dvc repro`") from None
         found[Path(name).name] = result
     sets = [result.run["data"] for result in found.values()]
@@ -120,13 +127,15 @@ def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, f
 
 def load_history(name: str) -> pd.DataFrame:
     """A training history, one row per epoch. Raises UserError where it is missing or damaged."""
-    path = paths.curves(name)
+    path = files.curves_path(name)
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
         raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
     except ValueError as error:  # pandas' errors are
-        raise UserError(f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`") from error
+        raise UserError(
+            f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`"
+        ) from error
 
 
 def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]) -> pd.DataFrame:
@@ -139,15 +148,26 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         baseline = by_data.get(data)
         for _, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
             for name, result in group:
-                run = {"seed": result.run["seed"], "epoch": result.run["best_epoch"], "init": result.run["init"]}
+                run = {
+                    "seed": result.run["seed"],
+                    "epoch": result.run["best_epoch"],
+                    "init": result.run["init"],
+                }
                 scores = _scores(result) | paper_numbers(name, result.run)
                 rows.append({"colorizer": name, **_setting(result), **run, **scores})
             if baseline:  # its loss is that of the group; results of earlier code do not say it
-                scores = _scores(baseline) | {"test loss": result.run.get("no_color_loss", math.nan)}
+                scores = _scores(baseline) | {
+                    "test loss": result.run.get("baseline_loss", math.nan)
+                }
                 rows.append({"colorizer": NO_COLOR, **_setting(result), **scores})
         if baseline:
             colorfulness = baseline.run["original_colorfulness"]
-            original = {"colorizer": ORIGINAL, "data": data, "n": baseline.run["n"], "colorfulness": colorfulness}
+            original = {
+                "colorizer": ORIGINAL,
+                "data": data,
+                "n": baseline.run["n"],
+                "colorfulness": colorfulness,
+            }
             if "original_recognized" in baseline.run:
                 original["recognized"] = baseline.run["original_recognized"]
             rows.append(original)
@@ -191,7 +211,11 @@ def loss_label(run: Mapping[str, Any]) -> str:
 def to_markdown(table: pd.DataFrame) -> str:
     """A table in Markdown, numbers with their significant digits."""
     cells = formatted(table)
-    lines = [list(cells.columns), ["---", *["---:"] * (len(cells.columns) - 1)], *cells.values.tolist()]
+    lines = [
+        list(cells.columns),
+        ["---", *["---:"] * (len(cells.columns) - 1)],
+        *cells.values.tolist(),
+    ]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
@@ -207,4 +231,6 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
             return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
         return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)
 
-    return pd.DataFrame({column: [text(column, value) for value in table[column]] for column in table.columns})
+    return pd.DataFrame(
+        {column: [text(column, value) for value in table[column]] for column in table.columns}
+    )

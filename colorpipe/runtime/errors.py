@@ -19,7 +19,11 @@ class PeerLostError(Exception):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out: Python's error, CUDA's, or torch's on a CPU, which has no class of its own."""
     kind = type(error).__name__
-    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or "can't allocate memory" in str(error)
+    return (
+        isinstance(error, MemoryError)
+        or kind == "OutOfMemoryError"
+        or "can't allocate memory" in str(error)
+    )
 
 
 def one_line(error: object, length: int = 160) -> str:

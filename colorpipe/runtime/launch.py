@@ -57,7 +57,9 @@ def _this_command() -> list[str]:
 
 def _start(count: int) -> None:
     """Run this command again in `count` processes; when one fails, all are ended."""
-    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)  # the messages are ours
+    logging.getLogger("torch.distributed.elastic").setLevel(
+        logging.CRITICAL
+    )  # the messages are ours
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -73,10 +75,14 @@ def _start(count: int) -> None:
         try:
             elastic_launch(config, sys.executable)(*_this_command())
         except ChildFailedError as error:
-            codes = {one.exitcode: rank for rank, one in sorted(error.failures.items(), reverse=True)}
+            codes = {
+                one.exitcode: rank for rank, one in sorted(error.failures.items(), reverse=True)
+            }
             if max(codes) > 0:
                 sys.exit(1)  # it has printed why
-            code = next((code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM)  # which the others got then
+            code = next(
+                (code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM
+            )  # which the others got then
             rank = codes[code]
             raise UserError(
                 f"process {rank} of {count} was ended by {signal.Signals(-code).name} (by hand, or by the system for "
@@ -84,5 +90,7 @@ def _start(count: int) -> None:
             ) from None
         except SignalException as stopped:
             if stopped.sigval == signal.SIGINT:
-                raise KeyboardInterrupt("finished epochs are kept in runs/resume; run `dvc repro` to resume") from None
+                raise KeyboardInterrupt(
+                    "finished epochs are kept in runs/resume; run `dvc repro` to resume"
+                ) from None
             sys.exit(128 + stopped.sigval)

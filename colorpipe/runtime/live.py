@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dvclive import Live
 
-from colorpipe import io, paths
+from colorpipe import files
 from colorpipe.runtime import machine
 
 History = Sequence[Mapping[str, float]]
@@ -23,12 +23,12 @@ def logging(name: str, elapsed: Callable[[], float]) -> Iterator[Callable[[Histo
 
     At the end the run is recorded, with `elapsed()` as its seconds. Raises UserError where a file cannot be written.
     """
-    with io.naming_write_errors(paths.LIVE):
-        live = Live(str(paths.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
+    with files.naming_write_errors(files.LIVE):
+        live = Live(str(files.LIVE), save_dvc_exp=False, dvcyaml=None, report=None)
 
     def log(history: History) -> None:
-        io.write_history(paths.curves(name), history)
-        with io.naming_write_errors(paths.LIVE):
+        files.write_history(files.curves_path(name), history)
+        with files.naming_write_errors(files.LIVE):
             live.log_metric("training", name, plot=False)
             for key, value in history[-1].items():
                 live.log_metric(key.replace("_", "/", 1), value, plot=key != "epoch")
@@ -37,10 +37,10 @@ def logging(name: str, elapsed: Callable[[], float]) -> Iterator[Callable[[Histo
     try:
         yield log
     finally:
-        with io.naming_write_errors(paths.LIVE):
+        with files.naming_write_errors(files.LIVE):
             live.end()
-        io.write_json(paths.LIVE / "metrics.json", {})
-    record_run(paths.curves(name), elapsed())
+        files.write_json(files.LIVE / "metrics.json", {})
+    record_run(files.curves_path(name), elapsed())
 
 
 def record_run(result: Path, seconds: float) -> None:
@@ -48,5 +48,9 @@ def record_run(result: Path, seconds: float) -> None:
 
     Not tracked by DVC: the same result takes another time on another day.
     """
-    facts = {"seconds": seconds, "finished": time.strftime("%Y-%m-%d %H:%M:%S%z"), **machine.describe()}
-    io.write_json(paths.run_record(result), {**facts, "commit": machine.commit()})
+    facts = {
+        "seconds": seconds,
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S%z"),
+        **machine.describe(),
+    }
+    files.write_json(files.run_record_path(result), {**facts, "commit": machine.commit()})

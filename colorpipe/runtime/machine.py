@@ -18,7 +18,10 @@ def describe() -> dict[str, str]:
     hardware = f"{processor()}, {cores} cores"
     if torch.cuda.is_available():
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
-    versions = {"Python": platform.python_version(), **{name: version(name) for name in ("torch", "numpy", "dvc")}}
+    versions = {
+        "Python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "numpy", "dvc")},
+    }
     return {"hardware": hardware, **versions, "system": f"{platform.system()} {platform.machine()}"}
 
 
@@ -50,5 +53,7 @@ def keep_freed_memory() -> None:
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
         if hasattr(allocator, "mallopt"):  # musl has none
-            allocator.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, at its maximum: larger blocks are returned at once
+            allocator.mallopt(
+                -3, 32 * 2**20
+            )  # M_MMAP_THRESHOLD, at its maximum: larger blocks are returned at once
             allocator.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

@@ -14,7 +14,9 @@ WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 
 MAX_PIXELS = 100_000_000  # of the images in memory at a time; a larger one is alone
 
 
-def ordered_map(function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS) -> Iterator[Result]:
+def ordered_map(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS
+) -> Iterator[Result]:
     """The function of each item, computed by threads, in the items' order; an error is raised in its item's place.
 
     At most twice as many items as there are workers, and one, are taken ahead: what they hold never fills the memory.

@@ -16,11 +16,20 @@ def random_shift(images: Tensor, most: int, generator: torch.Generator) -> Tenso
     What comes into view is the image mirrored at its border; `most` is less than H and W.
     """
     count, _, *sides = images.shape
-    offsets = torch.randint(-most, most + 1, (2, count, 1), generator=generator, device=images.device)
-    places = [torch.arange(side, device=images.device) - offset for side, offset in zip(sides, offsets, strict=True)]
-    rows, columns = (_mirrored(place, side) for place, side in zip(places, sides, strict=True))  # (B, H), (B, W)
+    offsets = torch.randint(
+        -most, most + 1, (2, count, 1), generator=generator, device=images.device
+    )
+    places = [
+        torch.arange(side, device=images.device) - offset
+        for side, offset in zip(sides, offsets, strict=True)
+    ]
+    rows, columns = (
+        _mirrored(place, side) for place, side in zip(places, sides, strict=True)
+    )  # (B, H), (B, W)
     image = torch.arange(count, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(
+        0, 3, 1, 2
+    )
 
 
 def _mirrored(index: Tensor, side: int) -> Tensor:

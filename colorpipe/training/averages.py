@@ -32,5 +32,7 @@ class MetricAverager:
         count = sum(images for _, images in everyone)
         means: EpochMetrics = {}
         for name in everyone[0][0]:
-            means[prefix + name] = math.fsum(value for sums, _ in everyone for value in sums.get(name, ())) / count
+            means[prefix + name] = (
+                math.fsum(value for sums, _ in everyone for value in sums.get(name, ())) / count
+            )
         return means

@@ -20,7 +20,9 @@ def batches(
     count = len(tensors[0])
     starts = batch_starts(count, size, least)
     hidden = True if processes.rank() else None  # None: where the output is no terminal
-    for start in tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts:
+    for start in (
+        tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts
+    ):
         end = count if start == starts[-1] else start + size
         index = slice(start, end) if order is None else order[start:end]
         yield tuple(tensor[index] for tensor in tensors)

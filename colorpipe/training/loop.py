@@ -23,7 +23,10 @@ from colorpipe.training.state import EpochMetrics, TrainState
 
 EvalStep = Callable[[nn.Module, Batch], Metrics]
 CHECKED_EVERY = 50  # steps
-ORDER, AUGMENT = "order", "augment"  # the generators of the order of the images, and of how they are mirrored and shifted
+ORDER, AUGMENT = (
+    "order",
+    "augment",
+)  # the generators of the order of the images, and of how they are mirrored and shifted
 
 
 class Task(Protocol):
@@ -87,7 +90,9 @@ def fit(
             log(state.history)
             if is_best:
                 save("best", metrics)
-            if checkpoint and len(state.history) < settings.epochs:  # after the last epoch there is nothing to resume
+            if (
+                checkpoint and len(state.history) < settings.epochs
+            ):  # after the last epoch there is nothing to resume
                 checkpoint.save(state)
     save("last", state.history[-1])
     return state.history
@@ -111,7 +116,9 @@ def resumed(state: TrainState, checkpoint: Checkpoint | None) -> bool:
     return found or saved is not None
 
 
-def run_epoch(task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings) -> EpochMetrics:
+def run_epoch(
+    task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings
+) -> EpochMetrics:
     """Train for an epoch and validate. Raises UserError where a loss is not finite."""
     epoch = len(state.history) + 1
     metrics = {
@@ -124,7 +131,9 @@ def run_epoch(task: Task, state: TrainState, train: Batch, val: Batch, settings:
     return metrics
 
 
-def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSettings) -> MetricAverager:
+def train_epoch(
+    task: Task, state: TrainState, train: Batch, settings: TrainSettings
+) -> MetricAverager:
     """One pass over the train set. Raises UserError as soon as the loss is not finite."""
     for model in state.models.values():
         model.train()
@@ -148,7 +157,9 @@ def train_epoch(task: Task, state: TrainState, train: Batch, settings: TrainSett
 
 
 @torch.no_grad()
-def evaluate(eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int) -> MetricAverager:
+def evaluate(
+    eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int
+) -> MetricAverager:
     """The metrics of a whole set, with the model in eval mode; its batches are shared out among the processes."""
     model.eval()
     averager = MetricAverager()
@@ -176,7 +187,9 @@ class NonFiniteGuard:
         for loss in torch.stack(self.losses).tolist() if self.losses else []:
             self.checked += 1
             if not math.isfinite(loss):
-                raise not_finite(f"the loss is {loss} in epoch {self.epoch}, step {self.checked}", self.settings)
+                raise not_finite(
+                    f"the loss is {loss} in epoch {self.epoch}, step {self.checked}", self.settings
+                )
         self.losses.clear()
 
 
@@ -190,7 +203,11 @@ def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> N
 
 def not_finite(what: str, settings: TrainSettings) -> UserError:
     """The error of a loss that is NaN or infinite."""
-    precision = ", or bfloat16 too coarse: set train.precision=float32" if settings.precision == "bfloat16" else ""
+    precision = (
+        ", or bfloat16 too coarse: set train.precision=float32"
+        if settings.precision == "bfloat16"
+        else ""
+    )
     return UserError(
         f"{what}: stopped; train.lr={settings.lr} is likely too high: lower it{precision}; or the initial weights are "
         "damaged. The checkpoint of the last good epoch is kept"

@@ -13,11 +13,19 @@ WARM_UP = 10  # steps: the average's decay is at most (1 + step) / (WARM_UP + st
 
 
 def build_optimizer(
-    model: nn.Module, name: str, lr: float, weight_decay: float = 0.0, betas: tuple[float, float] = (0.9, 0.999)
+    model: nn.Module,
+    name: str,
+    lr: float,
+    weight_decay: float = 0.0,
+    betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
     """Adam or AdamW: fused, one kernel for all parameters. Biases and BatchNorm's vectors do not decay."""
-    parameters: list[dict[str, object]] = [{"params": [p for p in model.parameters() if p.ndim > 1]}]
-    parameters.append({"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0})
+    parameters: list[dict[str, object]] = [
+        {"params": [p for p in model.parameters() if p.ndim > 1]}
+    ]
+    parameters.append(
+        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0}
+    )
     return OPTIMIZERS[name](parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
@@ -48,13 +56,23 @@ class WeightAverage(nn.Module):
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
         """One step: the first one copies the model; later ones keep `decay` of the average, less at first (see WARM_UP)."""
-        averages, current = (list(itertools.chain(one.parameters(), one.buffers())) for one in (self.module, model))
-        share = 1 - min(self.decay, (1 + self.steps) / (WARM_UP + self.steps)) if self.steps else 1.0
+        averages, current = (
+            list(itertools.chain(one.parameters(), one.buffers())) for one in (self.module, model)
+        )
+        share = (
+            1 - min(self.decay, (1 + self.steps) / (WARM_UP + self.steps)) if self.steps else 1.0
+        )
         floats = [number for number, tensor in enumerate(averages) if tensor.is_floating_point()]
-        torch._foreach_lerp_([averages[number] for number in floats], [current[number] for number in floats], share)
-        counts = [number for number in range(len(averages)) if number not in floats]  # BatchNorm's, of batches
+        torch._foreach_lerp_(
+            [averages[number] for number in floats], [current[number] for number in floats], share
+        )
+        counts = [
+            number for number in range(len(averages)) if number not in floats
+        ]  # BatchNorm's, of batches
         if counts:
-            torch._foreach_copy_([averages[number] for number in counts], [current[number] for number in counts])
+            torch._foreach_copy_(
+                [averages[number] for number in counts], [current[number] for number in counts]
+            )
         self.steps += 1
 
     def get_extra_state(self) -> int:

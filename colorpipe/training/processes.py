@@ -19,7 +19,9 @@ from torch import Tensor
 
 from colorpipe.runtime.errors import PeerLostError, one_line
 
-TIMEOUT = timedelta(minutes=10)  # for what another process has to send: longer than an epoch's validation and saving
+TIMEOUT = timedelta(
+    minutes=10
+)  # for what another process has to send: longer than an epoch's validation and saving
 Value = TypeVar("Value")
 
 
@@ -39,12 +41,16 @@ def join() -> torch.device:
     Raises PeerLostError where they do not all come.
     """
     cuda = torch.cuda.is_available()
-    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    device = (
+        torch.device("cuda", int(os.environ.get("LOCAL_RANK", 0))) if cuda else torch.device("cpu")
+    )
     if cuda:
         torch.cuda.set_device(device)
     if int(os.environ.get("WORLD_SIZE", 1)) > 1 and not dist.is_initialized():
         with naming_lost_peers():
-            dist.init_process_group("nccl" if cuda else "gloo", timeout=TIMEOUT, device_id=device if cuda else None)
+            dist.init_process_group(
+                "nccl" if cuda else "gloo", timeout=TIMEOUT, device_id=device if cuda else None
+            )
         atexit.register(dist.destroy_process_group)
         if rank() > 0:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 for the rest of the process
@@ -111,7 +117,11 @@ def sum_in_order(terms: Tensor) -> Tensor:
     """
     if count() > 1:
         size = terms.shape[1]
-        slices = torch.nn.functional.pad(terms, (0, -size % count())).view(len(terms), count(), -1).transpose(0, 1)
+        slices = (
+            torch.nn.functional.pad(terms, (0, -size % count()))
+            .view(len(terms), count(), -1)
+            .transpose(0, 1)
+        )
         received = torch.empty_like(slices, memory_format=torch.contiguous_format)
         with naming_lost_peers():
             dist.all_to_all_single(received, slices.contiguous())

@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 
-from colorpipe import io, paths
+from colorpipe import files
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 from colorpipe.training.state import TrainState
@@ -35,7 +35,7 @@ class Checkpoint:
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
-        self.folder = paths.RESUME / f"{name.replace('/', '_')}-{key}"
+        self.folder = files.RESUME / f"{name.replace('/', '_')}-{key}"
         self.previous_seconds = 0.0  # of the training, in earlier processes
         self.started = time.perf_counter()
         self.writer = ThreadPoolExecutor(1)
@@ -44,7 +44,9 @@ class Checkpoint:
     def files(self) -> list[Path]:
         """This training's checkpoints, the newest last."""
         found = self.folder.glob("*-*.pt")
-        return sorted(filter(Path.is_file, found), key=lambda path: path.name.split("-")[0].zfill(6))
+        return sorted(
+            filter(Path.is_file, found), key=lambda path: path.name.split("-")[0].zfill(6)
+        )
 
     def elapsed(self) -> float:
         """Seconds of the training, in all its processes."""
@@ -63,7 +65,7 @@ class Checkpoint:
     def _write(self, content: dict[str, Any], epoch: int) -> None:
         old = self.files()
         unnamed = self.folder / "checkpoint.pt"
-        with io.atomic_write(unnamed) as temporary:
+        with files.atomic_write(unnamed) as temporary:
             torch.save(content, temporary)
         path = self.folder / f"{epoch}-{_checksum(unnamed)}.pt"
         unnamed.replace(path)
@@ -74,7 +76,7 @@ class Checkpoint:
     def restore(self, state: TrainState) -> bool:
         """Restore the newest checkpoint; False where there is none, or a corrupt one, which is reported."""
         same_name = self.folder.name.rsplit("-", 1)[0] + "-????????????????"
-        others = sorted(set(paths.RESUME.glob(same_name)) - {self.folder})
+        others = sorted(set(files.RESUME.glob(same_name)) - {self.folder})
         if others:
             print(
                 f"{self.name}: {others[0]} belongs to other code, params, data or hardware: ignored; remove it if no other "
@@ -97,7 +99,9 @@ class Checkpoint:
 
 
 @contextlib.contextmanager
-def checkpointed(name: str, metadata: Mapping[str, object], inputs: Iterable[Path]) -> Iterator[Checkpoint]:
+def checkpointed(
+    name: str, metadata: Mapping[str, object], inputs: Iterable[Path]
+) -> Iterator[Checkpoint]:
     """The checkpoint of the training `name`, removed when it completes.
 
     Args:
@@ -110,14 +114,17 @@ def checkpointed(name: str, metadata: Mapping[str, object], inputs: Iterable[Pat
         KeyboardInterrupt: Ctrl-C, with a message on how to resume.
     """
     checkpoint = Checkpoint(name, _key(metadata, inputs))
-    with io.naming_write_errors(paths.RESUME):
+    with files.naming_write_errors(files.RESUME):
         checkpoint.folder.mkdir(parents=True, exist_ok=True)
-        for partial in [*checkpoint.folder.glob(".*"), *checkpoint.folder.glob("checkpoint.pt")]:  # of a killed process
+        for partial in [
+            *checkpoint.folder.glob(".*"),
+            *checkpoint.folder.glob("checkpoint.pt"),
+        ]:  # of a killed process
             partial.unlink()
     try:
         yield checkpoint
     except KeyboardInterrupt:
-        kept = f"its epochs are kept in {paths.RESUME}; " if checkpoint.files() else ""
+        kept = f"its epochs are kept in {files.RESUME}; " if checkpoint.files() else ""
         raise KeyboardInterrupt(f"{name}: {kept}run `dvc repro` to resume") from None
     finally:
         checkpoint.writer.shutdown()
@@ -125,7 +132,7 @@ def checkpointed(name: str, metadata: Mapping[str, object], inputs: Iterable[Pat
             checkpoint.folder.rmdir()
     shutil.rmtree(checkpoint.folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # there are others in it
-        paths.RESUME.rmdir()
+        files.RESUME.rmdir()
 
 
 def _key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
@@ -133,7 +140,9 @@ def _key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
     code = {
         name: _hash(Path(module.__file__ or "").read_bytes())
         for name, module in sorted(sys.modules.copy().items())
-        if name.split(".")[0] == "colorpipe" and not name.startswith(NOT_IN_KEY) and getattr(module, "__file__", None)
+        if name.split(".")[0] == "colorpipe"
+        and not name.startswith(NOT_IN_KEY)
+        and getattr(module, "__file__", None)
     }
     data = {}
     for path in inputs:

@@ -6,7 +6,7 @@ from typing import Self
 import torch
 
 from colorpipe.config import DatasetConfig, TrainConfig
-from colorpipe.training import device as devices
+from colorpipe.training import devices
 from colorpipe.training.batches import batch_starts
 
 
@@ -29,12 +29,18 @@ class TrainSettings:
     compile: bool = False
 
     @classmethod
-    def from_params(cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device) -> Self:
+    def from_params(
+        cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device
+    ) -> Self:
         """The settings of a recipe for a data set, in a precision that the device has."""
         settings = recipe.model_dump()
         settings["precision"] = devices.supported_precision(recipe.precision, device)
         settings["flips"] |= dataset.flips
-        return cls(epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)), seed=seed, **settings)
+        return cls(
+            epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)),
+            seed=seed,
+            **settings,
+        )
 
     def steps(self, images: int) -> int:
         """Optimizer steps in all, on a train set of so many images."""

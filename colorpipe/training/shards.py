@@ -47,7 +47,9 @@ class Shards:
         split = [tensor.tensor_split(self.count) for tensor in batch]
         return [tuple(tensors[number] for tensors in split) for number in self.own]
 
-    def each(self, model: nn.Module, function: Callable[[Part], Result], parts: Sequence[Part]) -> list[Result]:
+    def each(
+        self, model: nn.Module, function: Callable[[Part], Result], parts: Sequence[Part]
+    ) -> list[Result]:
         """The function of each part, in which `model` is run: only the first part of a batch changes running statistics."""
         results = []
         for number, part in zip(self.own, parts, strict=True):
@@ -62,18 +64,26 @@ class Shards:
             model.zero_grad(set_to_none=True)
             loss.backward()
             if self.count > 1:
-                trained = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+                trained = [
+                    parameter.grad for parameter in model.parameters() if parameter.grad is not None
+                ]
                 gradients.append(torch.cat([gradient.flatten() for gradient in trained]))
         if self.count > 1:
             mean = processes.sum_in_order(torch.stack(gradients)) / self.count
-            for gradient, values in zip(trained, mean.split([gradient.numel() for gradient in trained]), strict=True):
+            for gradient, values in zip(
+                trained, mean.split([gradient.numel() for gradient in trained]), strict=True
+            ):
                 gradient.copy_(values.view_as(gradient))
 
 
 @contextlib.contextmanager
 def _fixed_statistics(model: nn.Module) -> Iterator[None]:
     """In training mode, normalize by the batch's statistics as ever, but leave the running ones."""
-    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d) and module.track_running_stats]
+    norms = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.BatchNorm2d) and module.track_running_stats
+    ]
     for norm in norms:
         norm.track_running_stats = False
     try:

@@ -55,7 +55,9 @@ class TrainState:
 
     def share(self) -> None:
         """Give all processes what rank 0 has in buffers: running statistics, its own first part's."""
-        processes.share_tensors(buffer for model in self.models.values() for buffer in model.buffers())
+        processes.share_tensors(
+            buffer for model in self.models.values() for buffer in model.buffers()
+        )
 
     def append(self, metrics: EpochMetrics, selection: float) -> bool:
         """Add an epoch to the history. True where it is the best: its `selection` is lower than that of all before.
@@ -67,20 +69,30 @@ class TrainState:
             return False
         self.best_selection = selection
         self.best_epoch = len(self.history)
-        self.best = {name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()}
+        self.best = {
+            name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
+        }
         return True
 
     def state_dict(self) -> dict[str, Any]:
         """All of it, as tensors and plain values that `torch.load(weights_only=True)` accepts."""
         return {
             "models": {name: model.state_dict() for name, model in self.models.items()},
-            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
-            "schedulers": {name: scheduler.state_dict() for name, scheduler in self.schedulers.items()},
-            "generators": {name: generator.get_state() for name, generator in self.generators.items()},
+            "optimizers": {
+                name: optimizer.state_dict() for name, optimizer in self.optimizers.items()
+            },
+            "schedulers": {
+                name: scheduler.state_dict() for name, scheduler in self.schedulers.items()
+            },
+            "generators": {
+                name: generator.get_state() for name, generator in self.generators.items()
+            },
             "history": self.history,
             "best_epoch": self.best_epoch,
             "best_selection": self.best_selection,
-            "best": {} if self.best_epoch == len(self.history) else self.best,  # else the model's weights
+            "best": {}
+            if self.best_epoch == len(self.history)
+            else self.best,  # else the model's weights
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
@@ -92,4 +104,6 @@ class TrainState:
             generator.set_state(saved["generators"][name])
         self.history[:] = saved["history"]
         self.best_epoch, self.best_selection = saved["best_epoch"], saved["best_selection"]
-        self.best = saved["best"] or {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+        self.best = saved["best"] or {
+            name: tensor.clone() for name, tensor in self.model.state_dict().items()
+        }

@@ -69,7 +69,9 @@ def test_a_page_that_another_clone_wrote_is_refreshed(results):
     (results / "README.md").unlink()
     tables.write_readme(results)
     page = (results / "README.md").read_text()
-    outdated = page.replace(str(results), "../elsewhere/results").replace("| resnet |", "| renset |")
+    outdated = page.replace(str(results), "../elsewhere/results").replace(
+        "| resnet |", "| renset |"
+    )
     (results / "README.md").write_text(outdated)
     tables.write_readme(results)
     assert (results / "README.md").read_text() == page
@@ -82,7 +84,9 @@ def test_an_unknown_table():
 
 def cells(table: str) -> list[dict[str, str]]:
     """The rows of a table in Markdown."""
-    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines())
+    header, _, *rows = (
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()
+    )
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
@@ -100,18 +104,30 @@ def test_mean_and_spread_over_seeds(results):
     assert by_name["resnet"]["test loss"] == "133.00 ± 3.61"  # n - 1
     assert by_name["resnet"]["paper's loss"] == "147.256"
     assert by_name["resnet_lpips"]["paper's loss"] == "0.095 (ImageNet VGG)"
-    assert [row["colorizer"] for row in rows][-2:] == ["resnet_lpips", "no color"]  # followed by its baseline
+    assert [row["colorizer"] for row in rows][-2:] == [
+        "resnet_lpips",
+        "no color",
+    ]  # followed by its baseline
 
 
 def test_colors_beside_the_papers_metrics(results):
-    for folder in (*results.glob("*/"), results / "resnet/2", results / "eccv/1", results / "eccv/2"):
+    for folder in (
+        *results.glob("*/"),
+        results / "resnet/2",
+        results / "eccv/1",
+        results / "eccv/2",
+    ):
         if folder.name not in ("resnet", "eccv"):
             shutil.rmtree(folder)
     older = {"test", "colorfulness", "baseline", "loss", "data", "seed", "original_colorfulness"}
     for path, auc in {"resnet/0": 0.5, "resnet/1": 0.7, "eccv/0": None}.items():
         file = results / path / "metrics.json"
-        content = {key: value for key, value in json.loads(file.read_text()).items() if key in older}
-        content["baseline"] = {key: value for key, value in content["baseline"].items() if key in older}
+        content = {
+            key: value for key, value in json.loads(file.read_text()).items() if key in older
+        }
+        content["baseline"] = {
+            key: value for key, value in content["baseline"].items() if key in older
+        }
         if auc:
             content |= {"auc": auc, "original_recognized": 0.75, "recognized": 0.625}
             content["baseline"] |= {"auc": 0.25, "recognized": 0.5}
@@ -120,7 +136,10 @@ def test_colors_beside_the_papers_metrics(results):
     assert rows["resnet"]["AuC"] == "0.600 ± 0.141"
     assert rows["no color"]["AuC"] == "0.250"
     assert rows["eccv"]["AuC"] == ""  # of earlier code
-    assert rows["original"] | {"recognized beyond gray": "0.250", "colorfulness": "30.6"} == rows["original"]
+    assert (
+        rows["original"] | {"recognized beyond gray": "0.250", "colorfulness": "30.6"}
+        == rows["original"]
+    )
     assert rows["resnet"]["recognized beyond gray"] == "0.125 ± 0.000"
     assert list(rows) == ["resnet", "eccv", "no color", "original"]
 
@@ -130,20 +149,37 @@ def test_every_temperature_of_every_rebalancing(results):
         folder = results / "lambda" / rebalancing / "unet_rebalanced"
         shutil.copytree(results / "eccv/0", folder / "0")
         metrics, params = (folder / "0" / name for name in ("metrics.json", "params.yaml"))
-        point = {"mse": 170.0, "colorfulness": 28.0, "original_colorfulness": 31.0, "auc": 0.9, "auc_rebalanced": 0.7}
+        point = {
+            "mse": 170.0,
+            "colorfulness": 28.0,
+            "original_colorfulness": 31.0,
+            "auc": 0.9,
+            "auc_rebalanced": 0.7,
+        }
         points = [{"temperature": temperature, **point} for temperature in (0.38, 10.0, 2.0)]
         metrics.write_text(json.dumps(json.loads(metrics.read_text()) | {"temperatures": points}))
-        content = yaml.safe_load(params.read_text()) | {"losses": {"classification": {"rebalancing": float(rebalancing)}}}
+        content = yaml.safe_load(params.read_text()) | {
+            "losses": {"classification": {"rebalancing": float(rebalancing)}}
+        }
         params.write_text(yaml.safe_dump(content))
     rows = cells(summary.temperatures_table(results / "lambda"))
-    assert [(row["lambda"], row["T"]) for row in rows] == [(name, T) for name in ("0.5", "1") for T in ("10", "2", "0.38")]
-    assert rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seeds": "1"} == rows[0]
+    assert [(row["lambda"], row["T"]) for row in rows] == [
+        (name, T) for name in ("0.5", "1") for T in ("10", "2", "0.38")
+    ]
+    assert (
+        rows[0] | {"ab MSE": "170.0", "colorfulness": "28.0", "originals": "31.0", "seeds": "1"}
+        == rows[0]
+    )
     with pytest.raises(UserError, match="holds no colorizer with a head over the bins"):
         summary.temperatures_table(results / "eccv")
 
 
 def test_paired_differences_over_seeds(results):
-    for seed, (one, other) in {"0": (120.0, 130.0), "1": (121.0, 133.0), "2": (125.0, 133.0)}.items():
+    for seed, (one, other) in {
+        "0": (120.0, 130.0),
+        "1": (121.0, 133.0),
+        "2": (125.0, 133.0),
+    }.items():
         for name, mse in (("unet", one), ("resnet", other)):
             path = results / name / seed / "metrics.json"
             content = json.loads(path.read_text())
@@ -169,7 +205,10 @@ def test_paired_differences_over_seeds(results):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda params: params["train"].update(lr=0.5), "run with a different train.lr than the others"),
+        (
+            lambda params: params["train"].update(lr=0.5),
+            "run with a different train.lr than the others",
+        ),
         (lambda params: params.update(seed=7), "belong to different runs"),
         (lambda params: params.update(dataset="photos"), "belong to different runs"),
     ],
@@ -185,27 +224,45 @@ def test_runs_that_do_not_belong_together(results, change, message):
 
 def test_settings_of_another_run_are_refused_before_anything_runs(results):
     committed = yaml.safe_load((results / "eccv/0/params.yaml").read_text())
-    same = [f"datasets.cifar10.epochs={committed['datasets']['cifar10']['epochs']}", "threads=1", "dataset=cifar10"]
+    same = [
+        f"datasets.cifar10.epochs={committed['datasets']['cifar10']['epochs']}",
+        "threads=1",
+        "dataset=cifar10",
+    ]
     same += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
-    same += [f"datasets.cifar10.{key}={committed['datasets']['cifar10'][key]}" for key in ("md5", "source")]
+    same += [
+        f"datasets.cifar10.{key}={committed['datasets']['cifar10'][key]}"
+        for key in ("md5", "source")
+    ]
     cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "seed=5"]))
     with pytest.raises(UserError, match=r"0 was run with a different train\.lr: use another OUT"):
-        cifar10.refuse_other_params(results / "eccv", cifar10.with_settings([*same, "train.lr=1e-4"]))
+        cifar10.refuse_other_params(
+            results / "eccv", cifar10.with_settings([*same, "train.lr=1e-4"])
+        )
     with pytest.raises(UserError, match=r"train\.speed=2: params\.yaml has no key train\.speed"):
         cifar10.with_settings(["train.speed=2"])
     with pytest.raises(UserError, match=r"params\.yaml has no key seed\.x"):
         cifar10.with_settings(["seed.x=2"])
-    assert cifar10.pretext_runs(["pretext.inits=[unet,xavier]"]) == ["pretext/unet", "pretext/xavier"]
-    with pytest.raises(UserError, match=r"pretext\.inits=unet is no list: use pretext\.inits=\[unet\]"):
+    assert cifar10.pretext_runs(["pretext.inits=[unet,xavier]"]) == [
+        "pretext/unet",
+        "pretext/xavier",
+    ]
+    with pytest.raises(
+        UserError, match=r"pretext\.inits=unet is no list: use pretext\.inits=\[unet\]"
+    ):
         cifar10.pretext_runs(["pretext.inits=unet"])
 
 
 def test_inits_of_the_pretext_task_are_run_when_they_are_wanted(results):
     """What one is compared with was run with the same params: the lists of inits alone may differ."""
     committed = yaml.safe_load((results / "pretext/xavier/0/params.yaml").read_text())
-    cifar10.refuse_other_params(results / "pretext", committed | {"pretext": committed["pretext"] | {"inits": ["unet"]}})
+    cifar10.refuse_other_params(
+        results / "pretext", committed | {"pretext": committed["pretext"] | {"inits": ["unet"]}}
+    )
     longer = committed | {"pretext": committed["pretext"] | {"inits": ["unet"], "steps": 7}}
-    with pytest.raises(UserError, match=r"was run with a different pretext\.steps: use another OUT"):
+    with pytest.raises(
+        UserError, match=r"was run with a different pretext\.steps: use another OUT"
+    ):
         cifar10.refuse_other_params(results / "pretext", longer)
     path = results / "pretext/resnet/1/params.yaml"
     path.write_text(yaml.safe_dump(longer | {"seed": 1}))
@@ -222,7 +279,15 @@ def test_inits_of_the_pretext_task_are_run_when_they_are_wanted(results):
 
 
 def test_a_run_that_starts_from_another_follows_it():
-    names = ("pretext/xavier", "pretext/unet_gan", "pretext/resnet", "resnet", "unet", "unet_gan", "eccv")
+    names = (
+        "pretext/xavier",
+        "pretext/unet_gan",
+        "pretext/resnet",
+        "resnet",
+        "unet",
+        "unet_gan",
+        "eccv",
+    )
     runs = [(name, seed) for seed in (0, 1) for name in names]
     lists = cifar10.chains(runs)
     assert lists[:3] == [
@@ -235,7 +300,9 @@ def test_a_run_that_starts_from_another_follows_it():
     parts = [cifar10.part(text) for text in ("1/4", "4/4")]
     assert parts == [(1, 4), (4, 4)]
     for text in ("0/4", "5/4", "half"):
-        with pytest.raises(argparse.ArgumentTypeError, match="is no part: use 1/4 for the first of four"):
+        with pytest.raises(
+            argparse.ArgumentTypeError, match="is no part: use 1/4 for the first of four"
+        ):
             cifar10.part(text)
 
 
@@ -267,24 +334,32 @@ def test_results_are_kept_side_by_side(tmp_path, monkeypatch):
 
     def read(path, rev, mode):
         time.sleep(0.01)
-        content = baseline.get(path, {"of": rev, "loss": "l1", "no_color_loss": 9.0})
+        content = baseline.get(path, {"of": rev, "loss": "l1", "baseline_loss": 9.0})
         return json.dumps(content).encode() if path.endswith(".json") else rev.encode()
 
     monkeypatch.setattr(cifar10.api, "read", read)
     names = ["resnet", "densenet", "eccv", "unet", "unet_gan", "resnet_lpips"]
     with ThreadPoolExecutor(len(names)) as pool:
-        for done in [pool.submit(cifar10.keep, tmp_path / "out", name, 0, f"of {name}", {}) for name in names]:
+        for done in [
+            pool.submit(cifar10.keep, tmp_path / "out", name, 0, f"of {name}", {}) for name in names
+        ]:
             done.result()
     for name in names:
         assert (tmp_path / "out" / name / "0/curves.csv").read_text() == f"of {name}"
         kept = json.loads((tmp_path / "out" / name / "0/metrics.json").read_text())
         assert (kept["of"], kept["original_colorfulness"]) == (f"of {name}", 30.0)
-        assert kept["baseline"]["test"] == {"loss": 9.0, "mse": 180.0}  # its loss is this colorizer's
+        assert kept["baseline"]["test"] == {
+            "loss": 9.0,
+            "mse": 180.0,
+        }  # its loss is this colorizer's
     assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_a_command_of_the_page_can_be_typed():
-    for settings in (["threads=1", "train.compile=true"], ["threads=1", "pretext.inits=[resnet,xavier]"]):
+    for settings in (
+        ["threads=1", "train.compile=true"],
+        ["threads=1", "pretext.inits=[resnet,xavier]"],
+    ):
         (value,) = shlex.split(summary.quoted(shlex.join(settings)))
         assert shlex.split(value) == settings
 
@@ -300,7 +375,9 @@ def test_one_that_runs_beside_others_has_a_gpu_and_a_log(tmp_path, monkeypatch):
 def test_a_folder_that_is_no_clone(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    with pytest.raises(UserError, match="DVC's experiments need a git clone with a commit: git rev-parse: fatal"):
+    with pytest.raises(
+        UserError, match="DVC's experiments need a git clone with a commit: git rev-parse: fatal"
+    ):
         cifar10.experiment("resnet", 0, [])
 
 
@@ -314,24 +391,51 @@ def test_seeds_through_dvc(tmp_path):
     out = tmp_path / "tiny results"  # outside the clone
 
     def make(*arguments: str, code: int = 0) -> str:
-        settings = ["threads=1", "datasets.cifar10.epochs=2", "datasets.cifar10.val_size=8", "train.batch_size=16"]
+        settings = [
+            "threads=1",
+            "datasets.cifar10.epochs=2",
+            "datasets.cifar10.val_size=8",
+            "train.batch_size=16",
+        ]
         settings += ["datasets.cifar10.pretrained=false", "datasets.cifar10.lpips_weights=random"]
         settings += ["pretext.inits=[resnet]", "pretext.labels=[100]"]
-        settings += ["recipes.refined.epochs_factor=1.0", "models.unet.widths=[8,8]", "models.unet.blocks=[1,1]"]
-        command = ["python", "-m", "experiments.cifar10", str(archive), "--out", str(out), "--set", *settings]
+        settings += [
+            "recipes.refined.epochs_factor=1.0",
+            "models.unet.widths=[8,8]",
+            "models.unet.blocks=[1,1]",
+        ]
+        command = [
+            "python",
+            "-m",
+            "experiments.cifar10",
+            str(archive),
+            "--out",
+            str(out),
+            "--set",
+            *settings,
+        ]
         return project.run(*command, *arguments, code=code)
 
     asked = ("--runs", "resnet", "pretext", "unet", "--seeds", "3", "--jobs", "2")
     assert "Traceback" not in make(*asked)
     assert project.run("git", "status", "--porcelain") == ""  # the workspace is as it was
-    logs = {path.name.split("-")[1]: path.read_text() for path in (project.root / "runs/logs").glob("cifar10-*.log")}
+    logs = {
+        path.name.split("-")[1]: path.read_text()
+        for path in (project.root / "runs/logs").glob("cifar10-*.log")
+    }
     assert logs.keys() == {"shared", "resnet", "pretext", "unet"}
-    assert [name for name, text in logs.items() if "Running stage 'judge" in text] == ["shared"]  # once for all
+    assert [name for name, text in logs.items() if "Running stage 'judge" in text] == [
+        "shared"
+    ]  # once for all
     for result in ("resnet/3", "unet/3", "pretext/resnet/3"):
         folder = out / result
-        kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (set() if "pretext" in result else {"grid.png"})
+        kept = {"metrics.json", "curves.csv", "params.yaml", "about.json"} | (
+            set() if "pretext" in result else {"grid.png"}
+        )
         assert {path.name for path in folder.iterdir()} == kept
-        found, params = (yaml.safe_load((folder / name).read_text()) for name in ("metrics.json", "params.yaml"))
+        found, params = (
+            yaml.safe_load((folder / name).read_text()) for name in ("metrics.json", "params.yaml")
+        )
         assert (found["seed"], params["seed"], found["data"], found["n"]) == (3, 3, "cifar10", 8)
         assert params["datasets"]["cifar10"]["epochs"] == 2
         epochs = len((folder / "curves.csv").read_text().splitlines()) - 1

@@ -18,16 +18,38 @@ from skimage.io import imread
 from colorpipe import config, weights
 from colorpipe.losses import lpips
 
-PACKAGE_FILES = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")}
+PACKAGE_FILES = {
+    path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")
+}
 PACKAGE_FILES -= {"colorpipe/config/__init__.py"}  # stages import from it, and declare it
-LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")  # not inputs: DVCLive's files, and when and where it ran
+LOGS = (
+    ".dvc",
+    ".dvcignore",
+    ".git",
+    ".gitignore",
+    "live",
+    "runs",
+)  # not inputs: DVCLive's files, and when and where it ran
 RUNTIME = "colorpipe/runtime/"  # cannot change a result
 WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
 REBALANCED = ["eccv_rebalanced", "resnet_rebalanced", "unet_rebalanced"]
-COLORIZERS = ["resnet", "resnet_lpips", "densenet", "eccv", "resnet_large", *REBALANCED, "unet", "unet_gan"]
+COLORIZERS = [
+    "resnet",
+    "resnet_lpips",
+    "densenet",
+    "eccv",
+    "resnet_large",
+    *REBALANCED,
+    "unet",
+    "unet_gan",
+]
 OF_LOSS = ["resnet", "densenet", "eccv", "resnet_large", "unet"]  # rows that `loss` decides
 EVERY_TEST = {f"evaluate@{name}" for name in COLORIZERS} | {"baseline@gray", "baseline@gray_large"}
-CLASSIFIERS = [f"pretext/{init}-{mode}-100" for init in ("resnet", "xavier", "imagenet") for mode in ("finetune", "probe")]
+CLASSIFIERS = [
+    f"pretext/{init}-{mode}-100"
+    for init in ("resnet", "xavier", "imagenet")
+    for mode in ("finetune", "probe")
+]
 PRETEXT = {f"pretext@{Path(name).name}" for name in CLASSIFIERS}
 EPOCH_METRICS = ["loss", "ssim", "psnr"]
 
@@ -40,7 +62,9 @@ def project(tmp_path_factory) -> Project:
     cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
     stl, *_ = archives.stl10(folder / "stl.tar.gz", 20, 8)
     torch.manual_seed(0)
-    slices = lpips.build({}, {"weights": "random", "random_seed": 0}, archives.PRIOR).package.net.children()
+    slices = lpips.build(
+        {}, {"weights": "random", "random_seed": 0}, archives.PRIOR
+    ).package.net.children()
     vgg = {name: tensor for part in slices for name, tensor in part.state_dict().items()}
     sources = {
         "resnet18": torchvision.models.resnet18().state_dict(),
@@ -51,7 +75,9 @@ def project(tmp_path_factory) -> Project:
     for name, state in sources.items():
         torch.save(state, folder / f"{name}.pth")
         changes[f"imagenet__{name}__source"] = (folder / f"{name}.pth").as_uri()
-        changes[f"imagenet__{name}__sha256"] = hashlib.sha256((folder / f"{name}.pth").read_bytes()).hexdigest()[:8]
+        changes[f"imagenet__{name}__sha256"] = hashlib.sha256(
+            (folder / f"{name}.pth").read_bytes()
+        ).hexdigest()[:8]
     project.edit_params(
         **changes,
         threads=1,
@@ -112,14 +138,20 @@ def leaves(prefixes: list[str], content: dict) -> set[str]:
         value = content
         for part in prefix.split("."):
             value = value[part]
-        found |= leaves([f"{prefix}.{key}" for key in value], content) if isinstance(value, dict) and value else {prefix}
+        found |= (
+            leaves([f"{prefix}.{key}" for key in value], content)
+            if isinstance(value, dict) and value
+            else {prefix}
+        )
     return found
 
 
 def test_every_stage_ran_and_left_only_what_is_tracked(project):
     assert len(notes(project)) == len(rows(project)) == 2 * len(COLORIZERS) + len(CLASSIFIERS) + 11
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
-    assert changed <= {"dvc.lock", "metrics/", "report/colorfulness.png", "report/overview.png"}, changed
+    assert changed <= {"dvc.lock", "metrics/", "report/colorfulness.png", "report/overview.png"}, (
+        changed
+    )
 
 
 def covers(declared: str, path: str) -> bool:
@@ -141,7 +173,9 @@ def test_imports_are_the_declared_layers(project):
         declared = {dep for dep in row["deps"] if is_code(dep)}
         imported = {path for path in ran[note]["modules"] if not path.startswith(RUNTIME)}
         imported -= {*PACKAGE_FILES, "stages/__init__.py"}
-        assert {path for path in imported if not any(covers(dep, path) for dep in declared)} == set(), row["name"]
+        assert {
+            path for path in imported if not any(covers(dep, path) for dep in declared)
+        } == set(), row["name"]
         idle = {dep for dep in declared if not any(covers(dep, path) for path in imported)}
         unused[stage] = unused.get(stage, idle) & idle
     assert {stage: deps for stage, deps in unused.items() if deps} == {}
@@ -163,16 +197,27 @@ def test_files_read_are_the_declared_ones(project):
     ran = notes(project)
     for note, row in rows(project).items():
         declared = {dep for dep in row["deps"] if not is_code(dep)}
-        if row["name"] == "check":  # reads the table of colorizers too, on which no stage can depend: DVC rewrites its lock
+        if (
+            row["name"] == "check"
+        ):  # reads the table of colorizers too, on which no stage can depend: DVC rewrites its lock
             assert set(ran[note]["read"]) == {*declared, "dvc.yaml"} == {"params.yaml", "dvc.yaml"}
             continue
         declared.remove("requirements.lock")  # stands for the installed packages
         # A stage may read what it wrote; archives are checked by their hash.
         outs = [*row["outs"], "data/archives", *LOGS]
-        own = {name for name in ran[note]["read"] if any(name == out or name.startswith(f"{out}/") for out in outs)}
+        own = {
+            name
+            for name in ran[note]["read"]
+            if any(name == out or name.startswith(f"{out}/") for out in outs)
+        }
         read = set(ran[note]["read"]) - own - ({"params.yaml"} - declared)
-        read = {path for path in read if not path.startswith("colorpipe/report/assets/")}  # in the report's folder of code
-        within = {dep: {name for name in read if name == dep or name.startswith(f"{dep}/")} for dep in declared}
+        read = {
+            path for path in read if not path.startswith("colorpipe/report/assets/")
+        }  # in the report's folder of code
+        within = {
+            dep: {name for name in read if name == dep or name.startswith(f"{dep}/")}
+            for dep in declared
+        }
         assert read == set().union(*within.values()), row["name"]
         unread = {dep for dep, names in within.items() if not names}
         order_and_album = {"data/params.checked", "data/my-photos"}  # the latter for `folder` alone
@@ -193,7 +238,9 @@ def test_parameters_read_are_the_declared_ones(project):
         own = leaves(row["params"], content)
         ran[note]["keys"] = set(ran[note]["keys"]) - {"processes"}  # decides the time alone
         assert set(ran[note]["keys"]) <= own, row["name"]
-        if stage == "download":  # reads the sources of ImageNet weights where they are asked for: together, all
+        if (
+            stage == "download"
+        ):  # reads the sources of ImageNet weights where they are asked for: together, all
             read.setdefault(stage, set()).update(ran[note]["keys"])
             declared.setdefault(stage, set()).update(own)
         elif stage == "pretext":  # each mode and share reads its own of these
@@ -213,7 +260,9 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
         assert run["n"] == 8
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "resnet_rebalanced", "densenet"), "imagenet")
+        imagenet = dict.fromkeys(
+            ("resnet", "resnet_lpips", "resnet_rebalanced", "densenet"), "imagenet"
+        )
         assert run["init"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
         assert ("temperatures" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
@@ -238,16 +287,26 @@ def test_weights_know_what_they_are(project):
     for name in COLORIZERS:
         tensors, metadata = weights.load(project.root / f"models/{name}/best.safetensors")
         assert metadata["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        losses = dict.fromkeys(REBALANCED, "classification") | {"resnet_lpips": "lpips", "unet_gan": "l1"}
+        losses = dict.fromkeys(REBALANCED, "classification") | {
+            "resnet_lpips": "lpips",
+            "unet_gan": "l1",
+        }
         assert metadata["loss"]["name"] == losses.get(name, "mse")
-        recipe = {"unet_gan": "adversarial", "unet": "refined", "unet_rebalanced": "refined"}.get(name, "paper")
-        assert metadata["train"]["lr"] == config.load(project.root / "params.yaml").recipe(recipe).lr
+        recipe = {"unet_gan": "adversarial", "unet": "refined", "unet_rebalanced": "refined"}.get(
+            name, "paper"
+        )
+        assert (
+            metadata["train"]["lr"] == config.load(project.root / "params.yaml").recipe(recipe).lr
+        )
         phase = config.load(project.root / "params.yaml").task("adversarial")
         assert metadata.get("adversarial") == (phase if name == "unet_gan" else None)
         assert all(tensor.isfinite().all() for tensor in tensors.values())
         history = (project.root / f"curves/{name}.csv").read_text().splitlines()
         heads = history[0].split(",")
-        assert {"epoch", *(f"{part}_{key}" for part in ("train", "val") for key in EPOCH_METRICS)} <= set(heads)
+        assert {
+            "epoch",
+            *(f"{part}_{key}" for part in ("train", "val") for key in EPOCH_METRICS),
+        } <= set(heads)
         losses = [float(line.split(",")[heads.index("val_loss")]) for line in history[1:]]
         assert name == "unet_gan" or metadata["epoch"]["val_loss"] == min(losses)
         last = weights.load_metadata(project.root / f"models/{name}/last.safetensors")
@@ -278,17 +337,31 @@ def test_what_a_new_row_of_the_table_also_needs():
     """Compares the table of colorizers with what cannot follow from it; a failure says what to add where."""
     content = yaml.safe_load((ROOT / "dvc.yaml").read_text())
     table = content["stages"]["train"]["foreach"]
-    missing = [f"add `{name}` under `artifacts:` in dvc.yaml" for name in sorted(set(table) - set(content["artifacts"]))]
-    plots = [plot for plot in content["plots"] if isinstance(plot, dict) and "Pretext" not in next(iter(plot))]
+    missing = [
+        f"add `{name}` under `artifacts:` in dvc.yaml"
+        for name in sorted(set(table) - set(content["artifacts"]))
+    ]
+    plots = [
+        plot
+        for plot in content["plots"]
+        if isinstance(plot, dict) and "Pretext" not in next(iter(plot))
+    ]
     for title, definition in (next(iter(plot.items())) for plot in plots):
         lacking = sorted({f"curves/{name}.csv" for name in table} - set(definition["y"]))
         missing += [f"add `{path}` to the plot {title!r} in dvc.yaml" for path in lacking]
-        assert set(definition["y"]) <= {f"curves/{name}.csv" for name in table}, f"{title}: a curve of no row"
+        assert set(definition["y"]) <= {f"curves/{name}.csv" for name in table}, (
+            f"{title}: a curve of no row"
+        )
     of_loss = {name for name, row in table.items() if row["loss"] == "${loss}"}
     rebalanced = {name for name, row in table.items() if row["loss"] == "classification"}
-    for title, names in {"COLORIZERS": set(table), "OF_LOSS": of_loss, "REBALANCED": rebalanced}.items():
+    for title, names in {
+        "COLORIZERS": set(table),
+        "OF_LOSS": of_loss,
+        "REBALANCED": rebalanced,
+    }.items():
         missing += [
-            f"add `{name}` to {title} in tests/pipeline/test_pipeline.py" for name in sorted(names - set(globals()[title]))
+            f"add `{name}` to {title} in tests/pipeline/test_pipeline.py"
+            for name in sorted(names - set(globals()[title]))
         ]
         assert set(globals()[title]) <= names, f"{title}: a name of no row"
     assert not missing, "; ".join(missing)
@@ -304,7 +377,11 @@ def test_again_does_nothing(project):
     [
         (
             "colorpipe/models/eccv16.py",
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in ("eccv", "eccv_rebalanced")},
+            {
+                f"{stage}@{name}"
+                for stage in ("train", "evaluate")
+                for name in ("eccv", "eccv_rebalanced")
+            },
         ),
         (
             "colorpipe/losses/classification.py",
@@ -342,7 +419,10 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
         ),
         (
             {"models__resnet18__cut": "layer1"},
-            {f"train@{name}" for name in ("resnet", "resnet_lpips", "resnet_large", "resnet_rebalanced")},
+            {
+                f"train@{name}"
+                for name in ("resnet", "resnet_lpips", "resnet_large", "resnet_rebalanced")
+            },
         ),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large", "judge@stl10"}),
         (
@@ -379,7 +459,9 @@ def test_a_change_in_the_report_reruns_the_report_alone(project):
     path = project.root / "colorpipe/report/tables.py"
     path.write_text(path.read_text() + "\n# changed\n")
     output = project.run("dvc", "repro")
-    assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'report':"]
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'report':"
+    ]
     project.run("git", "checkout", "--", ".")
 
 
@@ -397,7 +479,9 @@ def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
     for name in ("models/eccv/best.safetensors", "data/stl10/train.npy", "galleries/resnet.json"):
         assert (second.root / name).read_bytes() == (project.root / name).read_bytes()
     output = second.run("dvc", "repro")  # DVC does not track the page: the report writes it
-    assert [line for line in output.splitlines() if line.startswith(ran)] == ["Running stage 'report':"]
+    assert [line for line in output.splitlines() if line.startswith(ran)] == [
+        "Running stage 'report':"
+    ]
     assert ">not run here<" in (second.root / "report/index.html").read_text()
     assert second.run("git", "status", "--porcelain") == ""
 
@@ -431,9 +515,14 @@ def test_live_metrics_are_empty_when_nothing_trains(project):
 def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
     """As large as the right one: git must not take the file that DVC wrote for unchanged."""
     output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
-    assert "error: params.yaml: loss: should be 'mse', 'l1', 'lpips' or 'classification', not 'l2x'. To restore" in output
+    assert (
+        "error: params.yaml: loss: should be 'mse', 'l1', 'lpips' or 'classification', not 'l2x'. To restore"
+        in output
+    )
     assert "Traceback" not in output
-    assert [line for line in output.splitlines() if line.startswith("Running stage")] == ["Running stage 'check':"]
+    assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
+        "Running stage 'check':"
+    ]
     assert project.run("git", "status", "--porcelain").split() == ["M", "params.yaml"]
     project.run("git", "checkout", "params.yaml")
     assert project.run("git", "status", "--porcelain") == ""
@@ -443,7 +532,13 @@ def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
 def test_the_walk_throughs_of_extending_work(project):
     """docs/extending.md, applied and run to the page: a loss, a model, rows that use them; nothing else is trained again."""
     blocks = dict(WALK_THROUGH.findall((ROOT / "docs/extending.md").read_text()))
-    assert blocks.keys() == {"row", "losses", "models", "colorpipe/losses/huber.py", "colorpipe/models/resnet34.py"}
+    assert blocks.keys() == {
+        "row",
+        "losses",
+        "models",
+        "colorpipe/losses/huber.py",
+        "colorpipe/models/resnet34.py",
+    }
     for name, content in blocks.items():
         if name.endswith(".py"):
             (project.root / name).write_text(content)
@@ -452,20 +547,42 @@ def test_the_walk_throughs_of_extending_work(project):
     for section in ("losses", "models"):
         text = re.sub(rf"(?m)^({section}:.*\n)", lambda found: found[1] + blocks[section], text)  # noqa: B023 - used at once
     params.write_text(text)
-    columns = 'task: colorization, model: resnet34, data: "${dataset}", loss: "${loss}", recipe: paper'
+    columns = (
+        'task: colorization, model: resnet34, data: "${dataset}", loss: "${loss}", recipe: paper'
+    )
     rows = blocks["row"] + f'      deep: {{{columns}, init: "data/${{dataset}}/weights/none"}}\n'
-    pipeline.write_text(pipeline.read_text().replace("    foreach: &colorizers\n", "    foreach: &colorizers\n" + rows))
+    pipeline.write_text(
+        pipeline.read_text().replace(
+            "    foreach: &colorizers\n", "    foreach: &colorizers\n" + rows
+        )
+    )
 
     output = project.run("dvc", "repro")
-    assert set(re.findall(r"Running stage '(train@\w+)'", output)) == {"train@resnet_huber", "train@deep"}
-    assert json.loads((project.root / "evaluations/resnet_huber.json").read_text())["loss"] == "huber"
+    assert set(re.findall(r"Running stage '(train@\w+)'", output)) == {
+        "train@resnet_huber",
+        "train@deep",
+    }
+    assert (
+        json.loads((project.root / "evaluations/resnet_huber.json").read_text())["loss"] == "huber"
+    )
     page = (project.root / "report/index.html").read_text()
     assert page.count('"kinds": {"best"') == len(COLORIZERS) + 2
     assert '"Loss: huber"' in page
-    assert "resnet34" in project.run(sys.executable, "-c", "from colorpipe.app.cli import main; main()", "models")
+    assert "resnet34" in project.run(
+        sys.executable, "-c", "from colorpipe.app.cli import main; main()", "models"
+    )
     assert "metrics/deep.json" in project.run("dvc", "metrics", "show")
 
-    test = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "tests/pipeline/test_pipeline.py", "-k", "new_row"]
+    test = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "tests/pipeline/test_pipeline.py",
+        "-k",
+        "new_row",
+    ]
     failed = project.run(*test, code=1)
     for words in (
         "add `deep` under `artifacts:`",

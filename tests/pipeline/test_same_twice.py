@@ -9,7 +9,11 @@ import yaml
 from project import ROOT
 
 ROWS = [
-    *((model, loss, "paper") for model in ("resnet18", "densenet121", "eccv16") for loss in ("mse", "lpips")),
+    *(
+        (model, loss, "paper")
+        for model in ("resnet18", "densenet121", "eccv16")
+        for loss in ("mse", "lpips")
+    ),
     ("eccv16", "classification", "paper"),
     ("unet", "classification", "refined"),
     ("unet", "l1", "adversarial"),
@@ -49,7 +53,9 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed}
-    return subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        [sys.executable, "-c", SCRIPT], cwd=folder, env=environment, stdout=subprocess.DEVNULL
+    )
 
 
 def results(folder: Path) -> dict[str, bytes]:
@@ -58,14 +64,18 @@ def results(folder: Path) -> dict[str, bytes]:
         for kind in ("data", "models", "curves", "metrics", "evaluations", "grids", "galleries")
         for path in folder.glob(f"{kind}/**/*")
     ]
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()}
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()
+    }
 
 
 def test_two_runs_give_the_same_bytes(tmp_path):
     runs = {name: start(tmp_path / name, name) for name in ("1", "2")}
     assert [process.wait() for process in runs.values()] == [0, 0]
     first, second = (results(tmp_path / name) for name in runs)
-    assert sum(name.endswith("best.safetensors") for name in first) == len(ROWS) + 1  # and the judge
+    assert (
+        sum(name.endswith("best.safetensors") for name in first) == len(ROWS) + 1
+    )  # and the judge
     assert sum(name.startswith("metrics/") for name in first) == len(ROWS)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []

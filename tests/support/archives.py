@@ -55,4 +55,6 @@ def smooth_images(rng: np.random.Generator, count: int, size: int) -> np.ndarray
     corners = rng.uniform(0, 255, (count, 3, 4, 1, 1))
     down, right = np.linspace(0, 1, size)[:, None], np.linspace(0, 1, size)[None, :] ** 2
     a, b, c, d = (corners[:, :, number] for number in range(4))
-    return ((a * (1 - down) + b * down) * (1 - right) + (c * (1 - down) + d * down) * right).astype(np.uint8)
+    return ((a * (1 - down) + b * down) * (1 - right) + (c * (1 - down) + d * down) * right).astype(
+        np.uint8
+    )

@@ -20,12 +20,22 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def png(width: int, height: int, depth: int, color: int, rows: bytes) -> bytes:
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
 
 
 def with_chunk(kind: bytes, content: bytes) -> bytes:
@@ -45,7 +55,9 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 JPEG, PNG, WEBP, TIFF = (encoded(COLORS, kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (30, 24))]}
-DEEP = (np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2")).tobytes()  # a byte more a row: its filter
+DEEP = (
+    np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2")
+).tobytes()  # a byte more a row: its filter
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 40
 LOOP = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0"  # a directory that is its own
 
@@ -74,7 +86,9 @@ READ = {  # names of files that are read, with their bytes
     "cmyk.jpg": encoded(COLORS.convert("CMYK"), "JPEG"),
     "cmyk.tif": encoded(COLORS.convert("CMYK"), "TIFF"),
     "lab.tif": encoded(COLORS.convert("LAB"), "TIFF"),
-    "gray16.png": png(30, 24, 16, 0, b"".join(b"\0" + DEEP[row * 60 : row * 60 + 60] for row in range(24))),
+    "gray16.png": png(
+        30, 24, 16, 0, b"".join(b"\0" + DEEP[row * 60 : row * 60 + 60] for row in range(24))
+    ),
     "gray16.tif": encoded(Image.fromarray(np.full((9, 9), 40_000, np.uint16)), "TIFF"),
     "progressive.jpg": encoded(COLORS, "JPEG", progressive=True),
     "interlaced.tif": encoded(COLORS, "TIFF", compression="tiff_lzw"),
@@ -116,7 +130,9 @@ REFUSED = {  # names of files that are named and left, with their bytes
     "start alone.jpg": b"\xff\xd8\xff\xe0",
     "pixels cut.png": png(30, 24, 8, 2, bytes(500)),
     "bomb.png": png(60_000, 60_000, 8, 2, b""),
-    "bomb.tif": TIFF.replace(struct.pack("<HHII", 256, 4, 1, 30), struct.pack("<HHII", 256, 4, 1, 2**31 - 1)),
+    "bomb.tif": TIFF.replace(
+        struct.pack("<HHII", 256, 4, 1, 30), struct.pack("<HHII", 256, 4, 1, 2**31 - 1)
+    ),
     "text bomb.png": with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))),
     "floats.tif": encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
     "32 bits.tif": encoded(Image.fromarray(np.zeros((4, 4), np.int32)), "TIFF"),

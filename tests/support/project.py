@@ -41,7 +41,11 @@ class Project:
             **({"COLORPIPE_FORKS": forks.server()} if sys.platform == "linux" else {}),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
-            **{f"GIT_{who}_{what}": "t@example.org" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")},
+            **{
+                f"GIT_{who}_{what}": "t@example.org"
+                for who in ("AUTHOR", "COMMITTER")
+                for what in ("NAME", "EMAIL")
+            },
         }
 
     @classmethod
@@ -54,7 +58,9 @@ class Project:
     def run(self, *command: str, code: int = 0) -> str:
         if command[0] == "dvc":
             command = (sys.executable, "-m", *command)
-        done = subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=self.root, env=self.environment, capture_output=True, text=True
+        )
         assert done.returncode == code, done.stdout + done.stderr
         return done.stdout + done.stderr
 

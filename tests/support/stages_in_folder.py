@@ -14,16 +14,48 @@ from archives import PRIOR
 from on_path import forks
 from project import ROOT
 
-from colorpipe import paths, weights
-from colorpipe.models import base
-from colorpipe.models.classifier import redraw_xavier
+from colorpipe import files, weights
+from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.pretext.encoders import redraw_xavier
 
 INIT = "data/photos/weights/none.safetensors"
 ROW = ("--data", "photos", "--init", INIT)
-TRAIN = ("train", "resnet", "--task", "colorization", "--model", "resnet18", "--loss", "mse", "--recipe", "paper", *ROW)
+TRAIN = (
+    "train",
+    "resnet",
+    "--task",
+    "colorization",
+    "--model",
+    "resnet18",
+    "--loss",
+    "mse",
+    "--recipe",
+    "paper",
+    *ROW,
+)
 UNET = ("--model", "unet", *ROW)
-REBALANCED = ("train", "unet", "--task", "colorization", "--loss", "classification", "--recipe", "refined", *UNET)
-ADVERSARIAL = ("train", "unet_gan", "--task", "adversarial", "--loss", "l1", "--recipe", "adversarial", *UNET)
+REBALANCED = (
+    "train",
+    "unet",
+    "--task",
+    "colorization",
+    "--loss",
+    "classification",
+    "--recipe",
+    "refined",
+    *UNET,
+)
+ADVERSARIAL = (
+    "train",
+    "unet_gan",
+    "--task",
+    "adversarial",
+    "--loss",
+    "l1",
+    "--recipe",
+    "adversarial",
+    *UNET,
+)
 PRETEXT = ("pretext", "xavier", "--mode", "finetune", "--labels", "100", "--data", "photos")
 PROBE = ("pretext", "xavier", "--mode", "probe", "--labels", "50", "--data", "photos")
 NEIGHBORS = ("pretext", "xavier", "--mode", "knn", "--labels", "50", "--data", "photos")
@@ -33,9 +65,9 @@ PAUSED = """
 import runpy, signal, sys
 from pathlib import Path
 if "adversarial" in sys.argv:  # no more is imported than the stage does: that code is part of the checkpoint's key
-    from colorpipe.tasks.adversarial import AdversarialTask as Task
+    from colorpipe.training.adversarial import AdversarialTask as Task
 else:
-    from colorpipe.tasks.supervised import SupervisedTask as Task
+    from colorpipe.training.supervised import SupervisedTask as Task
 
 step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
 
@@ -59,7 +91,9 @@ def prepare(root: Path) -> Path:
     content["datasets"]["photos"]["epochs"] = EPOCHS
     content["threads"] = 1
     content["train"]["batch_size"] = 16
-    content["recipes"]["refined"]["epochs_factor"] = content["recipes"]["adversarial"]["epochs_factor"] = 1.0
+    content["recipes"]["refined"]["epochs_factor"] = content["recipes"]["adversarial"][
+        "epochs_factor"
+    ] = 1.0
     content["models"]["unet"] = {"widths": [16, 24], "blocks": [1, 1]}
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     (root / "data/photos/weights").mkdir(parents=True)
@@ -69,10 +103,13 @@ def prepare(root: Path) -> Path:
             root / f"data/photos/{part}.npy",
             rng.integers(0, 256, (150 if part == "test" else 50, 3, 32, 32), dtype=np.uint8),
         )
-        np.save(root / f"data/photos/{part}_labels.npy", rng.integers(0, 2, 150 if part == "test" else 50))
+        np.save(
+            root / f"data/photos/{part}_labels.npy",
+            rng.integers(0, 2, 150 if part == "test" else 50),
+        )
     (root / "data/photos/classes.json").write_text('["a", "b"]')
     np.save(root / "data/photos/prior.npy", PRIOR.numpy())
-    save_encoder(root / paths.checkpoint("xavier", "best"), seed=0)
+    save_encoder(root / files.checkpoint_path("xavier", "best"), seed=0)
     settings = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
     for name in ("none", "mse", "l1", "classification"):
         metadata = {"weights": "random", **settings.get(name, {})}
@@ -80,23 +117,29 @@ def prepare(root: Path) -> Path:
     return root
 
 
-def save_encoder(path: Path, seed: int) -> base.Colorizer:
+def save_encoder(path: Path, seed: int) -> Colorizer:
     """Write the weights of a ResNet-18 colorizer's encoder, which `seed` draws."""
     settings = {"cut": "layer2"}
-    colorizer = base.build("resnet18", settings)
+    colorizer = build_colorizer("resnet18", settings)
     redraw_xavier(colorizer, seed)
     weights.save(path, colorizer.state_dict(), {"model": "resnet18", "settings": settings})
     return colorizer
 
 
-def start(folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **environment: str) -> subprocess.Popen:
+def start(
+    folder: Path, stage: tuple[str, ...], pause: tuple[str, ...] = (), **environment: str
+) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
     run = ["-c", PAUSED, *pause, stage[0]] if pause else ["-m", f"stages.{stage[0]}"]
     command = [sys.executable, *run, *stage[1:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     # A shell starts what it runs in the background with SIGINT ignored, and its children inherit that.
     return subprocess.Popen(
-        command, cwd=folder, env=environment, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **pipes
+        command,
+        cwd=folder,
+        env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        **pipes,
     )
 
 
@@ -111,11 +154,18 @@ def run(folder: Path, stage: tuple[str, ...], **environment: str) -> str:
 def forked() -> dict[str, str]:
     """The environment in which `python -m ...` is a fork that has its imports done, where the system has forks."""
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests/support/on_path'}"
-    return {"COLORPIPE_FORKS": forks.server(), "PYTHONPATH": path} if sys.platform == "linux" else {}
+    return (
+        {"COLORPIPE_FORKS": forks.server(), "PYTHONPATH": path} if sys.platform == "linux" else {}
+    )
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:
-    found = [paths.curves(name), paths.metrics(name), paths.checkpoint(name, "best"), paths.checkpoint(name, "last")]
+    found = [
+        files.curves_path(name),
+        files.metrics_path(name),
+        files.checkpoint_path(name, "best"),
+        files.checkpoint_path(name, "last"),
+    ]
     return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
 
 

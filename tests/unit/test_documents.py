@@ -17,7 +17,11 @@ def test_every_fault_has_its_test():
 
 
 def test_every_link_leads_somewhere():
-    for document in [ROOT / "benchmarks/README.md", *ROOT.glob("docs/*.md"), *(ROOT / path for path in tables.DOCUMENTS)]:
+    for document in [
+        ROOT / "benchmarks/README.md",
+        *ROOT.glob("docs/*.md"),
+        *(ROOT / path for path in tables.DOCUMENTS),
+    ]:
         for link in re.findall(r"\]\(([^)#\s]+)", document.read_text()):
             if "://" not in link:
                 assert (document.parent / link).exists(), f"{document.name}: {link}"

@@ -2,7 +2,10 @@ import numpy as np
 import pytest
 import torch
 from skimage import metrics as skimage_metrics
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 
 from colorpipe import metrics
 from colorpipe.training.averages import MetricAverager
@@ -11,14 +14,18 @@ from colorpipe.training.averages import MetricAverager
 @pytest.fixture
 def ab():
     torch.manual_seed(0)
-    smooth = torch.nn.functional.interpolate(torch.randn(7, 2, 5, 6) * 30, size=(32, 40), mode="bicubic")
+    smooth = torch.nn.functional.interpolate(
+        torch.randn(7, 2, 5, 6) * 30, size=(32, 40), mode="bicubic"
+    )
     return smooth + torch.randn(7, 2, 32, 40) * 4, smooth
 
 
 @pytest.fixture
 def rgb():
     torch.manual_seed(1)
-    original = torch.nn.functional.interpolate(torch.rand(5, 3, 6, 5), size=(33, 48), mode="bilinear")
+    original = torch.nn.functional.interpolate(
+        torch.rand(5, 3, 6, 5), size=(33, 48), mode="bilinear"
+    )
     return (original + 0.1 * torch.randn_like(original)).clamp(0, 1), original
 
 
@@ -48,7 +55,13 @@ def test_rgb_is_scikit_image(rgb):
         zip(*(images.permute(0, 2, 3, 1).double().numpy() for images in rgb), strict=True)
     ):
         expected = skimage_metrics.structural_similarity(
-            ours, theirs, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=1, channel_axis=2
+            ours,
+            theirs,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+            data_range=1,
+            channel_axis=2,
         )
         assert ssim[number].item() == pytest.approx(expected, abs=1e-5)
         expected = skimage_metrics.peak_signal_noise_ratio(theirs, ours, data_range=1)

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import save_file
 
 from colorpipe import weights
-from colorpipe.data.pretrained import read_torchvision
-from colorpipe.models import base
+from colorpipe.data.imagenet import read_torchvision
+from colorpipe.models.colorizer import build_colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
 CPU = torch.device("cpu")
@@ -20,7 +20,7 @@ RESNET = {"model": "resnet18", "settings": {"cut": "layer1"}}
 @pytest.fixture(scope="module")
 def tensors() -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
-    return base.build(**RESNET).state_dict()
+    return build_colorizer(**RESNET).state_dict()
 
 
 def build(path: Path, tensors: dict, metadata: dict) -> Path:
@@ -44,10 +44,26 @@ WRONG = {
         {**RESNET, "settings": {"cut": "layer2"}},
         r"decoder\.0\.weight is \(128, 64, 3, 3\) float32, expected \(128, 128",
     ),
-    "a missing layer": ({"encoder__bn1__bias": None}, RESNET, r"encoder\.bn1\.bias is absent, expected \(64,\)"),
-    "a layer too many": ({"extra": torch.zeros(3)}, RESNET, r"extra is \(3,\) float32, expected absent"),
-    "another shape": ({"encoder__bn1__bias": torch.zeros(3)}, RESNET, r"bn1\.bias is \(3,\) float32, expected \(64,\)"),
-    "NaN": ({"encoder__bn1__bias": torch.full((64,), float("nan"))}, RESNET, r"bn1\.bias has non-finite values"),
+    "a missing layer": (
+        {"encoder__bn1__bias": None},
+        RESNET,
+        r"encoder\.bn1\.bias is absent, expected \(64,\)",
+    ),
+    "a layer too many": (
+        {"extra": torch.zeros(3)},
+        RESNET,
+        r"extra is \(3,\) float32, expected absent",
+    ),
+    "another shape": (
+        {"encoder__bn1__bias": torch.zeros(3)},
+        RESNET,
+        r"bn1\.bias is \(3,\) float32, expected \(64,\)",
+    ),
+    "NaN": (
+        {"encoder__bn1__bias": torch.full((64,), float("nan"))},
+        RESNET,
+        r"bn1\.bias has non-finite values",
+    ),
     "infinity": (
         {"encoder__bn1__bias": torch.full((64,), float("inf"))},
         RESNET,
@@ -56,7 +72,11 @@ WRONG = {
     "an unknown model": ({}, {**RESNET, "model": "gpt"}, "holds no colorizer"),
     "a module that is none of ours": ({}, {**RESNET, "model": "classifier"}, "holds no colorizer"),
     "a path for a model": ({}, {**RESNET, "model": "../../os"}, "holds no colorizer"),
-    "an unknown cut": ({}, {**RESNET, "settings": {"cut": "layer9"}}, "is not the resnet18|holds no colorizer"),
+    "an unknown cut": (
+        {},
+        {**RESNET, "settings": {"cut": "layer9"}},
+        "is not the resnet18|holds no colorizer",
+    ),
     "settings of another model": ({}, {**RESNET, "settings": {"bins": 3}}, "holds no colorizer"),
     "no metadata": ({}, {}, "holds no colorizer"),
     **{
@@ -65,7 +85,16 @@ WRONG = {
             RESNET,
             rf"bn1\.bias (has dtype {dtype}, expected float32|is \(64,\) {dtype}, expected \(64,\) float32)",
         )
-        for dtype in ("float64", "bfloat16", "int32", "int64", "uint8", "bool", "complex64", "float8_e4m3fn")
+        for dtype in (
+            "float64",
+            "bfloat16",
+            "int32",
+            "int64",
+            "uint8",
+            "bool",
+            "complex64",
+            "float8_e4m3fn",
+        )
     },
 }
 
@@ -74,7 +103,7 @@ WRONG = {
 def test_a_mismatch_is_named_with_what_was_expected(tmp_path, tensors, changes, metadata, message):
     path = build(tmp_path / "best.safetensors", changed(tensors, **changes), metadata)
     with pytest.raises(UserError, match=message) as raised:
-        base.load(path, CPU)
+        load_colorizer(path, CPU)
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -84,20 +113,22 @@ def test_a_truncated_file_is_named(tmp_path, tensors, share):
     path = build(tmp_path / "best.safetensors", tensors, RESNET)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(UserError, match=r"best\.safetensors is not a complete colorpipe weight file"):
-        base.load(path, CPU)
+    with pytest.raises(
+        UserError, match=r"best\.safetensors is not a complete colorpipe weight file"
+    ):
+        load_colorizer(path, CPU)
 
 
 def test_deeply_nested_metadata_is_named(tmp_path, tensors):
     save_file(tensors, tmp_path / "x.safetensors", {weights.KEY: "[" * 100_000})
     with pytest.raises(UserError, match=r"x\.safetensors is not a complete colorpipe weight file"):
-        base.load(tmp_path / "x.safetensors", CPU)
+        load_colorizer(tmp_path / "x.safetensors", CPU)
 
 
 def test_a_file_without_our_metadata(tmp_path, tensors):
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match=r"x\.safetensors is not a complete colorpipe weight file"):
-        base.load(tmp_path / "x.safetensors", CPU)
+        load_colorizer(tmp_path / "x.safetensors", CPU)
 
 
 class Harmful:
@@ -109,14 +140,16 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, content in (("a.pth", {"conv1.weight": Harmful()}), ("b.pth", Harmful())):
         torch.save(content, name)
-        with pytest.raises(UserError, match=rf"{name[0]}\.pth is not a complete file of torchvision weights"):
+        with pytest.raises(
+            UserError, match=rf"{name[0]}\.pth is not a complete file of torchvision weights"
+        ):
             read_torchvision(Path(name))
     Path("c.pth").write_bytes(pickle.dumps(Harmful()))
     Path("best.safetensors").write_bytes(pickle.dumps(Harmful()))
     with pytest.raises(UserError, match=r"c\.pth is not a complete file"):
         read_torchvision(Path("c.pth"))
     with pytest.raises(UserError, match=r"best\.safetensors is not a complete"):
-        base.load(Path("best.safetensors"), CPU)
+        load_colorizer(Path("best.safetensors"), CPU)
     assert not Path("harm").exists()
 
 

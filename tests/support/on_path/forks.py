@@ -59,7 +59,9 @@ def server() -> str:
     address = f"colorpipe-{uuid.uuid4().hex}"
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     command = [sys.executable, __file__, address]
-    process = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdout.readline() == b"ready\n"
     atexit.register(process.communicate)  # which closes its standard input
     return address
@@ -89,13 +91,17 @@ def serve(address: str) -> None:
         print("ready", flush=True)
         while sys.stdin not in select.select([sys.stdin, listener], [], [])[0]:
             with listener.accept()[0] as connection:
-                context.Process(target=attend, args=[connection]).start()  # which waits for those that have ended
+                context.Process(
+                    target=attend, args=[connection]
+                ).start()  # which waits for those that have ended
 
 
 def attend(connection: socket.socket) -> None:
     """Do in a child what was asked for; its exit status goes back."""
     message, files, _, _ = socket.recv_fds(connection, MESSAGE, 3)
-    child = multiprocessing.get_context("fork").Process(target=become, args=[json.loads(message), files])
+    child = multiprocessing.get_context("fork").Process(
+        target=become, args=[json.loads(message), files]
+    )
     child.start()
     child.join()
     with contextlib.suppress(BrokenPipeError):  # who asked is gone

@@ -23,7 +23,11 @@ def note_file(path: object) -> None:
 
 
 def on_event(event: str, args: tuple) -> None:
-    if event == "open" and isinstance(args[0], str | bytes) and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR):
+    if (
+        event == "open"
+        and isinstance(args[0], str | bytes)
+        and not (args[2] or 0) & (os.O_WRONLY | os.O_RDWR)
+    ):
         note_file(args[0])
 
 
@@ -65,7 +69,11 @@ def watch_params(module: object) -> None:
 
     def leaves(value: object, prefix: str) -> set[str]:
         if isinstance(value, dict):
-            return set().union(*(leaves(inner, f"{prefix}.{key}") for key, inner in value.items())) if value else {prefix}
+            return (
+                set().union(*(leaves(inner, f"{prefix}.{key}") for key, inner in value.items()))
+                if value
+                else {prefix}
+            )
         return {prefix}
 
     def name_all(model: object, prefix: str) -> None:
@@ -104,7 +112,9 @@ WATCHED = {"colorpipe.weights": watch_weights, "colorpipe.config": watch_params}
 class Watcher(importlib.abc.MetaPathFinder):
     """Lets a module load as usual, then watches it."""
 
-    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: object, target: object = None
+    ) -> importlib.machinery.ModuleSpec | None:
         if name not in WATCHED:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
@@ -122,12 +132,17 @@ def write() -> None:
     modules = {STAGE}
     for name, module in sys.modules.items():
         file = getattr(module, "__file__", None)
-        if name.split(".")[0] in ("colorpipe", "stages") and file and Path(file).is_relative_to(ROOT):
+        if (
+            name.split(".")[0] in ("colorpipe", "stages")
+            and file
+            and Path(file).is_relative_to(ROOT)
+        ):
             modules.add(Path(file).relative_to(ROOT).as_posix())
     note = {"modules": sorted(modules), "read": sorted(read), "keys": sorted(keys)}
-    (Path(os.environ["COLORPIPE_TRACE"]) / ("_".join(sys.orig_argv[2:]).replace("/", "-") + ".json")).write_text(
-        json.dumps(note)
-    )
+    (
+        Path(os.environ["COLORPIPE_TRACE"])
+        / ("_".join(sys.orig_argv[2:]).replace("/", "-") + ".json")
+    ).write_text(json.dumps(note))
 
 
 def take() -> None:

@@ -1,0 +1,53 @@
+"""Statistics over all pixels of a test set: the AuC of Zhang et al. and the color histogram."""
+
+import torch
+from torch import Tensor
+
+from colorpipe import metrics
+from colorpipe.color import bins
+from colorpipe.training import processes
+
+
+class ColorStatistics:
+    """Pixel counts of a test set by color bin.
+
+    The counts are whole numbers in float64, so the order in which batches are added is irrelevant.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        zeros = torch.zeros(bins.COUNT, dtype=torch.float64, device=device)
+        self.areas, self.originals, self.predictions = zeros, zeros.clone(), zeros.clone()
+
+    def update(self, predicted: Tensor, target: Tensor) -> None:
+        """Count a batch of predicted and true ab, (B, 2, H, W) each, in Lab units."""
+        bin_numbers = bins.nearest(target.movedim(1, -1).flatten(0, 2))
+        area = metrics.within(predicted, target).flatten().double()
+        self.areas = self.areas + bin_numbers.bincount(area, minlength=bins.COUNT)
+        self.originals = self.originals + bin_numbers.bincount(minlength=bins.COUNT)
+        self.predictions = self.predictions + bins.histogram(predicted)
+
+    def add_up(self) -> None:
+        """Add the counts of the other processes that share the test set."""
+        counts = processes.gather(torch.stack((self.areas, self.originals, self.predictions)).cpu())
+        total = sum(counts[1:], counts[0])
+        self.areas, self.originals, self.predictions = total.to(self.areas.device)
+
+    def auc(self) -> tuple[float, float]:
+        """Return the raw and the re-balanced AuC, in [0, 1]. A perfect prediction has 1.
+
+        The raw AuC is the mean over pixels. The re-balanced AuC weighs each pixel by 1 / (share of
+        its bin). It equals the mean over the bins that occur in the originals.
+        """
+        occurs = self.originals > 0
+        by_bin = self.areas[occurs] / self.originals[occurs]
+        raw = self.areas.sum() / self.originals.sum()
+        return float(raw) / metrics.AUC_FULL, float(by_bin.mean()) / metrics.AUC_FULL
+
+    def histograms(self) -> dict[str, list[float]]:
+        """Return the shares (313,) of the bins in the "predicted" and the "original" pixels."""
+        both = {"predicted": self.predictions, "original": self.originals}
+        return {name: (counts / counts.sum()).tolist() for name, counts in both.items()}
+
+    def divergence(self) -> float:
+        """Return the Jensen-Shannon divergence of the two histograms in bits, in [0, 1]."""
+        return metrics.jensen_shannon(self.predictions, self.originals)

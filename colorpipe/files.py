@@ -1,0 +1,167 @@
+"""Paths of the pipeline, atomic writes, and JSON and CSV files.
+
+Paths are relative to the project's root. dvc.yaml declares the same paths.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from colorpipe.runtime.errors import UserError, printable_path
+
+# DVC runs a queued experiment in a copy of the project. DVC_ROOT is then the project itself.
+ROOT = Path(os.path.relpath(os.environ.get("DVC_ROOT", ".")))
+DATA = Path("data")
+ARCHIVES = ROOT / DATA / "archives"  # downloads; DVC neither caches nor removes them
+METRICS = Path("metrics")
+EVALUATIONS = Path("evaluations")
+CURVES = Path("curves")
+GRIDS = Path("grids")
+MODELS = Path("models")
+REPORT = Path("report")
+GALLERIES = Path("galleries")
+LIVE = Path("live")  # live metrics of the running training
+RUNS = Path("runs")  # when and where results were made; not tracked, because they differ every time
+RESUME = ROOT / RUNS / "resume"  # checkpoints of unfinished trainings
+
+
+def raw_path(data: str) -> Path:
+    """Return the folder of a data set's archive."""
+    return DATA / data / "raw"
+
+
+def init_weights_path(data: str, name: str) -> Path:
+    """Return the file that an encoder or a loss is initialized from. It may hold no tensors."""
+    return DATA / data / "weights" / f"{name}.safetensors"
+
+
+def images_path(data: str, split: str) -> Path:
+    """Return the path of the "train", "val" or "test" images: (N, 3, H, W) uint8 sRGB."""
+    return DATA / data / f"{split}.npy"
+
+
+def labels_path(data: str, split: str) -> Path:
+    """Return the path of a split's labels: (N,) int64."""
+    return DATA / data / f"{split}_labels.npy"
+
+
+def classes_path(data: str) -> Path:
+    """Return the path of the class names, a JSON list."""
+    return DATA / data / "classes.json"
+
+
+def prior_path(data: str) -> Path:
+    """Return the path of each color bin's share in the training images: (313,) float32."""
+    return DATA / data / "prior.npy"
+
+
+def checkpoint_path(name: str, which: str) -> Path:
+    """Return the path of the "best" or "last" weights of a training."""
+    return MODELS / name / f"{which}.safetensors"
+
+
+def curves_path(name: str) -> Path:
+    """Return the path of a training's history: a CSV file with one row per epoch."""
+    return CURVES / f"{name}.csv"
+
+
+def metrics_path(name: str) -> Path:
+    """Return the path of the test metrics that DVC tracks: JSON with numbers only."""
+    return METRICS / f"{name}.json"
+
+
+def evaluation_path(name: str) -> Path:
+    """Return the path of the other test metrics and of what they belong to (data, seed, loss)."""
+    return EVALUATIONS / f"{name}.json"
+
+
+def run_record_path(result: Path) -> Path:
+    """Return the path of the record of the run that wrote `result`, found by the file's hash."""
+    return RUNS / f"{hashlib.sha256(result.read_bytes()).hexdigest()[:16]}.json"
+
+
+def gallery_path(name: str) -> Path:
+    """Return the path of a colorizer's gallery: JSON with embedded PNG images."""
+    return GALLERIES / f"{name}.json"
+
+
+def grid_path(name: str) -> Path:
+    """Return the path of a colorizer's grid of gray, predicted and original images: PNG."""
+    return GRIDS / f"{name}.png"
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[Path]:
+    """Yield a temporary path to write to, and rename it to `path` if the block succeeds.
+
+    The temporary file is deleted if the block fails.
+
+    Raises:
+        UserError: `path` cannot be written, for example because the disk is full.
+    """
+    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        temporary.replace(path)
+    except OSError as error:
+        own = (temporary, path, *path.parents)
+        if error.filename is not None and Path(os.fsdecode(error.filename)) not in own:
+            raise  # about another file that the block reads
+        raise _write_error(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def naming_write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of a library that writes to `path` into a UserError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: OSError) -> UserError:
+    reason = error.strerror or error
+    return UserError(
+        f"{printable_path(path)} cannot be written: {reason}; fix that and run the command again"
+    )
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write text as UTF-8, atomically."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: object, indent: int | None = 2) -> None:
+    """Write `content` as JSON, atomically."""
+    write_text(path, json.dumps(content, indent=indent) + "\n")
+
+
+def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:
+    """Write a training history as CSV with one row per epoch, atomically."""
+    header = history[0] if history else {"epoch": 0}
+    lines = [",".join(header), *(",".join(map(str, row.values())) for row in history)]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file that a stage wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None

@@ -1,0 +1,83 @@
+"""Encoders of the pretext task: those of trained colorizers, and the reference encoders."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from colorpipe import files, weights
+from colorpipe.config import REFERENCE_ENCODERS, Params
+from colorpipe.models.colorizer import ENCODER, Colorizer, build_colorizer, load_imagenet
+from colorpipe.runtime.errors import UserError
+from colorpipe.training import devices
+
+
+def write_reference_encoders(imagenet: Path, params: Params) -> None:
+    """Write models/<name>/best.safetensors for each reference encoder.
+
+    "xavier" is drawn again with `redraw_xavier`. "random" is what a colorizer without ImageNet
+    weights starts from. If there are no ImageNet weights, the file of "imagenet" says so.
+
+    Args:
+        imagenet: The folder of the data set's initial weights (see `files.init_weights_path`).
+        params: All settings. `pretext.model`, the model's section, `seed` and `threads` are used.
+    """
+    model = params.pretext.model
+    source = imagenet / f"{model}.safetensors"
+    tensors = weights.load(source)[0] if source.exists() else {}
+    initializers: dict[str, Callable[[nn.Module], None] | None] = {
+        "xavier": lambda encoder: redraw_xavier(encoder, params.seed),
+        "random": lambda encoder: None,
+        "imagenet": (lambda encoder: load_imagenet(encoder, tensors, model)) if tensors else None,
+    }
+    for name in REFERENCE_ENCODERS:
+        metadata = {"model": model, "settings": params.model(model), "init": name}
+        path = files.checkpoint_path(name, "best")
+        if initialize := initializers[name]:
+            devices.prepare(params.seed, params.threads)
+            colorizer = build_colorizer(model, params.model(model))
+            initialize(colorizer.encoder)
+            state = colorizer.state_dict()
+            weights.save(path, {k: v for k, v in state.items() if k.startswith(ENCODER)}, metadata)
+        else:
+            reason = f"{source} holds no ImageNet weights"
+            weights.save(path, {}, {**metadata, "left_out": reason})
+            print(f"{name}: left out: {reason}")
+
+
+def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Colorizer:
+    """Build a colorizer whose encoder has the weights of a file. Its decoder is random.
+
+    Raises:
+        UserError: The file holds no weights, or those of another model.
+    """
+    tensors, metadata = weights.load(path)
+    if "left_out" in metadata:
+        raise UserError(f"{path} is empty: {metadata['left_out']}")
+    stored = tuple(metadata.get(key) for key in ("model", "settings"))
+    if stored != (model, settings):
+        raise UserError(f"pretext.model: {path} is {stored[0]} {stored[1]}, not {model} {settings}")
+    colorizer = build_colorizer(model, settings)
+    state = {k.removeprefix(ENCODER): v for k, v in tensors.items() if k.startswith(ENCODER)}
+    colorizer.encoder.load_state_dict(state)
+    return colorizer
+
+
+def redraw_xavier(network: nn.Module, seed: int) -> None:
+    """Draw all weights again in place: Xavier-uniform with zero biases, as in the paper.
+
+    Xavier initialization is not defined for BatchNorm. Its scales and running variances are set to
+    1, its shifts and running means to 0.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.xavier_uniform_(module.weight, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_running_stats()
+            nn.init.ones_(module.weight)
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,53 @@
+"""Features of a frozen encoder: the output of each of its stages, averaged over the image."""
+
+import torch
+from torch import Tensor, nn
+
+from colorpipe.color import lab
+
+STEM = "stem"
+
+
+def encode_stages(encoder: nn.Module, L: Tensor) -> dict[str, Tensor]:
+    """Return the output of each stage of an encoder, from the first stage to the last.
+
+    In a sequential encoder, each child that has children is a stage, and the plain layers before
+    the first such child are the stem. In a U-Net, each level is a stage.
+
+    Args:
+        encoder: The encoder of a colorizer.
+        L: Lightness in [0, 100], (B, 1, H, W).
+
+    Returns:
+        Features (B, channels, h, w) by the name of the stage.
+    """
+    x = lab.normalize_L(L)
+    if not isinstance(encoder, nn.Sequential):
+        return {f"level{number}": level for number, level in enumerate(encoder(x), 1)}
+    outputs: dict[str, Tensor] = {}
+    for name, child in encoder.named_children():
+        x = child(x)
+        outputs[name if any(True for _ in child.children()) else STEM] = x
+    return outputs
+
+
+@torch.no_grad()
+def pool_stages(encoder: nn.Module, images: Tensor, batch_size: int) -> dict[str, Tensor]:
+    """Return the output of each stage, averaged over the image. The encoder is in eval mode.
+
+    Args:
+        encoder: The encoder of a colorizer. It is left as it was.
+        images: Stored images, (N, 3, H, W) uint8.
+        batch_size: Images per batch.
+
+    Returns:
+        Features (N, channels) float32 by the name of the stage.
+    """
+    was_training = encoder.training
+    encoder.eval()
+    chunks: dict[str, list[Tensor]] = {}
+    for batch in images.split(batch_size):
+        for name, output in encode_stages(encoder, lab.lightness(lab.from_bytes(batch))).items():
+            chunks.setdefault(name, []).append(output.float().mean(dim=(2, 3)))
+    encoder.train(was_training)
+    return {name: torch.cat(parts) for name, parts in chunks.items()}

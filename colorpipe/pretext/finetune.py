@@ -1,0 +1,46 @@
+"""Fine-tuning: an encoder and a linear layer, trained together on labeled gray images."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from colorpipe.color import lab
+from colorpipe.training import devices
+from colorpipe.training.averages import Metrics
+from colorpipe.training.batches import Batch
+from colorpipe.training.supervised import SupervisedTask
+
+
+class Classifier(nn.Module):
+    """An encoder of L, global average pooling, and a linear layer.
+
+    Args:
+        encoder: The encoder of a colorizer.
+        channels: Channels of the encoder's output.
+        classes: Number of classes.
+    """
+
+    def __init__(self, encoder: nn.Module, *, channels: int, classes: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.head = nn.Linear(channels, classes)
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Return logits (B, classes) for L (B, 1, H, W) in [0, 100]."""
+        features = self.encoder(lab.normalize_L(L))
+        if not isinstance(features, Tensor):  # a U-Net returns all levels, the coarsest one last
+            features = features[-1]  # (B, channels, H / stride, W / stride)
+        logits: Tensor = self.head(features.mean(dim=(2, 3)))
+        return logits.float()
+
+
+class FinetuneTask(SupervisedTask):
+    """Training of a `Classifier` with cross-entropy."""
+
+    def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
+        """Return loss and accuracy for images (B, 3, H, W) uint8 and labels (B,)."""
+        images, labels = batch
+        L = lab.lightness(lab.from_bytes(images))
+        with devices.autocast(images.device, self.precision):
+            logits = model(L)  # (B, classes)
+        accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
+        return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}

@@ -1,1 +1,0 @@
-"""What a training step is, one file a task."""

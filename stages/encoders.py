@@ -1,0 +1,21 @@
+"""Write the reference encoders, with which the pretext task compares colorizers."""
+
+import argparse
+from pathlib import Path
+
+from colorpipe.runtime.process import run_main
+
+
+def main() -> None:
+    """Write models/{xavier,random,imagenet}/best.safetensors."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("weights", type=Path, help="the folder of the data set's initial weights")
+    args = parser.parse_args()
+    from colorpipe import config  # imported late, so that --help is fast
+    from colorpipe.pretext.encoders import write_reference_encoders
+
+    write_reference_encoders(args.weights, config.load())
+
+
+if __name__ == "__main__":
+    run_main(main)

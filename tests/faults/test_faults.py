@@ -1,0 +1,330 @@
+"""A full disk, a folder that may not be written, a file that is gone or damaged: in each stage that writes."""
+
+import contextlib
+import errno
+import importlib
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from project import ROOT
+
+from colorpipe.runtime.process import run_main
+from stages import evaluate
+
+STAGES = {  # in their order: the arguments of each, and the folders that it writes to
+    "check": ([], ["data"]),
+    "download": (["photos"], ["data/photos/raw", "data/photos/weights"]),
+    "split": (["photos"], ["data/photos"]),
+    "train": (
+        [
+            *(
+                "resnet",
+                "--task",
+                "colorization",
+                "--model",
+                "resnet18",
+                "--data",
+                "photos",
+                "--loss",
+                "mse",
+            ),
+            *("--recipe", "paper", "--init", "data/photos/weights/none.safetensors"),
+        ],
+        ["models/resnet", "curves"],
+    ),
+    "judge": (["photos", "--recipe", "paper"], ["models/judge/photos", "curves/judge"]),
+    "evaluate": (
+        ["resnet", "--data", "photos", "--loss", "mse"],
+        ["metrics", "evaluations", "grids", "galleries"],
+    ),
+    "baseline": (
+        ["gray", "--data", "photos", "--loss", "mse"],
+        ["metrics/baseline", "evaluations/baseline"],
+    ),
+    "controls": (["data/photos/weights"], ["models/imagenet", "models/random", "models/xavier"]),
+    "pretext": (
+        ["xavier", "--mode", "finetune", "--labels", "100", "--data", "photos"],
+        [
+            "models/pretext/xavier-finetune-100",
+            "curves/pretext",
+            "metrics/pretext",
+            "evaluations/pretext",
+        ],
+    ),
+    "report": ([], ["report"]),
+}
+# But for split, which reads from the folder that it writes to.
+WRITES = [
+    (stage, folder)
+    for stage, (_, folders) in STAGES.items()
+    for folder in folders
+    if stage != "split"
+]
+
+
+def run(stage: str) -> str:
+    """Run a stage here; the line that it ends with, empty when all went well."""
+    module = importlib.import_module(f"stages.{stage}")
+    sys.argv = [f"stages.{stage}", *STAGES[stage][0]]
+    try:
+        run_main(module.main)
+    except SystemExit as end:
+        return str(end.code)
+    return ""
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory) -> Path:
+    """A folder in which every stage has run, on few images."""
+    root = tmp_path_factory.mktemp("faults") / "project"
+    root.mkdir()
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    content["datasets"]["photos"] |= {"epochs": 1, "md5": ""}
+    content["threads"] = 1
+    content["pretext"]["inits"] = ["xavier"]
+    (root / "params.yaml").write_text(yaml.safe_dump(content))
+    (root / "data/my-photos").mkdir(parents=True)
+    shutil.copy(ROOT / "dvc.yaml", root)
+    before, arguments = Path.cwd(), sys.argv
+    os.chdir(root)
+    try:
+        for stage in STAGES:
+            assert run(stage) == ""
+            if stage == "split":
+                for part in ("train", "val", "test"):
+                    for path in (
+                        Path(f"data/photos/{part}.npy"),
+                        Path(f"data/photos/{part}_labels.npy"),
+                    ):
+                        np.save(path, np.load(path)[:40])
+    finally:
+        os.chdir(before)
+        sys.argv = arguments
+    return root
+
+
+@pytest.fixture
+def project(done, tmp_path, monkeypatch) -> Path:
+    """A copy of it, which is the working folder."""
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    root = Path(shutil.copytree(done, tmp_path / "project"))
+    monkeypatch.chdir(root)
+    return root
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    """All files but those of the progress."""
+    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    return {
+        name: path.read_bytes()
+        for name, path in found.items()
+        if name.split("/")[0] not in ("live", "runs")
+    }
+
+
+def run_and_fail(stage: str, named: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    """Run a stage that ends with one line which names something; the files before and after."""
+    before = contents(Path())
+    said = run(stage)
+    assert said.startswith("error: ")
+    assert named in said
+    assert "\n" not in said
+    return before, contents(Path())
+
+
+@contextlib.contextmanager
+def no_file_larger_than(size: int) -> Iterator[None]:
+    """What the system does on a full disk, without one: a write fails in the middle of a file."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_disk_that_fills_up_leaves_whole_files_alone(project, stage, capsys):
+    before = contents(project)
+    with no_file_larger_than(10 if stage == "check" else 50):
+        said = run(stage)
+    assert said.startswith("error: ")
+    assert os.strerror(errno.EFBIG) in said
+    assert "\n" not in said
+    assert contents(project) == before
+
+
+def test_a_stage_by_hand_names_the_mistake(project, capsys):
+    sys.argv = ["stages.evaluate", "resnet", "--data", "photos", "--loss", "huber"]
+    with pytest.raises(
+        SystemExit, match=r"losses\.'huber': no colorpipe/losses/huber\.py defines `build`"
+    ):
+        run_main(evaluate.main)
+    before = contents(project.parent)
+    for stage, (arguments, _) in STAGES.items():
+        for number, argument in enumerate(arguments):
+            if not argument.startswith("-") and "/" not in argument:
+                sys.argv = [
+                    f"stages.{stage}",
+                    *arguments[:number],
+                    "../../x",
+                    *arguments[number + 1 :],
+                ]
+                with pytest.raises(SystemExit):
+                    run_main(importlib.import_module(f"stages.{stage}").main)
+                said = capsys.readouterr().err
+                assert (
+                    "'../../x' is no name" in said
+                    or "--labels: invalid int value: '../../x'" in said
+                )
+    assert contents(project.parent) == before
+
+
+@pytest.mark.parametrize(("stage", "folder"), WRITES)
+def test_a_folder_that_cannot_be_written(project, stage, folder):
+    """In the place of the folder is a file: root, too, cannot write into that."""
+    shutil.rmtree(folder)
+    Path(folder).parent.mkdir(exist_ok=True, parents=True)
+    Path(folder).write_text("a file")
+    before, after = run_and_fail(stage, folder)
+    assert {name: after[name] for name in before if name in after and name.startswith(folder)} == {
+        folder: b"a file"
+    }
+    assert not [name for name in after if name.endswith(".part")]
+
+
+def test_progress_that_cannot_be_written_is_named(project):
+    shutil.rmtree("live")
+    Path("live").write_text("a file")
+    before, after = run_and_fail("train", "live cannot be written: ")
+    assert not set(after) - set(before)
+
+
+GONE = {
+    "download": [],
+    "split": ["data/photos/raw/photos.tar"],
+    "train": [
+        "data/photos/train.npy",
+        "data/photos/val.npy",
+        "data/photos/prior.npy",
+        "data/photos/weights/none.safetensors",
+    ],
+    "judge": ["data/photos/classes.json", "data/photos/train_labels.npy"],
+    "evaluate": [
+        "models/resnet/best.safetensors",
+        "models/judge/photos/best.safetensors",
+        "data/photos/weights/lpips.safetensors",
+        "data/photos/test.npy",
+        "data/photos/test_labels.npy",
+        "data/photos/weights/mse.safetensors",
+    ],
+    "controls": [],  # without the weights of a network its ImageNet encoder is left out
+    "pretext": [
+        "data/photos/classes.json",
+        "data/photos/test_labels.npy",
+        "models/xavier/best.safetensors",
+    ],
+    "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
+    "report": [
+        "curves/resnet.csv",
+        "evaluations/resnet.json",
+        "grids/resnet.png",
+        "galleries/resnet.json",
+        "curves/pretext/xavier-finetune-100.csv",
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("stage", "file"), [(stage, file) for stage, files in GONE.items() for file in files]
+)
+@pytest.mark.parametrize("damage", ["gone", "empty", "garbage"])
+def test_a_file_that_is_gone_or_damaged_is_named(project, stage, file, damage):
+    if damage == "gone":
+        Path(file).unlink()
+    else:
+        Path(file).write_bytes(b"" if damage == "empty" else b"\x93garbage\0\xff" * 20)
+    before, after = run_and_fail(stage, file)
+    assert {name for name in after if after[name] != before.get(name)} <= {"report/overview.png"}
+
+
+@pytest.fixture
+def small_disk(tmp_path) -> Iterator[Path]:
+    """A file system of 64 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("only root may mount a small disk: the limit on a file's size stands in for it")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
+    shutil.rmtree("models/resnet")
+    Path("models/resnet").symlink_to(small_disk)
+    assert run("train").startswith(
+        "error: models/resnet/best.safetensors cannot be written: No space left on device"
+    )
+    assert list(small_disk.iterdir()) == []
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    assert run("train").startswith(
+        "error: models/resnet/best.safetensors cannot be written: Read-only file system"
+    )
+    subprocess.run(["mount", "-o", "remount,rw", str(small_disk)], check=True)
+    Path("models/resnet").unlink()
+    shutil.rmtree("live")
+    Path("live").symlink_to(small_disk)
+    with contextlib.suppress(OSError), (small_disk / "all").open("wb", buffering=0) as file:
+        while file.write(bytes(4096)):
+            pass
+    assert run("train").startswith(
+        "error: live cannot be written: No space left on device; fix that"
+    )
+
+
+def test_an_interrupt_in_a_destructor_is_not_lost():
+    code = """if True:
+        import signal
+        import time
+        from colorpipe.runtime.process import run_main
+
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits it ignored
+
+        class Bar:
+            def __del__(self):
+                raise KeyboardInterrupt
+
+        def main():
+            Bar()
+            time.sleep(60)
+
+        run_main(main)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=50
+    )
+    assert done.returncode == 130
+    assert done.stderr == "interrupted: run the command again\n"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    code = "from colorpipe.runtime.process import run_main; run_main(lambda: print('line\\n' * 1_000_000))"
+    writer = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
+    )
+    assert writer.stdout.readline() == b"line\n"
+    writer.stdout.close()
+    assert writer.stderr.read() == b""
+    writer.stderr.close()
+    writer.wait()

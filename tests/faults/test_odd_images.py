@@ -1,0 +1,83 @@
+"""Odd images are read, bad ones are named in one line; never a traceback, and the others are colorized."""
+
+from pathlib import Path
+
+import odd_images
+import pytest
+import torch
+
+from colorpipe import weights
+from colorpipe.app import cli
+from colorpipe.data import folder, images, manifest
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.runtime.errors import UserError, printable_path
+
+
+@pytest.fixture(scope="module")
+def album(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("odd") / "album"
+    odd_images.write(root, {**odd_images.READ, **odd_images.REFUSED, **odd_images.DAMAGED})
+    return root
+
+
+def test_there_are_more_than_forty():
+    assert len(odd_images.READ) + len(odd_images.REFUSED) >= 60
+
+
+@pytest.mark.parametrize("name", odd_images.READ, ids=repr)
+def test_odd_files_are_read(album, name):
+    found = images.read(album / name)
+    assert found.rgb.ndim == 3
+    assert all("\n" not in note for note in found.notes)
+
+
+@pytest.mark.parametrize("name", odd_images.REFUSED, ids=repr)
+def test_bad_files_are_named(album, name):
+    with pytest.raises(UserError) as raised:
+        images.read(album / name)
+    assert printable_path(Path(name)) in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
+    model = build_colorizer("resnet18", {"cut": "layer1"})
+    metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [16, 16]}
+    weights.save(Path("best.safetensors"), model.state_dict(), metadata)
+    monkeypatch.setattr(
+        "sys.argv",
+        ["colorpipe", "colorize", str(album), "-o", "out", "--model", "best.safetensors"],
+    )
+    with pytest.raises(SystemExit) as raised:
+        cli.main()
+    assert raised.value.code == 1
+    output = capsys.readouterr()
+    skipped = [line for line in output.err.splitlines() if line.startswith("skipped: ")]
+    damaged = len([line for line in skipped if "damaged " in line.split(": ")[1]])
+    assert len(skipped) == len(odd_images.REFUSED) + damaged
+    read = len(odd_images.READ) + len(odd_images.DAMAGED) - damaged
+    assert output.out.startswith(
+        f"{read} colorized, {len(skipped)} skipped\nskipped: {len(skipped)} files ("
+    )
+    assert len(list(Path("out").iterdir())) == read
+    assert "Traceback" not in output.err
+    assert not Path("harm").exists()
+
+
+def test_a_data_set_of_odd_photographs(tmp_path):
+    odd_images.write(tmp_path / "photos", odd_images.READ)
+    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
+    data = folder.read(tmp_path / "a.tar", 16)
+    gray = 6  # two of them 16 bits deep, one of one bit; two of a single pixel that is nearly gray
+    assert (
+        len(data.train.images) == len(set(odd_images.READ.values())) - gray
+    )  # without exact copies
+
+
+def test_bad_photographs_in_a_data_set_are_named(tmp_path):
+    odd_images.write(tmp_path / "photos", {**odd_images.READ, **odd_images.REFUSED})
+    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
+    with pytest.raises(UserError, match=rf"; and {len(odd_images.REFUSED) - 3} more$") as raised:
+        folder.read(tmp_path / "a.tar", 16)
+    assert "\n" not in str(raised.value)

@@ -1,0 +1,660 @@
+"""`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from torch import nn
+
+from colorpipe import files
+from colorpipe import weights as weight_files
+from colorpipe.app import cli, colorize, model_zoo
+from colorpipe.app.model_zoo import DEFAULT, STYLES
+from colorpipe.color import bins, gamut, lab
+from colorpipe.data import images
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.parallel import PixelBudget, ordered_map
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory) -> Path:
+    """A colorizer whose colors are strong: often outside the sRGB gamut."""
+    torch.manual_seed(0)
+    settings = {"cut": "layer1"}
+    model = build_colorizer("resnet18", settings)
+    (last,) = (
+        layer for layer in model.decoder if isinstance(layer, nn.Conv2d) and layer.out_channels == 2
+    )
+    nn.init.normal_(last.weight, std=3.0)
+    nn.init.constant_(last.bias, 3.0)  # a strong orange
+    path = tmp_path_factory.mktemp("models") / "small" / "best.safetensors"
+    metadata = {
+        "model": "resnet18",
+        "settings": settings,
+        "size": [32, 32],
+        "data": "photos",
+        "epoch": {"epoch": 3, "val_loss": 150.0},
+    }
+    weight_files.save(
+        path, model.state_dict(), {**metadata, "loss": {"name": "mse"}, "train": {"seed": 0}}
+    )
+    return path
+
+
+def photograph(height: int, width: int) -> np.ndarray:
+    """Soft shapes with some noise."""
+    spots = Image.fromarray(RNG.integers(0, 256, (4, 4, 3), dtype=np.uint8))
+    soft = np.asarray(spots.resize((width, height), Image.Resampling.BICUBIC))
+    return (
+        (soft.astype(int) + RNG.integers(-9, 10, (height, width, 3))).clip(0, 255).astype(np.uint8)
+    )
+
+
+def run(*arguments: object, code: int = 0) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["colorpipe", *map(str, arguments)])
+        if not code:
+            cli.main()
+            return
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+    if isinstance(stopped.value.code, str):  # Python prints it, and exits with 1
+        print(stopped.value.code, file=sys.stderr)
+    else:
+        assert stopped.value.code == code
+
+
+def lightness(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 0]
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (7, 5), (64, 64), (301, 200)])
+def test_every_pixel_keeps_its_lightness(weights, tmp_path, shape):
+    before = photograph(*shape)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
+    after = images.read(tmp_path / "out/a.png").rgb
+    assert after.shape == before.shape
+    assert (
+        np.abs(lightness(after) - lightness(before)).max() < 0.6
+    )  # the rounding to 8 bits of three channels
+    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # and it is in color
+
+
+def test_colors_are_the_networks_at_the_small_size(weights):
+    model, trained = colorize.load(weights, "cpu")
+    assert trained == 32
+    gray = np.full((32, 32, 3), 118, np.uint8)
+    L = lab.lightness(lab.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
+    with torch.no_grad():
+        expected = gamut.render_preserving_lightness(L, model(L))
+    found = colorize.colorize(model, gray, 32)
+    assert np.abs(found - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
+
+
+def test_strips_make_no_difference(weights, monkeypatch):
+    model, _ = colorize.load(weights, "cpu")
+    before = photograph(50, 40)
+    whole = colorize.colorize(model, before, 24)
+    monkeypatch.setattr(colorize, "STRIP", 40 * 7)
+    assert np.abs(whole.astype(int) - colorize.colorize(model, before, 24)).max() <= 1
+
+
+def test_enlarging_is_torchs_bilinear():
+    ab = torch.randn(1, 2, 5, 7)
+    strips = [slice(0, 10), slice(10, 23)]
+    found = torch.cat(list(colorize._enlarged(ab, 23, 31, strips)), dim=2)
+    expected = torch.nn.functional.interpolate(ab, (23, 31), mode="bilinear")
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_sees_about_as_many_pixels_as_in_training():
+    assert colorize.small_size(100, 100, 32) == (32, 32)
+    assert colorize.small_size(4000, 6000, 32) == (26, 39)
+    assert colorize.small_size(1, 20_000, 32) == (1, 4525)
+    assert colorize.small_size(1, 1, 32) == (32, 32)
+
+
+def test_a_color_outside_srgb_loses_chroma_not_lightness():
+    L = torch.tensor([5.0, 50.0, 97.0, 100.0, 0.0]).view(1, 1, 1, 5).repeat(2, 1, 3, 1)
+    ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
+    image = gamut.render_preserving_lightness(L, ab)
+    assert 0 <= image.min() <= image.max() <= 1
+    found = lab.rgb_to_lab(image)
+    assert (found[:, :1] - L).abs().max() < 0.2
+    assert (lab.rgb_to_lab(gamut.render(L, ab))[:, :1] - L).abs().max() > 3  # which clips
+    share = found[0, 1, 0] / 80
+    assert (found[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
+    assert share[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
+    assert 0.01 < share[2] < 0.3
+    mild = torch.full_like(ab, 4.0)[..., 1:2]
+    torch.testing.assert_close(
+        gamut.render_preserving_lightness(L[..., 1:2], mild), gamut.render(L[..., 1:2], mild)
+    )
+
+
+def test_a_folder_of_odd_images(weights, tmp_path, capsys):
+    folder = tmp_path / "odd ones"
+    (folder / "deeper").mkdir(parents=True)
+    image = Image.fromarray(photograph(40, 60))
+    image.save(folder / "plain.jpg")
+    image.convert("CMYK").save(folder / "cmyk.jpg")
+    image.convert("LA").save(folder / "gray alpha.png")
+    Image.fromarray(np.arange(2400, dtype=np.uint16).reshape(40, 60) * 27).save(folder / "deep.tif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(folder / "deeper/rotated.jpg", exif=exif)
+    image.crop((0, 0, 1, 1)).save(folder / "one.png")
+    (folder / "cut.jpg").write_bytes((folder / "plain.jpg").read_bytes()[:500])
+    (folder / "no image.txt").write_text("hello")
+    (folder / ".hidden").write_text("hello")
+    out = tmp_path / "out"
+    run("colorize", folder, "-o", out, "--model", weights.parent, code=1)
+    output = capsys.readouterr()
+    named = f"2 files (1 .jpg, 1 .txt): {folder}/cut.jpg, {folder}/no image.txt"
+    assert output.out == f"6 colorized, 2 skipped\nskipped: {named}\n"
+    assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
+    assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
+    assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
+    written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
+    assert written == {
+        "plain.png",
+        "cmyk.png",
+        "gray alpha.png",
+        "deep.png",
+        "deeper/rotated.png",
+        "one.png",
+    }
+    assert images.read(out / "deeper/rotated.png").rgb.shape == (60, 40, 3)
+    assert images.read(out / "gray alpha.png").alpha is not None
+
+
+def test_nothing_is_overwritten_without_force(weights, tmp_path, capsys):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
+    target = tmp_path / "b.png"
+    target.write_bytes(b"mine")
+    run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, code=1)
+    assert "b.png exists: use --force to overwrite it" in capsys.readouterr().err
+    assert target.read_bytes() == b"mine"
+    run("colorize", tmp_path / "a.png", "-o", target, "--model", weights, "--force")
+    assert images.read(target).rgb.shape == (8, 8, 3)
+    original = (tmp_path / "a.png").read_bytes()
+    run("colorize", tmp_path / "a.png", "-o", tmp_path, "--model", weights, "--force", code=1)
+    assert "is an original, which is never overwritten" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == original
+
+
+def test_no_original_is_lost(weights, tmp_path, capsys):
+    for name in ("a.png", "a-compare.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    before = (tmp_path / "a-compare.png").read_bytes()
+    inputs = (tmp_path / "a.png", tmp_path / "a-compare.png")
+    run("colorize", *inputs, "-o", tmp_path, "--model", weights, "--force", "--compare", code=1)
+    assert (tmp_path / "a-compare.png").read_bytes() == before
+    assert "0 colorized, 2 skipped" in capsys.readouterr().out
+
+
+def test_into_the_folder_above_and_into_one_below(weights, tmp_path, capsys):
+    (tmp_path / "album").mkdir()
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "album/a.png")
+    for out, written in ((tmp_path, "a.png"), (tmp_path / "album/out", "album/out/a.png")):
+        run("colorize", tmp_path / "album", "-o", out, "--model", weights)
+        assert (tmp_path / written).exists()
+    run("colorize", tmp_path / "album", "-o", tmp_path / "album/out", "--model", weights, "--force")
+    assert "1 colorized, 0 skipped" in capsys.readouterr().out  # not what it wrote before
+
+
+def test_what_cannot_be_reached_or_written_is_skipped(weights, tmp_path, capsys):
+    Image.fromarray(photograph(1, 20_000)).save(tmp_path / "long.png")
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "small.png")
+    (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
+    os.mkfifo(tmp_path / "pipe.png")
+    run(
+        "colorize",
+        tmp_path,
+        "x" * 300,
+        "-o",
+        tmp_path / "out",
+        "--model",
+        weights,
+        "--format",
+        "webp",
+        code=1,
+    )
+    output = capsys.readouterr()
+    assert "1 colorized, 4 skipped" in output.out
+    for words in (
+        "broken.png is missing",
+        "pipe.png cannot be read: it is a pipe",
+        "long.webp cannot be written: ",
+        "too long",
+    ):
+        assert words in output.err
+
+
+def test_two_photographs_for_one_place(weights, tmp_path, capsys):
+    for name in ("a.png", "a.webp", "b.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "a.png.png",
+        "a.webp.png",
+        "b.png",
+    }
+    (tmp_path / "other").mkdir()
+    (tmp_path / "a.png").rename(tmp_path / "other/b.png")
+    inputs = (tmp_path / "b.png", tmp_path / "other/b.png")
+    run("colorize", *inputs, "-o", tmp_path / "two", "--model", weights, "--force", code=1)
+    assert "two/b.png.png is" in capsys.readouterr().err
+    run("colorize", inputs[0], inputs[0], "-o", tmp_path / "once", "--model", weights)
+    assert [path.name for path in (tmp_path / "once").iterdir()] == ["b.png"]
+
+
+def test_a_damaged_weight_file_is_left_out(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    Path("models/bad").mkdir(parents=True)
+    Path("models/bad/best.safetensors").write_bytes(weights.read_bytes()[:1000])
+    run("models")
+    output = capsys.readouterr()
+    assert "left out: models/bad/best.safetensors is not a complete" in output.err
+    assert STYLES[DEFAULT] in output.out
+    assert "bad" not in output.out
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
+    run("colorize", "a.png", "-o", "b.png")
+    assert f"colorizer: {STYLES[DEFAULT]}, the most vivid one here" in capsys.readouterr().err
+    for command in ("models", "demo"):
+        run(command, "nothing", code=1)
+        assert capsys.readouterr().err == "error: there is no folder nothing\n"
+
+
+def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
+    before = (tmp_path / "out/a.png").read_bytes()
+    (tmp_path / "bad.png").write_text("hello")
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
+    output = capsys.readouterr()
+    assert "1 colorized, 1 skipped, 1 there already: --force overwrites them" in output.out
+    assert "a.png" not in output.err
+    assert (tmp_path / "out/a.png").read_bytes() == before
+    (tmp_path / "bad.png").unlink()
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
+    assert "0 colorized, 0 skipped, 2 there already" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("album", "-o", "new.png"), "-o new.png is a file: use a folder for several photographs"),
+        (
+            ("album/a.png", "album/b.png", "-o", "new.jpg"),
+            "-o new.jpg is a file: use a folder for several photographs",
+        ),
+        (
+            ("album", "-o", "album"),
+            "-o album is the folder of the photographs: use another, in or beside it",
+        ),
+        (
+            ("album/a.png", "-o", "new.png", "--format", "jpg"),
+            "-o new.png and --format jpg are two formats: leave one out",
+        ),
+        (("album/c.png", "-o", "new"), "album/c.png is missing"),
+    ],
+)
+def test_one_line_for_where_it_cannot_go(
+    weights, tmp_path, monkeypatch, capsys, arguments, message
+):
+    (tmp_path / "album").mkdir()
+    for name in ("a.png", "b.png"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / "album" / name)
+    monkeypatch.chdir(tmp_path)
+    run("colorize", *arguments, "--model", weights, code=1)
+    output = capsys.readouterr()
+    assert output.err == f"error: {message}\n"
+    assert not output.out
+    assert sorted(path.name for path in (tmp_path / "album").iterdir()) == ["a.png", "b.png"]
+    run("colorize", "album/a.png", "-o", "new.jpeg", "--format", "jpg", "--model", weights)
+
+
+def test_a_raw_file_beside_its_jpeg_leaves_the_name_alone(weights, tmp_path):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.jpg")
+    (tmp_path / "a.CR2").write_bytes(b"raw")
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def test_side_by_side_and_formats(weights, tmp_path):
+    before = photograph(20, 30)
+    Image.fromarray(before).save(tmp_path / "a.png")
+    run(
+        "colorize",
+        tmp_path / "a.png",
+        "-o",
+        tmp_path / "out",
+        "--model",
+        weights,
+        "--compare",
+        "--format",
+        "webp",
+    )
+    pair, alone = (
+        images.read(tmp_path / "out" / name).rgb for name in ("a-compare.webp", "a.webp")
+    )
+    assert pair.shape == (20, 60, 3)
+    assert (pair[:, :30] == pair[:, :30, :1]).all()
+    assert np.abs(lightness(pair[:, :30]) - lightness(before)).max() < 0.3
+    assert np.array_equal(pair[:, 30:], alone)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such weights here"),
+        (
+            ["a.png", "-o", "out", "--device", "abacus"],
+            "--device abacus: use cpu, cuda or cuda:<number>",
+        ),
+        (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
+        (
+            ["a.png", "-o", "out.gif"],
+            "-o out.gif: use a folder, or a file with one of the suffixes .png",
+        ),
+        (["empty", "-o", "out"], "empty holds no files"),
+    ],
+)
+def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph(8, 8)).save("a.png")
+    Path("empty").mkdir()
+    if "--model" not in arguments:
+        arguments = [*arguments, "--model", weights]
+    run("colorize", *arguments, code=1)
+    assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    files.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
+    run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
+    assert capsys.readouterr().err.startswith(
+        "error: --model resnet: it is being trained now: wait"
+    )
+    run("colorize", "a.png", "-o", "out", "--model", "eccv", code=1)
+    assert capsys.readouterr().err.startswith("error: --model eccv: no such weights here")
+
+
+def test_a_classifier_is_no_colorizer(weights, tmp_path, capsys):
+    tensors, metadata = weight_files.load(weights)
+    weight_files.save(
+        tmp_path / "best.safetensors", tensors, {**metadata, "classes": ["cat", "dog"]}
+    )
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert (
+        "best.safetensors is a classifier of the pretext task, not a colorizer"
+        in capsys.readouterr().err
+    )
+
+
+@pytest.mark.parametrize("number", ["0", "99999"])
+def test_a_port_that_is_none(capsys, number):
+    run("demo", "--port", number, code=2)
+    assert f"use 1 to 65535, not {number}" in capsys.readouterr().err
+
+
+def test_an_export_creates_no_folders(weights, tmp_path, capsys):
+    run("export", "--model", weights, "-o", tmp_path / "new/a.onnx", code=1)
+    assert "there is no folder" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_export_overwrites_no_photograph(weights, tmp_path, capsys):
+    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.jpg")
+    before = (tmp_path / "a.jpg").read_bytes()
+    run("export", "--model", weights, "-o", tmp_path / "a.jpg", "--force", code=1)
+    assert "a.jpg: use a file with the suffix .onnx" in capsys.readouterr().err
+    assert (tmp_path / "a.jpg").read_bytes() == before
+
+
+def test_weights_that_are_none(tmp_path, capsys):
+    (tmp_path / "best.safetensors").write_bytes(b"nothing")
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "best.safetensors is not a complete colorpipe weight file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "size", [None, "abc", [], 5, ["x"], [float("nan")], [1e300], [0], [-5], [10**6], [True]]
+)
+def test_weights_that_do_not_say_a_size(weights, tmp_path, capsys, size):
+    tensors, metadata = weight_files.load(weights)
+    weight_files.save(tmp_path / "best.safetensors", tensors, {**metadata, "size": size})
+    run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert "best.safetensors does not say on which size it was trained" in capsys.readouterr().err
+
+
+def test_weights_that_predict_nothing_finite(weights, tmp_path, capsys):
+    tensors, metadata = weight_files.load(weights)
+    absurd = {
+        name: torch.full_like(tensor, 1e38) if tensor.is_floating_point() else tensor
+        for name, tensor in tensors.items()
+    }
+    weight_files.save(tmp_path / "best.safetensors", absurd, metadata)
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
+    assert (
+        "the colorizer's prediction is not finite: its weights are damaged"
+        in capsys.readouterr().err
+    )
+    assert not (tmp_path / "out").exists()
+
+
+def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run("models")
+    output = capsys.readouterr()
+    assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
+    heads, *bundled = output.out.splitlines()
+    assert [line.split()[:5] for line in bundled] == [
+        ["unet-cifar10", "unet", "cifar10", "32x32", "mse"],
+        ["unet_rebalanced-cifar10", "unet", "cifar10", "32x32", "classification"],
+    ]
+    assert all(len(line.split()) == len(model_zoo.COLUMNS) for line in bundled)
+    (tmp_path / "models").symlink_to(weights.parents[1])
+    files.write_json(
+        Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}}
+    )
+    evaluation = {
+        "data": "photos",
+        "loss": "mse",
+        "seed": 0,
+        "best_epoch": 3,
+        "val_loss": 150.0,
+        "baseline_loss": 193.6,
+    }
+    files.write_json(Path("evaluations/small.json"), evaluation)
+    run("models")
+    heads, row, *_ = capsys.readouterr().out.splitlines()
+    assert heads.split()[:3] == ["name", "model", "trained"]
+    assert row.split() == [
+        "small",
+        "resnet18",
+        "photos",
+        "32x32",
+        "mse",
+        "0",
+        "3",
+        "151.2",
+        "0.250",
+        "21.50",
+        "193.6",
+    ]
+    files.write_json(
+        Path("evaluations/small.json"), {**evaluation, "val_loss": 149.0}
+    )  # of other weights
+    run("models")
+    assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
+    files.write_json(Path("evaluations/small.json"), evaluation)
+    for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
+        Path("metrics/small.json").write_text(damaged)
+        run("models", code=1)
+        assert re.search(
+            r"metrics/small\.json (or evaluations/small\.json )?is damaged", capsys.readouterr().err
+        )
+
+
+def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
+    torch.manual_seed(0)
+    settings = {"widths": [8, 16], "blocks": [1, 1]}
+    model = build_colorizer("unet", settings, "bins")
+    nn.init.normal_(model.decoder.head.weight)
+    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
+    weight_files.save(tmp_path / "best.safetensors", model.state_dict(), metadata)
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
+    chroma = {}
+    for temperature in ("1", "0.1"):
+        target = tmp_path / f"{temperature}.png"
+        run(
+            "colorize",
+            tmp_path / "a.png",
+            "-o",
+            target,
+            "--model",
+            tmp_path,
+            "--temperature",
+            temperature,
+        )
+        chroma[temperature] = np.abs(rgb2lab(images.read(target).rgb)[..., 1:]).mean()
+    assert chroma["0.1"] > chroma["1"]
+    run(
+        "colorize",
+        tmp_path / "a.png",
+        "-o",
+        tmp_path / "b.png",
+        "--model",
+        weights,
+        "--temperature",
+        "1",
+        code=1,
+    )
+    assert (
+        "small predicts colors, not shares of the 313 bins: leave it out" in capsys.readouterr().err
+    )
+    run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
+    assert "use 0.01 to 10, not 0" in capsys.readouterr().err
+
+
+def test_each_style_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
+    """Of those trained on more than the bundled photographs; else the bundled one of that style."""
+    assert tuple(STYLES) == cli.STYLES
+    monkeypatch.chdir(tmp_path)
+    epoch = {"epoch": 1, "val_loss": 1.0}
+    for name, data, mse in (("gray", "cifar10", 180.0), ("gray_large", "stl10", 250.0)):
+        files.write_json(Path(f"evaluations/baseline/{name}.json"), {"data": data})
+        files.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"loss": mse, "mse": mse}})
+    rows = (
+        ("few", "photos", 1.0, 0.0),
+        ("good", "cifar10", 120.0, 9.0),
+        ("worse", "cifar10", 150.0, 3.0),
+    )
+    for name, data, mse, distance in (
+        *rows,
+        ("gaudy", "cifar10", 190.0, 0.0),
+        ("xavier", "cifar10", 1.0, 0.0),
+    ):
+        metadata = {"data": data, "train": {"seed": 0}, "epoch": epoch}
+        weight_files.save(Path(f"models/{name}/best.safetensors"), {"w": torch.zeros(1)}, metadata)
+        run_of = {"data": data, "loss": "mse", "seed": 0, "best_epoch": 1, "val_loss": 1.0}
+        files.write_json(
+            Path(f"evaluations/{name}.json"), {**run_of, "colorfulness_distance": distance}
+        )
+        files.write_json(Path(f"metrics/{name}.json"), {"test": {"loss": mse, "mse": mse}})
+    assert model_zoo.best(Path("models"), "faithful") == "good"
+    assert (
+        model_zoo.best(Path("models"), "vivid") == "worse"
+    )  # `gaudy` has a higher error than no color
+    files.write_json(Path("metrics/good.json"), {"test": {}})
+    with pytest.raises(UserError, match=r"metrics/good\.json or evaluations/good\.json is damaged"):
+        model_zoo.best(Path("models"), "faithful")
+    Path("metrics/good.json").unlink()  # not tested
+    assert model_zoo.best(Path("models"), "faithful") == "worse"
+    Path("metrics/worse.json").unlink()
+    for style, name in STYLES.items():
+        assert model_zoo.best(Path("models"), style) == name
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys, style):
+    """In a folder without models/: each at the size that its card says; vivid unless told otherwise."""
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(photograph(60, 90)).save("a.png")
+    run("colorize", "a.png", "-o", "b.png", *([] if style == "vivid" else ["--style", style]))
+    output = capsys.readouterr()
+    assert output.out == "1 colorized, 0 skipped\n"
+    assert output.err.startswith(
+        f"colorizer: {STYLES[style]}, the most {style} one here; `colorpipe models` lists all\n"
+    )
+    run("colorize", "a.png", "-o", "c.png", "--style", style, "--model", STYLES[style], code=2)
+    assert "--model: not allowed with argument --style" in capsys.readouterr().err
+    path = model_zoo.BUNDLED / f"{STYLES[style]}.safetensors"
+    model, size = colorize.load(path, "cpu")
+    assert model.temperature == (1.0 if style == "vivid" else bins.TEMPERATURE)
+    assert sum(file.stat().st_size for file in model_zoo.BUNDLED.glob("*.safetensors")) < 10_000_000
+    assert (
+        size
+        == weight_files.load_metadata(path)["colorize_size"][0]
+        != weight_files.load_metadata(path)["size"][0]
+    )
+    assert np.array_equal(
+        images.read(Path("b.png")).rgb,
+        colorize.colorize(model, images.read(Path("a.png")).rgb, size),
+    )
+    assert path.stat().st_size < 5e6
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+
+
+def test_the_work_is_done_in_order_by_all_and_an_error_in_its_place():
+    seen = []
+
+    def double(number: int) -> int:
+        seen.append(number)
+        if number == 7:
+            raise ValueError(number)
+        return 2 * number
+
+    results = ordered_map(double, iter(range(100)), workers=3)
+    assert [next(results) for _ in range(7)] == [0, 2, 4, 6, 8, 10, 12]
+    with pytest.raises(ValueError, match="7"):
+        next(results)
+    assert max(seen) < 20  # never far ahead
+
+
+def test_large_photographs_wait_for_each_other():
+    budget, inside, most = PixelBudget(100), [], []
+
+    def work(pixels: int) -> None:
+        with budget.spend(pixels):
+            inside.append(pixels)
+            most.append(sum(inside))
+            time.sleep(0.01)
+            inside.remove(pixels)
+
+    assert len(list(ordered_map(work, [40, 50, 30, 90, 500, 10, 60, 40] * 3, workers=4))) == 24
+    assert max(total for total in most if total != 500) <= 100
+    assert [total for total in most if total > 100] == [500] * 3  # more than there is: alone
+    assert budget.free == 100
+
+
+def test_help_needs_no_torch():
+    script = "import sys; import colorpipe.app.cli; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", script], check=True)

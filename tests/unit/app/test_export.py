@@ -1,0 +1,90 @@
+"""Colorizers as ONNX files."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from colorpipe import weights
+from colorpipe.app import export
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.runtime.errors import UserError
+
+SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {}}
+
+
+def trained(tmp_path, name: str):
+    torch.manual_seed(0)
+    model = build_colorizer(name, SETTINGS[name])
+    model(torch.rand(4, 1, 32, 32) * 100)  # running means and variances that are not 0 and 1
+    path = tmp_path / "best.safetensors"
+    weights.save(
+        path, model.state_dict(), {"model": name, "settings": SETTINGS[name], "size": [32, 32]}
+    )
+    return path, model.eval()
+
+
+def once(function):
+    """The function, with the result of its first call for all later ones."""
+    results = []
+
+    def called(*arguments, **options):
+        if not results:
+            results.append(function(*arguments, **options))
+        return results[0]
+
+    return called
+
+
+def test_a_head_over_the_bins_at_the_temperature_asked_for(tmp_path):
+    torch.manual_seed(0)
+    settings = {"widths": [8, 16], "blocks": [1, 1]}
+    model = build_colorizer("unet", settings, "bins")
+    torch.nn.init.normal_(model.decoder.head.weight)
+    path = tmp_path / "best.safetensors"
+    weights.save(
+        path,
+        model.state_dict(),
+        {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]},
+    )
+    assert export.export(path, tmp_path / "model.onnx", temperature=0.7) < 1e-3
+    L = torch.rand(2, 1, 33, 47) * 100
+    (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["ab"], {"L": L.numpy()})
+    model.eval().temperature = 0.7
+    with torch.no_grad():
+        assert np.abs(found - model(L).numpy()).max() < 1e-3
+        model.temperature = 0.2
+        assert np.abs(found - model(L).numpy()).max() > 1
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monkeypatch, name):
+    path, model = trained(tmp_path, name)
+    monkeypatch.setattr(torch.onnx, "export", once(torch.onnx.export))
+    (tmp_path / "new").mkdir()
+    target = tmp_path / "new" / "model.onnx"
+    assert export.export(path, target) < 1e-3
+    assert [file.name for file in target.parent.iterdir()] == [
+        "model.onnx"
+    ]  # one file, nothing beside it
+    session = onnxruntime.InferenceSession(target)
+    for shape in ((5, 1, 17, 90), (1, 1, 64, 40)):
+        L = torch.rand(shape) * 100
+        with torch.no_grad():
+            expected = model(L).numpy()
+        (found,) = session.run(["ab"], {"L": L.numpy()})
+        assert np.abs(found - expected).max() < 1e-3
+    loaded = onnx.load(target)
+    assert (
+        json.loads({each.key: each.value for each in loaded.metadata_props}[weights.KEY])["model"]
+        == name
+    )
+
+    if name == "resnet18":  # once more, with no difference allowed
+        monkeypatch.setattr(export, "TOLERANCE", 0.0)
+        with pytest.raises(UserError, match="Lab units: not written"):
+            export.export(path, tmp_path / "again.onnx")
+        assert {file.name for file in tmp_path.iterdir()} == {"best.safetensors", "new"}

@@ -1,0 +1,232 @@
+"""Reading and writing image files of every kind."""
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from colorpipe.data import images
+from colorpipe.runtime.errors import UserError, printable_path
+
+RNG = np.random.default_rng(0)
+PIXELS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
+COLORS = Image.fromarray(PIXELS)
+
+
+def saved(path: Path, image: Image.Image, **options) -> images.Photograph:
+    image.save(path, **options)
+    return images.read(path)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_colors_come_through_lossless_formats(tmp_path, suffix):
+    found = saved(tmp_path / f"a{suffix}", COLORS, lossless=True)
+    assert np.array_equal(found.rgb, PIXELS)
+    assert found.alpha is None
+    assert found.notes == ()
+
+
+def test_modes_are_those_that_people_have(tmp_path):
+    gray = COLORS.convert("L")
+    assert np.array_equal(
+        saved(tmp_path / "l.png", gray).rgb, np.repeat(np.asarray(gray)[..., None], 3, axis=2)
+    )
+    palette = COLORS.quantize(16)
+    assert np.array_equal(
+        saved(tmp_path / "p.png", palette).rgb, np.asarray(palette.convert("RGB"))
+    )
+    assert set(np.unique(saved(tmp_path / "1.png", COLORS.convert("1")).rgb)) <= {0, 255}
+    cmyk = saved(tmp_path / "c.tif", COLORS.convert("CMYK"))
+    assert np.abs(cmyk.rgb.astype(int) - PIXELS).max() <= 1
+    alpha = Image.fromarray(RNG.integers(0, 256, (6, 9), dtype=np.uint8))
+    with_alpha = COLORS.copy()
+    with_alpha.putalpha(alpha)
+    for name, image in (("rgba", with_alpha), ("la", with_alpha.convert("LA"))):
+        found = saved(tmp_path / f"{name}.png", image)
+        assert np.array_equal(found.alpha, np.asarray(alpha)), name
+    transparent = saved(tmp_path / "t.png", palette, transparency=3)
+    assert np.array_equal(transparent.alpha == 0, np.asarray(palette) == 3)
+
+
+def test_16_bits_are_rounded_to_8_with_a_note(tmp_path):
+    deep = np.array([[0, 128, 257 * 77 + 100, 65535]], dtype=np.uint16)
+    for suffix in (".png", ".tif"):
+        found = saved(tmp_path / f"deep{suffix}", Image.fromarray(deep))
+        assert found.rgb[0, :, 1].tolist() == [0, 0, 77, 255]
+        assert found.notes == ("16 bits reduced to 8",)
+    (tmp_path / "rgb16.png").write_bytes(png16(np.full((2, 3, 3), 40_000, np.uint16)))
+    color = images.read(tmp_path / "rgb16.png")
+    assert np.abs(color.rgb.astype(int) - 40_000 / 257).max() <= 1
+    assert color.notes == ("16 bits reduced to 8",)
+
+
+def test_16_bits_of_a_rare_kind(tmp_path):
+    deep = np.array([[0, 257 * 77, 65535]], dtype=np.uint16)
+    negative = saved(tmp_path / "negative.tif", Image.fromarray(deep))
+    content = bytearray((tmp_path / "negative.tif").read_bytes())
+    tag = content.index(struct.pack("<HHI", 262, 3, 1))
+    content[tag + 8] = 0  # 0 is white
+    (tmp_path / "negative.tif").write_bytes(content)
+    assert images.read(tmp_path / "negative.tif").rgb[0, :, 0].tolist() == [255, 178, 0]
+    assert negative.rgb[0, :, 0].tolist() == [0, 77, 255]
+    transparent = saved(tmp_path / "transparent.png", Image.fromarray(deep), transparency=257 * 77)
+    assert transparent.rgb[0, :, 0].tolist() == [0, 77, 255]
+    assert transparent.alpha[0].tolist() == [255, 0, 255]
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """A PNG of three 16-bit channels, which Pillow cannot write."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content))
+            + kind
+            + content
+            + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", pixels.shape[1], pixels.shape[0], 16, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+def test_32_bit_numbers_are_refused(tmp_path):
+    Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "f.tif")
+    with pytest.raises(
+        UserError, match=r"f\.tif cannot be read: it holds signed, 32-bit or floating-point numbers"
+    ):
+        images.read(tmp_path / "f.tif")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(tmp_path, orientation):
+    upright = {
+        1: PIXELS,
+        2: PIXELS[:, ::-1],
+        3: PIXELS[::-1, ::-1],
+        4: PIXELS[::-1],
+        5: PIXELS.transpose(1, 0, 2),
+        6: PIXELS[::-1].transpose(1, 0, 2),
+        7: PIXELS[::-1, ::-1].transpose(1, 0, 2),
+        8: PIXELS[:, ::-1].transpose(1, 0, 2),
+    }[orientation]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for suffix in (".png", ".webp"):
+        assert np.array_equal(
+            saved(tmp_path / f"a{suffix}", COLORS, exif=exif, lossless=True).rgb, upright
+        )
+
+
+def test_damaged_exif_is_no_reason_to_stop(tmp_path):
+    found = saved(tmp_path / "a.jpg", COLORS, exif=b"Exif\0\0MM\0*\0\0\0\x08\xff\xff" + bytes(20))
+    assert found.rgb.shape == (6, 9, 3)
+
+
+def test_a_profile_is_applied(tmp_path):
+    # In a profile whose red and blue are swapped, red pixels are blue.
+    swapped = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    red, blue = swapped.index(b"rXYZ"), swapped.index(b"bXYZ")
+    swapped[red : red + 4], swapped[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    swapped = swapped.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
+    image = Image.new("RGB", (4, 4), (255, 0, 0))
+    found = saved(tmp_path / "a.png", image, icc_profile=bytes(swapped))
+    assert found.notes == ()
+    assert found.rgb[0, 0].tolist() == [0, 0, 255]
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert np.array_equal(saved(tmp_path / "b.png", COLORS, icc_profile=srgb).rgb, PIXELS)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "CMYK"])
+def test_a_profile_that_does_not_fit_is_ignored_with_a_note(tmp_path, mode):
+    found = saved(tmp_path / "a.tif", COLORS.convert(mode), icc_profile=b"garbage")
+    assert found.notes == ("its ICC profile does not fit and is ignored",)
+    assert np.abs(found.rgb.astype(int) - PIXELS).max() <= 1
+
+
+def test_only_the_first_of_several_images(tmp_path):
+    found = saved(
+        tmp_path / "a.webp",
+        COLORS,
+        save_all=True,
+        append_images=[Image.new("RGB", (9, 6))],
+        lossless=True,
+    )
+    assert np.array_equal(found.rgb, PIXELS)
+    assert found.notes == ("only the first of its images is used",)
+
+
+def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
+    big = io.BytesIO()
+    COLORS.resize((300, 300)).save(big, "JPEG")
+    gif = io.BytesIO()
+    COLORS.save(gif, "GIF")
+    wrong = {
+        "empty.jpg": (b"", "is not a JPEG, PNG, WebP, TIFF or HEIC"),
+        "text.png": (b"hello", "is not a JPEG"),
+        "a.gif": (gif.getvalue(), "is not a JPEG"),
+        "cut.jpg": (big.getvalue()[:2000], "cannot be read: "),
+        "bomb.png": (bomb(), "too large"),
+        "new\nline.jpg": (b"", r"new\nline.jpg is not a JPEG"),
+    }
+    for name, (content, message) in wrong.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(UserError) as caught:
+            images.read(tmp_path / name)
+        assert message in str(caught.value), name
+        assert "\n" not in str(caught.value)
+    with pytest.raises(UserError, match="is missing"):
+        images.read(tmp_path / "none.jpg")
+    with pytest.raises(UserError, match="is a folder"):
+        images.read(tmp_path)
+
+
+def bomb() -> bytes:
+    """A PNG that claims 60,000 x 60,000 pixels."""
+    content = bytearray(png16(np.zeros((1, 1, 3), np.uint16)))
+    content[16:24] = struct.pack(">II", 60_000, 60_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(bytes(content[12:29])))
+    return bytes(content)
+
+
+def test_names_with_bytes_that_are_no_text_are_shown():
+    assert printable_path(Path("a\udcffb\tc.jpg")) == r"a\xffb\tc.jpg"
+
+
+@pytest.mark.parametrize("suffix", images.WRITERS)
+def test_what_is_written_is_read_again(tmp_path, suffix):
+    alpha = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
+    path = tmp_path / "new" / f"a{suffix}"
+    notes = images.write(path, PIXELS, alpha)
+    found = images.read(path)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]  # nothing temporary is left
+    if suffix in (".jpg", ".jpeg"):
+        assert notes == ("its transparency is dropped: JPEG has none",)
+        assert np.abs(found.rgb.astype(int) - PIXELS).mean() < 8
+    else:
+        assert notes == ()
+        assert np.array_equal(found.rgb, PIXELS)
+        assert np.array_equal(found.alpha, alpha)
+
+
+def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    path.write_bytes(b"before")
+
+    def fail(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fail)
+    with pytest.raises(UserError, match=r"a\.png cannot be written: No space"):
+        images.write(path, PIXELS, None)
+    assert path.read_bytes() == b"before"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]

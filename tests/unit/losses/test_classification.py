@@ -1,0 +1,169 @@
+"""Colorization as classification over the 313 bins: targets, prior, re-balancing, decoding, and the measures of color."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from archives import smooth_images
+
+from colorpipe import metrics
+from colorpipe.color import bins, lab
+from colorpipe.data.prior import color_prior
+from colorpipe.evaluation.color_statistics import ColorStatistics
+from colorpipe.evaluation.measure import GrayBaseline
+from colorpipe.losses import classification
+from colorpipe.losses.classification import rebalancing_weights
+
+SETTINGS = {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    return smooth_images(np.random.default_rng(0), 12, 16)
+
+
+@pytest.fixture(scope="module")
+def prior(images) -> torch.Tensor:
+    return color_prior(torch.from_numpy(images), 5, 5.0, "colors")
+
+
+def ab_of(images: np.ndarray) -> torch.Tensor:
+    return lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(images)))[:, 1:]
+
+
+def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
+    exact = bins.SoftEncoding(5, 5.0)(ab_of(images)).mean(dim=(0, 2, 3))
+    assert prior.sum().item() == pytest.approx(1)
+    assert (prior - exact).abs().max() < 2e-3  # colors are counted on a grid of half a Lab unit
+    assert (prior - exact).abs().sum() < 0.02
+
+
+def test_the_weights_are_one_on_average_and_finite(prior):
+    for rebalancing in (0.1, 0.5, 0.9):
+        weights = rebalancing_weights(prior, rebalancing)
+        assert (prior * weights).sum().item() == pytest.approx(1)
+        assert weights.isfinite().all()
+        absent, common = prior.argmin(), prior.argmax()
+        uniform = 1 / bins.COUNT
+        ratio = ((1 - rebalancing) * prior[common] + rebalancing * uniform) / (
+            (1 - rebalancing) * prior[absent] + rebalancing * uniform
+        )
+        assert (weights[absent] / weights[common]).item() == pytest.approx(ratio.item(), rel=1e-5)
+    assert torch.allclose(rebalancing_weights(prior, 1.0), torch.ones(bins.COUNT))
+
+
+def test_without_rebalancing_it_is_the_plain_cross_entropy(images, prior):
+    torch.manual_seed(0)
+    logits = torch.randn(len(images), bins.COUNT, 8, 8)
+    target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
+    encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
+    expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
+    found = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)(
+        logits, target, target
+    )
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_each_pixel_weighs_as_its_nearest_bin(prior):
+    loss = classification.build({}, SETTINGS, prior)
+    vivid, gray = (
+        torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 16, 16)
+        for color in ([50.0, 81, 61], [50.0, 1, 1])
+    )
+    logits = torch.zeros(1, bins.COUNT, 16, 16)
+    for target in (vivid, gray):
+        (number,) = bins.nearest(target[0, 1:, :1, 0].T)
+        expected = np.log(bins.COUNT) * loss.weights[number].item()
+        assert loss(logits, target, target).item() == pytest.approx(expected, rel=1e-5)
+    assert loss(logits, vivid, vivid) > 5 * loss(logits, gray, gray)
+
+
+def test_the_target_is_at_the_logits_resolution_for_odd_sizes_too(prior):
+    loss = classification.build({}, SETTINGS, prior)
+    target = torch.rand(2, 3, 33, 37) * 50
+    for scale in (1, 2, 4):
+        logits = torch.zeros(2, bins.COUNT, -(-33 // scale), -(-37 // scale), requires_grad=True)
+        loss(logits, target, target).backward()
+        assert logits.grad.abs().sum() > 0
+
+
+def test_encoded_colors_decode_to_themselves_within_the_grid(images):
+    ab = ab_of(images)
+    shares = bins.SoftEncoding(5, 5.0)(ab)
+    decoded = bins.decode(shares.clamp(min=1e-12).log(), temperature=1e-3)
+    assert (decoded - ab).square().sum(dim=1).sqrt().max() < 7.1  # half a diagonal of the grid
+    mean = bins.decode(shares.clamp(min=1e-12).log(), temperature=1.0)
+    assert (mean - ab).square().sum(dim=1).sqrt().mean() < 1.5
+
+
+def test_the_nearest_bin_is_that_of_all_distances():
+    ab = torch.cat(
+        (
+            torch.rand(4000, 2) * 260 - 130,
+            torch.tensor([[0.0, 0.0], [-120.0, 120.0], [500.0, -500.0]]),
+        )
+    )
+    distances = torch.cdist(ab, bins.centers())
+    found = distances[torch.arange(len(ab)), bins.nearest(ab)]
+    assert torch.allclose(found, distances.min(dim=1).values, atol=1e-3)
+    assert bins.histogram(ab.T.view(1, 2, -1, 1)).sum() == len(ab)
+
+
+def area(shares: np.ndarray) -> float:
+    """By trapezoids, over 0..150."""
+    return ((shares[1:].astype(float) + shares[:-1]) / 2).sum() / 150
+
+
+def test_auc_of_the_truth_is_one_and_of_a_constant_by_hand():
+    """Half the pixels gray, half 10 units away in one other bin; then predicted as gray everywhere."""
+    target = torch.zeros(1, 2, 2, 2)
+    target[0, 0, 0] = 10.0
+    perfect, gray = ColorStatistics(torch.device("cpu")), ColorStatistics(torch.device("cpu"))
+    perfect.update(target, target)
+    gray.update(torch.zeros_like(target), target)
+    assert perfect.auc() == (1.0, 1.0)
+    steps = np.arange(151)
+    far = area(steps >= 10)
+    assert gray.auc() == pytest.approx(((1 + far) / 2, (1 + far) / 2))
+    target[0, 0, 0, 0] = 0.0  # three of four are gray: re-balanced, both bins still count alike
+    gray = ColorStatistics(torch.device("cpu"))
+    gray.update(torch.zeros_like(target), target)
+    assert gray.auc() == pytest.approx(((3 + far) / 4, (1 + far) / 2))
+    away = ColorStatistics(torch.device("cpu"))
+    away.update(target + 200, target)
+    assert away.auc() == (0.0, 0.0)
+
+
+def test_auc_by_trapezoids():
+    predicted, steps = torch.zeros(1, 2, 1, 400), np.arange(151)
+    target = torch.stack((torch.linspace(0, 170, 400), torch.zeros(400)))[None, :, None]
+    shares = [(target[0, 0, 0].numpy() <= step).mean() for step in steps]
+    found = metrics.within(predicted, target).mean().item() / metrics.AUC_FULL
+    assert found == pytest.approx(area(np.array(shares)))
+
+
+def entropy(shares: np.ndarray) -> float:
+    """In bits."""
+    return -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
+
+
+def test_the_divergence_of_histograms_by_their_entropies():
+    rng = np.random.default_rng(0)
+    one, other = rng.integers(0, 9, 313), rng.integers(0, 9, 313)
+    p, q = one / one.sum(), other / other.sum()
+    expected = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+    assert metrics.jensen_shannon(
+        torch.tensor(one).double(), torch.tensor(other).double()
+    ) == pytest.approx(expected)
+    apart = torch.eye(313, dtype=torch.float64)
+    assert metrics.jensen_shannon(apart[0], apart[1]) == pytest.approx(1)
+    assert metrics.jensen_shannon(apart[0], 5 * apart[0]) == 0
+
+
+def test_no_color_knows_nothing_of_the_bins(prior):
+    L = torch.rand(2, 1, 17, 18) * 100
+    prediction = GrayBaseline().predict(L)
+    assert not prediction.ab.any()
+    target = torch.cat((L, torch.randn(2, 2, 17, 18) * 20), dim=1)
+    loss = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)
+    assert loss(prediction.logits, target, target).item() == pytest.approx(np.log(313), rel=1e-5)

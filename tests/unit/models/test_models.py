@@ -1,0 +1,226 @@
+import pytest
+import torch
+import torchvision
+from colorpipe.pretext.classifier import Classifier
+from torch import nn
+
+from colorpipe import config, weights
+from colorpipe.color import bins
+from colorpipe.models.colorizer import build_colorizer, initialize, load_imagenet
+from colorpipe.runtime.errors import UserError
+
+EVERY = [
+    *[("resnet18", {"cut": f"layer{n}"}) for n in (1, 2, 3, 4)],
+    *[("densenet121", {"cut": f"denseblock{n}"}) for n in (1, 2, 3, 4)],
+    ("eccv16", {}),
+    ("unet", {"widths": [16, 24, 32], "blocks": [1, 2, 1]}),
+]
+
+
+def count(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_any_resolution_and_the_scale_of_ab(name, settings):
+    torch.manual_seed(0)
+    model = build_colorizer(name, settings).eval()
+    with torch.no_grad():
+        for height, width in ((32, 40), (37, 45), (8, 8)):
+            ab = model(torch.rand(2, 1, height, width) * 100)
+            assert ab.shape == (2, 2, height, width)
+            assert ab.dtype == torch.float32
+        features = model.encoder(torch.zeros(1, 1, 64, 96))
+    features = features[-1] if isinstance(features, list) else features
+    assert features.shape == (1, model.channels, 64 // model.stride, 96 // model.stride)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "scale"),
+    [*((*one, 2) for one in EVERY if one[0] != "eccv16"), ("eccv16", {}, 4)],
+)
+def test_a_head_over_the_bins_at_any_resolution(name, settings, scale):
+    torch.manual_seed(0)
+    model = build_colorizer(name, settings, "bins").eval()
+    with torch.no_grad():
+        for height, width in ((32, 40), (37, 45)):
+            prediction = model.predict(torch.rand(2, 1, height, width) * 100)
+            assert prediction.ab.shape == (2, 2, height, width)
+            assert prediction.logits.shape == (
+                2,
+                bins.COUNT,
+                -(-height // scale),
+                -(-width // scale),
+            )
+            assert prediction.logits.dtype == torch.float32
+    enlarged = torch.nn.functional.interpolate(
+        bins.decode(prediction.logits, bins.TEMPERATURE), scale_factor=scale, mode="bilinear"
+    )
+    assert torch.equal(prediction.ab, enlarged[..., :37, :45])
+    assert build_colorizer(name, settings).predict(torch.zeros(2, 1, 32, 32)).logits is None
+
+
+def test_the_unet_is_small_and_starts_from_gray():
+    settings = config.load().model("unet")
+    for head in ("ab", "bins"):
+        torch.manual_seed(0)
+        model = build_colorizer("unet", settings, head).eval()
+        assert 2.4e6 < count(model) < 2.5e6
+        prediction = model.predict(torch.rand(1, 1, 32, 32) * 100)
+        start = prediction.ab if head == "ab" else prediction.logits
+        assert not start.any()
+
+
+def test_another_rows_weights_but_those_of_another_head(tmp_path):
+    settings = {"widths": [8, 8], "blocks": [1, 1]}
+    torch.manual_seed(0)
+    trained = build_colorizer("unet", settings, "bins")
+    path = tmp_path / "unet_rebalanced/best.safetensors"
+    weights.save(
+        path, trained.state_dict(), {"model": "unet", "settings": settings, "head": "bins"}
+    )
+    model = build_colorizer("unet", settings)
+    head = model.decoder.head.weight.clone()
+    assert initialize(model, "unet", path) == "unet_rebalanced"
+    own, theirs = model.state_dict(), trained.state_dict()
+    assert all(
+        torch.equal(own[name], theirs[name]) for name in own if not name.startswith("decoder.head.")
+    )
+    assert torch.equal(model.decoder.head.weight, head)
+    with pytest.raises(UserError, match=r"is unet .*: a row that starts from it needs that model"):
+        initialize(build_colorizer("resnet18", {"cut": "layer1"}), "resnet18", path)
+
+
+def test_padding_does_not_change_what_needs_none():
+    torch.manual_seed(0)
+    model = build_colorizer("resnet18", {"cut": "layer2"}).eval()
+    L = torch.rand(1, 1, 32, 32) * 100
+    with torch.no_grad():
+        assert torch.equal(model(L), model.decoder(model.encoder((L - 50) / 50)) * 20)
+
+
+def test_resnet18_is_torchvisions_up_to_the_cut():
+    ours = build_colorizer("resnet18", {"cut": "layer2"}).encoder.state_dict()
+    theirs = torchvision.models.resnet18().state_dict()
+    assert ours.keys() == {
+        name for name in theirs if name.split(".")[0] in ("conv1", "bn1", "layer1", "layer2")
+    }
+    assert ours["conv1.weight"].shape == (64, 1, 7, 7)
+    assert all(ours[name].shape == theirs[name].shape for name in ours if name != "conv1.weight")
+
+
+def test_decoder_has_five_convolutions_and_three_upsamplings():
+    decoder = build_colorizer("resnet18", {"cut": "layer2"}).decoder
+    convolutions = [
+        (layer.in_channels, layer.out_channels) for layer in decoder if isinstance(layer, nn.Conv2d)
+    ]
+    assert convolutions == [(128, 128), (128, 64), (64, 64), (64, 32), (32, 2)]
+    assert sum(isinstance(layer, nn.Upsample) for layer in decoder) == 3
+
+
+def test_densenet121_is_torchvisions_up_to_the_cut():
+    ours = build_colorizer("densenet121", {"cut": "denseblock2"}).encoder.state_dict()
+    theirs = torchvision.models.densenet121().features.state_dict()
+    kept = ("conv0.", "norm0.", "denseblock1.", "transition1.", "denseblock2.", "transition2.norm.")
+    assert ours.keys() == {name for name in theirs if name.startswith(kept)}
+    assert ours["conv0.weight"].shape == (64, 1, 7, 7)
+    assert all(ours[name].shape == theirs[name].shape for name in ours if name != "conv0.weight")
+
+
+def test_eccv16_is_zhangs_table():
+    model = build_colorizer("eccv16", {})
+    convolutions = [
+        layer for layer in model.modules() if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    table = [
+        (c.in_channels, c.out_channels, c.kernel_size[0], c.stride[0], c.dilation[0])
+        for c in convolutions
+    ]
+    assert table == [
+        (1, 64, 3, 1, 1), (64, 64, 3, 2, 1),
+        (64, 128, 3, 1, 1), (128, 128, 3, 2, 1),
+        (128, 256, 3, 1, 1), (256, 256, 3, 1, 1), (256, 256, 3, 2, 1),
+        (256, 512, 3, 1, 1), (512, 512, 3, 1, 1), (512, 512, 3, 1, 1),
+        (512, 512, 3, 1, 2), (512, 512, 3, 1, 2), (512, 512, 3, 1, 2),
+        (512, 512, 3, 1, 2), (512, 512, 3, 1, 2), (512, 512, 3, 1, 2),
+        (512, 512, 3, 1, 1), (512, 512, 3, 1, 1), (512, 512, 3, 1, 1),
+        (512, 256, 4, 2, 1), (256, 256, 3, 1, 1), (256, 256, 3, 1, 1), (256, 313, 1, 1, 1),
+        (313, 2, 1, 1, 1),
+    ]  # fmt: skip
+    assert [n.num_features for n in model.modules() if isinstance(n, nn.BatchNorm2d)] == [
+        64,
+        128,
+        256,
+        512,
+        512,
+        512,
+        512,
+    ]
+    assert count(model) == 32_236_011  # the authors' release
+
+
+def test_eccv16s_last_layer_is_initialized_with_the_bins():
+    to_ab = build_colorizer("eccv16", {}).decoder[-2]
+    assert torch.allclose(to_ab.weight[:, :, 0, 0].T * 20, bins.centers())
+
+
+def test_a_first_convolution_for_L_is_the_sum_over_rgb():
+    torch.manual_seed(0)
+    ours = build_colorizer("resnet18", {"cut": "layer1"}).encoder.conv1.weight
+    torch.manual_seed(0)
+    assert torch.equal(ours, torchvision.models.resnet18().conv1.weight.sum(dim=1, keepdim=True))
+
+
+@pytest.mark.parametrize(("name", "cut"), [("resnet18", "layer2"), ("densenet121", "denseblock2")])
+def test_imagenet_weights_see_gray_as_the_original_does(name, cut):
+    torch.manual_seed(0)
+    source = getattr(torchvision.models, name)().eval()
+    model = build_colorizer(name, {"cut": cut})
+    weights = {key.removeprefix("features."): value for key, value in source.state_dict().items()}
+    load_imagenet(model.encoder.eval(), weights, name)
+    gray = torch.rand(2, 1, 32, 32)
+    rgb = gray.expand(-1, 3, -1, -1)
+    with torch.no_grad():
+        if name == "resnet18":
+            stem = source.maxpool(source.relu(source.bn1(source.conv1(rgb))))
+            expected = source.layer2(source.layer1(stem))
+        else:
+            layers = dict(source.features.named_children())
+            expected = rgb
+            for layer in list(layers)[: list(layers).index("denseblock2") + 1]:
+                expected = layers[layer](expected)
+            expected = layers["transition2"].relu(layers["transition2"].norm(expected))
+        assert torch.allclose(model.encoder(gray), expected, atol=1e-4)
+
+
+def test_imagenet_weights_of_another_model_are_named():
+    model = build_colorizer("resnet18", {"cut": "layer1"})
+    with pytest.raises(UserError, match=r"imagenet\.resnet18\.source: conv1\.weight is missing"):
+        load_imagenet(model.encoder, {"other": torch.zeros(1)}, "resnet18")
+    weights = torchvision.models.resnet18().state_dict()
+    weights["bn1.weight"] = torch.zeros(3)
+    with pytest.raises(UserError, match=r"bn1\.weight has shape \(3,\), expected \(64,\)"):
+        load_imagenet(model.encoder, weights, "resnet18")
+
+
+@pytest.mark.parametrize(("name", "settings"), EVERY)
+def test_classifier_on_any_encoder(name, settings):
+    colorizer = build_colorizer(name, settings)
+    classifier = Classifier(colorizer.encoder, channels=colorizer.channels, classes=7).eval()
+    with torch.no_grad():
+        assert classifier(torch.rand(3, 1, 40, 32) * 100).shape == (3, 7)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("resnet18", {"cut": "layer9"}, r"models\.resnet18\.cut: should be 'layer1'"),
+        ("resnet18", {}, r"models\.resnet18\.cut: missing"),
+        ("eccv16", {"bins": 2}, r"models\.eccv16\.bins: unknown key; allowed here: none"),
+        ("resnet50", {}, r"models\.'resnet50': no colorpipe/models/resnet50\.py defines `build`"),
+        ("encoders", {}, r"no colorpipe/models/encoders\.py defines `build`|models\.'encoders'"),
+    ],
+)
+def test_wrong_settings_are_named(name, settings, message):
+    with pytest.raises(UserError, match=message):
+        build_colorizer(name, settings)

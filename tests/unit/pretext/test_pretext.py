@@ -1,0 +1,437 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from colorpipe.pretext.classifier import Classifier, redraw_xavier
+from scipy import stats
+from skimage.color import rgb2lab
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.preprocessing import StandardScaler
+from stages_in_folder import save_encoder
+from torch import nn
+
+from colorpipe import config, files, weights
+from colorpipe.color import lab
+from colorpipe.config import REFERENCE_ENCODERS, PretextRun
+from colorpipe.models.colorizer import build_colorizer, load_encoder
+from colorpipe.pretext import encoders, features, knn, run, subsets
+from colorpipe.runtime.errors import UserError
+from colorpipe.training import colorization
+from colorpipe.training.colorization import Row
+from colorpipe.training.settings import TrainSettings
+
+CUT = {"cut": "layer2"}
+COUNTS = {"train": 121, "val": 24, "test": 40}  # 121: a rest of one image at batches of 8
+MODES = ["finetune", "probe", "knn"]
+
+
+@pytest.fixture
+def params():
+    loaded = config.load()
+    photos = loaded.data("photos").model_copy(update={"epochs": 3})
+    train = loaded.train.model_copy(update={"batch_size": 8})
+    chosen = loaded.pretext.model_copy(update={"steps": 20})
+    update = {
+        "datasets": {**loaded.datasets, "photos": photos},
+        "train": train,
+        "pretext": chosen,
+        "threads": 1,
+    }
+    return loaded.model_copy(update=update)
+
+
+@pytest.fixture
+def folder(params, tmp_path, monkeypatch):
+    """Images of three classes, which differ in brightness; two encoders."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    files.classes_path("photos").parent.mkdir(parents=True)
+    files.classes_path("photos").write_text('["a", "b", "c"]')
+    for part, count in COUNTS.items():
+        labels = rng.integers(0, 3, count)
+        images = rng.integers(0, 90, (count, 3, 32, 32)) + 80 * labels[:, None, None, None]
+        np.save(files.images_path("photos", part), images.astype(np.uint8))
+        np.save(files.labels_path("photos", part), labels)
+    for number, name in enumerate(("one", "other")):
+        save_encoder(files.checkpoint_path(name, "best"), seed=number)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("model", "settings"), [("resnet18", CUT), ("eccv16", {})])
+def test_xavier_draws_every_weight(model, settings):
+    network = build_colorizer(model, settings)
+    redraw_xavier(network, seed=3)
+    for module in network.encoder.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            receptive = module.weight[0, 0].numel()
+            bound = (6 / ((module.weight.shape[0] + module.weight.shape[1]) * receptive)) ** 0.5
+            assert module.weight.abs().max() <= bound
+            assert module.weight.std().item() == pytest.approx(bound / 3**0.5, rel=0.1)
+            assert module.bias is None or not module.bias.any()
+        elif isinstance(module, nn.BatchNorm2d):
+            assert (module.weight == 1).all()
+            assert not module.bias.any()
+            assert not module.running_mean.any()
+
+
+def test_controls_come_from_the_seed_alone(params, tmp_path, monkeypatch):
+    """`random` is what a colorizer of the same seed starts from."""
+    monkeypatch.chdir(tmp_path)
+    found = []
+    for torch_seed, seed in ((1, 3), (2, 3), (1, 4)):
+        torch.manual_seed(torch_seed)
+        encoders.write(tmp_path, params.model_copy(update={"seed": seed}))
+        found.append(
+            {
+                name: weights.load(files.checkpoint_path(name, "best"))[0]
+                for name in REFERENCE_ENCODERS
+            }
+        )
+    for name in ("xavier", "random"):
+        first, same, other = (states[name] for states in found)
+        assert first.keys() == {
+            f"encoder.{key}" for key in build_colorizer("resnet18", CUT).encoder.state_dict()
+        }
+        assert all(torch.equal(first[key], same[key]) for key in first)
+        assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
+    assert not torch.equal(
+        found[0]["xavier"]["encoder.conv1.weight"], found[0]["random"]["encoder.conv1.weight"]
+    )
+    assert found[0]["imagenet"] == {}
+
+
+def test_the_random_encoder_is_the_colorizers_before_training(params, folder, monkeypatch):
+    started = {}
+
+    def seen(name, task, model, *rest):
+        started.update({key: tensor.clone() for key, tensor in model.encoder.state_dict().items()})
+
+    monkeypatch.setattr(colorization.supervised, "train", seen)
+    for name in ("none", "mse"):
+        weights.save(files.init_weights_path("photos", name), {}, {"weights": "random"})
+    np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
+    row = Row("resnet18", "photos", "mse", "paper", files.init_weights_path("photos", "none"))
+    colorization.train("resnet", row, params)
+    encoders.write(folder / "data/photos/weights", params)
+    tensors, _ = weights.load(files.checkpoint_path("random", "best"))
+    assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in started.items())
+
+
+def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    encoder = build_colorizer("resnet18", CUT).encoder
+    redraw_xavier(encoder, 5)
+    state = encoder.state_dict() | {"conv1.weight": torch.ones(64, 3, 7, 7)}
+    weights.save(tmp_path / "w/resnet18.safetensors", state, {"weights": "imagenet"})
+    encoders.write(tmp_path / "w", params)
+    found = load_encoder(
+        files.checkpoint_path("imagenet", "best"), "resnet18", CUT
+    ).encoder.state_dict()
+    assert (found["conv1.weight"] == 3).all()  # the sum over RGB
+    assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
+    encoders.write(Path("nothing"), params)
+    with pytest.raises(
+        UserError,
+        match=r"best\.safetensors is empty: nothing/resnet18\.safetensors holds no ImageNet weights",
+    ):
+        load_encoder(files.checkpoint_path("imagenet", "best"), "resnet18", CUT)
+
+
+def test_another_model_is_named(tmp_path):
+    path = tmp_path / "best.safetensors"
+    weights.save(path, {"w": torch.zeros(1)}, {"model": "eccv16", "settings": {}})
+    with pytest.raises(UserError, match=r"pretext\.model: .* is eccv16 .*, not resnet18"):
+        load_encoder(path, "resnet18", CUT)
+
+
+def test_shares_of_the_labels_are_nested_and_balanced():
+    labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), [450] * 9 + [430]))
+    shares = {percent: subsets.choose_subset(labels, percent, seed=0) for percent in (1, 10, 100)}
+    assert set(shares[1]) < set(shares[10]) < set(shares[100])
+    assert shares[100].tolist() == list(range(len(labels)))
+    for percent, each in ((1, 4), (10, 45)):
+        assert np.bincount(labels[shares[percent]]).tolist() == [each] * 10
+        assert (np.diff(shares[percent]) > 0).all()
+    again, other = (subsets.choose_subset(labels, 10, seed) for seed in (0, 1))
+    assert again.tolist() == shares[10].tolist()
+    assert other.tolist() != shares[10].tolist()
+    few = np.array([0] * 97 + [1] * 3)
+    assert np.bincount(few[subsets.choose_subset(few, 50, 0)]).tolist() == [25, 3]
+    assert np.bincount(few[subsets.choose_subset(few, 1, 0)]).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("epochs", "everything", "labeled", "steps", "expected"),
+    [
+        (10, 45_000, 45_000, 1000, 10),  # all labels: as params.yaml says
+        (10, 45_000, 4_500, 1000, 15),  # 71 steps an epoch
+        (10, 45_000, 450, 1000, 125),  # 8 steps an epoch
+        (5, 738, 74, 1000, 30),  # no more steps than all images have, 60
+        (50, 45_000, 4_500, 1000, 50),
+    ],
+)
+def test_few_labels_train_for_enough_steps(epochs, everything, labeled, steps, expected):
+    settings = TrainSettings(epochs, 0.001, 64, "float32", 0)
+    assert run.count_epochs(settings, everything, labeled, steps) == expected
+
+
+def test_votes_are_counted_as_scikit_learn_counts_them():
+    rng = np.random.default_rng(0)
+    known, asked = (rng.normal(size=(count, 16)).astype(np.float32) for count in (700, 1100))
+    labels = rng.integers(0, 7, 700)
+    reference = KNeighborsClassifier(
+        30,
+        metric="cosine",
+        algorithm="brute",
+        weights=lambda distances: np.exp((1 - distances) / 0.1),
+    )
+    expected = reference.fit(known, labels).predict(asked)
+    tensors = (torch.from_numpy(known), torch.from_numpy(labels), torch.from_numpy(asked))
+    assert (knn.predict_classes(*tensors, 7, 30, 0.1).numpy() == expected).mean() > 0.999
+    assert (knn.predict_classes(*tensors, 7, 1, 0.1).numpy() == expected).mean() < 0.9
+    all_of_them = knn.predict_classes(*tensors, 7, 10_000, 1e6)  # each vote weighs the same
+    assert (all_of_them == np.bincount(labels).argmax()).all()
+
+
+def test_features_are_those_of_each_stage():
+    colorizer = build_colorizer("resnet18", CUT)
+    redraw_xavier(colorizer, 1)
+    images = torch.randint(
+        0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    found = features.pool_stages(colorizer.encoder, images, batch_size=2)
+    assert {name: tuple(values.shape) for name, values in found.items()} == {
+        "stem": (5, 64),
+        "layer1": (5, 64),
+        "layer2": (5, 128),
+    }
+    L = torch.from_numpy(_lightness(images.numpy()))
+    x = colorizer.encoder.eval().conv1(lab.normalize_L(L))
+    stem = colorizer.encoder.maxpool(colorizer.encoder.relu(colorizer.encoder.bn1(x)))
+    torch.testing.assert_close(found["stem"], stem.mean(dim=(2, 3)), atol=1e-4, rtol=1e-3)
+    layer1 = colorizer.encoder.layer1(stem)
+    torch.testing.assert_close(
+        found["layer2"], colorizer.encoder.layer2(layer1).mean(dim=(2, 3)), atol=1e-4, rtol=1e-3
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "widths"),
+    [
+        (
+            "densenet121",
+            {"cut": "denseblock2"},
+            {
+                "stem": 64,
+                "denseblock1": 256,
+                "transition1": 128,
+                "denseblock2": 512,
+                "transition2": 512,
+            },
+        ),
+        ("unet", {"widths": [16, 24], "blocks": [1, 1]}, {"level1": 16, "level2": 24}),
+        ("eccv16", {}, {"0": 64, "1": 128, "2": 256, "3": 512, "4": 512, "5": 512, "6": 512}),
+    ],
+)
+def test_every_model_has_stages(model, settings, widths):
+    encoder = build_colorizer(model, settings).encoder
+    found = features.pool_stages(encoder, torch.zeros(2, 3, 32, 32, dtype=torch.uint8), 2)
+    assert {name: values.shape[1] for name, values in found.items()} == widths
+    assert encoder.training
+
+
+def result(run: PretextRun) -> tuple[dict, dict, dict]:
+    metrics, about = (
+        json.loads(path(run.name).read_text())
+        for path in (files.metrics_path, files.evaluation_path)
+    )
+    return metrics, about, weights.load(files.checkpoint_path(run.name, "best"))[0]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("labels", [20, 100])
+def test_a_run_of_each_mode(folder, params, mode, labels):
+    run = PretextRun("one", mode, labels)
+    before = files.checkpoint_path("one", "best").read_bytes()
+    run_pretext(run, "photos", params)
+    metrics, about, _ = result(run)
+    assert (about["init"], about["mode"], about["labels"], about["n"]) == ("one", mode, labels, 40)
+    assert about["labeled"] == (121 if labels == 100 else 24)
+    assert metrics["top1"] > 0.5  # brightness is in all features
+    assert files.checkpoint_path("one", "best").read_bytes() == before
+    if mode != "finetune":
+        assert list(about["stages"]) == ["stem", "layer1", "layer2"]
+        assert about["stages"]["layer2"] == metrics["top1"]
+    if mode == "knn":
+        assert files.curves_path(run.name).read_text() == "epoch\n"
+        return
+    rows = [line.split(",") for line in files.curves_path(run.name).read_text().splitlines()]
+    losses = [float(row[rows[0].index("val_loss")]) for row in rows[1:]]
+    assert about["best_epoch"] == 1 + losses.index(min(losses))
+    assert about["epochs"] == len(losses) == (3 if labels == 100 else 7)
+
+
+@pytest.mark.parametrize(
+    ("mode", "change"),
+    [
+        ("finetune", {"steps": 30}),
+        ("probe", {"steps": 30}),
+        ("knn", {"neighbors": 3}),
+        ("knn", {"temperature": 1e-5}),
+    ],
+)
+def test_its_parameters_count(folder, params, mode, change):
+    random = np.random.default_rng(1).integers(0, 3, COUNTS["train"])
+    np.save(files.labels_path("photos", "train"), random)  # votes are close
+    run = PretextRun("one", mode, 20)
+    run_pretext(run, "photos", params)
+    _, before, _ = result(run)
+    run_pretext(
+        run,
+        "photos",
+        params.model_copy(update={"pretext": params.pretext.model_copy(update=change)}),
+    )
+    _, after, _ = result(run)
+    key = "epochs" if mode != "knn" else "stages"
+    assert before[key] != after[key]
+
+
+def test_the_test_is_of_the_best_epochs_weights(folder, params):
+    run = PretextRun("one", "finetune", 100)
+    run_pretext(
+        run,
+        "photos",
+        params.model_copy(update={"train": params.train.model_copy(update={"lr": 0.01})}),
+    )
+    metrics, _, tensors = result(run)
+    classifier = Classifier(
+        build_colorizer("resnet18", CUT).encoder, channels=128, classes=3
+    ).eval()
+    classifier.load_state_dict(tensors)
+    L = torch.from_numpy(_lightness(np.load(files.images_path("photos", "test"))))
+    with torch.no_grad():
+        correct = classifier(L).argmax(dim=1).numpy() == np.load(
+            files.labels_path("photos", "test")
+        )
+    assert metrics["top1"] == pytest.approx(correct.mean())
+
+
+@pytest.mark.parametrize("mode", ["finetune", "probe"])
+def test_only_the_chosen_images_reach_training(folder, params, mode):
+    """The other training images and the test set may be anything; of the validation labels only the best epoch depends."""
+    run = PretextRun("one", mode, 20)
+    run_pretext(run, "photos", params)
+    expected = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    images, labels = (
+        np.load(path("photos", "train")) for path in (files.images_path, files.labels_path)
+    )
+    others = np.setdiff1d(np.arange(len(labels)), subsets.choose_subset(labels, 20, params.seed))
+    images[others] = 255 - images[others]
+    np.save(files.images_path("photos", "train"), images)
+    np.save(files.images_path("photos", "test"), 255 - np.load(files.images_path("photos", "test")))
+    for part in ("val", "test"):
+        np.save(
+            files.labels_path("photos", part), (np.load(files.labels_path("photos", part)) + 1) % 3
+        )
+    run_pretext(run, "photos", params)
+    found = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    images[np.setdiff1d(np.arange(len(labels)), others)[0]] //= 2
+    np.save(files.images_path("photos", "train"), images)
+    run_pretext(run, "photos", params)
+    changed = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    assert not all(torch.equal(changed[name], tensor) for name, tensor in expected.items())
+
+
+@pytest.mark.parametrize("mode", ["finetune", "probe"])
+def test_inits_differ_in_the_encoder_alone(folder, params, mode, monkeypatch):
+    """The linear layers' draw, the images and their order are the same."""
+    seen = []
+
+    def train(name, task, model, data, *rest):
+        seen.append(
+            (
+                {key: tensor.clone() for key, tensor in model.state_dict().items()},
+                data[0][1].clone(),
+            )
+        )
+
+    monkeypatch.setattr(run.supervised, "train", train)
+    for init in ("one", "other"):
+        with pytest.raises(UserError, match=r"best\.safetensors is missing"):
+            run_pretext(PretextRun(init, mode, 20), "photos", params)
+    (one, labels), (other, others) = seen
+    assert torch.equal(labels, others)
+    same = {key for key in one if torch.equal(one[key], other[key])}
+    heads = (
+        {"head.weight", "head.bias"}
+        if mode == "finetune"
+        else {key for key in one if key.startswith("heads.")}
+    )
+    assert heads <= same
+    assert ("encoder.conv1.weight" if mode == "finetune" else "mean") not in same
+
+
+def test_the_frozen_encoder_does_not_change(folder, params, monkeypatch):
+    kept = {}
+
+    def load_and_keep(*arguments):
+        colorizer = load_encoder(*arguments)
+        kept.update(
+            encoder=colorizer.encoder,
+            before={k: t.clone() for k, t in colorizer.encoder.state_dict().items()},
+        )
+        return colorizer
+
+    monkeypatch.setattr(run, "load_encoder", load_and_keep)
+    for mode in ("probe", "knn"):
+        run_pretext(PretextRun("one", mode, 20), "photos", params)
+        after = kept["encoder"].state_dict()  # with the running statistics and their counts
+        assert all(torch.equal(after[name], tensor) for name, tensor in kept["before"].items())
+    run_pretext(PretextRun("one", "finetune", 20), "photos", params)
+    assert not torch.equal(
+        kept["encoder"].state_dict()["bn1.running_mean"], kept["before"]["bn1.running_mean"]
+    )
+
+
+def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
+    """Logistic regression on the same features, standardized."""
+    run = PretextRun("one", "probe", 100)
+    chosen = params.model_copy(
+        update={"train": params.train.model_copy(update={"lr": 0.01, "epochs_factor": 10.0})}
+    )
+    run_pretext(run, "photos", chosen)
+    encoder = load_encoder(files.checkpoint_path("one", "best"), "resnet18", CUT).encoder
+    sets = {}
+    for part in ("train", "test"):
+        images = torch.from_numpy(np.load(files.images_path("photos", part)))
+        sets[part] = (
+            features.pool_stages(encoder, images, 8)["layer1"].numpy(),
+            np.load(files.labels_path("photos", part)),
+        )
+    scaler = StandardScaler().fit(sets["train"][0])
+    model = LogisticRegression(max_iter=1000).fit(
+        scaler.transform(sets["train"][0]), sets["train"][1]
+    )
+    expected = model.score(scaler.transform(sets["test"][0]), sets["test"][1])
+    assert result(run)[1]["stages"]["layer1"] == pytest.approx(expected, abs=0.1)
+    _, _, tensors = result(run)
+    torch.testing.assert_close(
+        tensors["mean"][64:128], torch.from_numpy(scaler.mean_).float(), atol=1e-4, rtol=1e-4
+    )
+
+
+def test_a_t_interval_is_scipys():
+    from experiments.differences import interval
+
+    values = [0.31, 0.28, 0.35, 0.30, 0.33]
+    mean, half = interval(values)
+    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
+    assert (mean - half, mean + half) == pytest.approx((low, high))
+
+
+def _lightness(images: np.ndarray) -> np.ndarray:
+    return rgb2lab(images.transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2).astype(np.float32)

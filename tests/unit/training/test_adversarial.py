@@ -1,0 +1,141 @@
+"""The adversarial phase: each network on its own loss alone, the discriminator first, and which epoch is the best."""
+
+import pytest
+import torch
+from archives import PRIOR
+from torch import nn
+
+from colorpipe.losses import l1
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.training import colorization
+from colorpipe.training.adversarial import (
+    DISCRIMINATOR,
+    OUT_OF_BOUND,
+    AdversarialTask,
+    Config,
+    PatchGAN,
+)
+from colorpipe.training.settings import TrainSettings
+from colorpipe.training.state import MODEL
+
+CONFIG = Config(discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0)
+SETTINGS = TrainSettings(epochs=2, lr=0.01, batch_size=4, precision="float32", seed=0)
+
+
+@pytest.fixture
+def task() -> AdversarialTask:
+    return AdversarialTask(CONFIG, l1.build({}, {}, PRIOR), "float32")
+
+
+@pytest.fixture
+def state(task):
+    torch.manual_seed(0)
+    model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+    nn.init.normal_(model.decoder.head.weight, std=0.1)
+    return task.initial_state(model, SETTINGS, torch.zeros(8, 3, 32, 32, dtype=torch.uint8))
+
+
+@pytest.fixture
+def batch():
+    return (
+        torch.randint(
+            0, 256, (4, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
+        ),
+    )
+
+
+def weights(model: nn.Module) -> list[torch.Tensor]:
+    return [parameter.detach().clone() for parameter in model.parameters()]
+
+
+def changed(before: list[torch.Tensor], model: nn.Module) -> bool:
+    return any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
+
+
+def test_the_discriminator_trains_alone_first(task, state, batch):
+    for history, generator_moves in (([], False), ([{}], True)):
+        state.history[:] = history
+        before = {name: weights(model) for name, model in state.models.items()}
+        (metrics,) = task.train_step(state, [batch])
+        assert changed(before[DISCRIMINATOR], state.models[DISCRIMINATOR])
+        assert changed(before[MODEL], state.models[MODEL]) == generator_moves
+        assert {"loss", "ssim", "psnr", "discriminator"} <= metrics.keys()
+
+
+def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatch):
+    """The gradients are those of the hinge loss and of the generator's loss, as computed here once more."""
+    state.history[:] = [{}]
+    seen = {}
+
+    def record(name, losses):
+        state.shards.backward(state.models[name], losses)
+        seen[name] = [
+            None if p.grad is None else p.grad.clone() for p in state.models[name].parameters()
+        ]
+
+    monkeypatch.setattr(state, "step", record)
+    monkeypatch.setattr(
+        PatchGAN, "estimate_norms", lambda self: None
+    )  # so that the same can be computed again
+    generator, discriminator = state.models[MODEL].eval(), state.models[DISCRIMINATOR]
+    task.train_step(state, [batch])
+    generator.zero_grad()
+    discriminator.zero_grad()
+    _, target, prediction = colorization.predict(generator, batch[0], "float32")
+    L, real, fake = target[:, :1], target[:, 1:], prediction.ab
+    hinge = (1 - discriminator(L, real)).relu().mean() + (
+        1 + discriminator(L, fake.detach())
+    ).relu().mean()
+    for found, expected in zip(
+        seen[DISCRIMINATOR],
+        torch.autograd.grad(hinge, list(discriminator.parameters())),
+        strict=True,
+    ):
+        torch.testing.assert_close(found, expected)
+    loss = CONFIG.loss_weight * (fake - real).abs().mean() - discriminator(L, fake).mean()
+    expected = torch.autograd.grad(loss, list(generator.parameters()))
+    for found, wanted in zip(seen[MODEL], expected, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-6)
+
+
+def test_the_best_epoch_is_nearest_in_colorfulness_within_the_bound(task):
+    def epoch(colorfulness, mse):
+        return {
+            "val_colorfulness": colorfulness,
+            "val_original_colorfulness": 30.0,
+            "val_mse": mse,
+            "val_baseline_mse": 180.0,
+            "val_loss": 1.0,
+        }
+
+    pale, vivid, near, wrong = (
+        task.selection(epoch(*values)) for values in ((15, 120), (40, 150), (28, 160), (30, 181))
+    )
+    assert sorted((pale, vivid, near, wrong)) == [near, vivid, pale, wrong]
+    assert near == pytest.approx(2)
+    assert wrong > OUT_OF_BOUND
+
+
+@pytest.mark.parametrize(("size", "field"), [(32, 16), (96, 34)])
+def test_a_score_sees_a_patch(size, field):
+    torch.manual_seed(0)
+    discriminator = PatchGAN(size).eval()
+    L, ab = torch.zeros(1, 1, 96, 96), torch.zeros(1, 2, 96, 96, requires_grad=True)
+    scores = discriminator(L, ab)
+    middle = scores.shape[-1] // 2
+    scores[0, 0, middle, middle].backward()
+    rows = ab.grad.abs().sum(dim=(0, 1, 3)).nonzero().flatten()
+    assert rows[-1] - rows[0] + 1 == field
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in discriminator.modules())
+
+
+def test_its_weights_have_a_spectral_norm_of_one():
+    torch.manual_seed(0)
+    discriminator = PatchGAN(32).train()
+    for _ in range(50):
+        discriminator.estimate_norms()
+    for module in discriminator.modules():
+        if isinstance(module, nn.Conv2d):
+            assert torch.linalg.matrix_norm(
+                module.weight.detach().flatten(1), ord=2
+            ).item() == pytest.approx(1, rel=0.02)

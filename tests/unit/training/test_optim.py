@@ -1,0 +1,121 @@
+"""Optimizers, schedules and the average of the weights, by hand."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from colorpipe import config
+from colorpipe.training import optim
+from colorpipe.training.batches import batch_starts
+from colorpipe.training.settings import TrainSettings
+
+CPU = torch.device("cpu")
+
+
+def test_the_average_of_the_weights_by_hand():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    averaged = optim.WeightAverage(model, 0.9)
+    expected = None
+    for step in range(200):
+        with torch.no_grad():
+            model[0].weight.copy_(torch.randn_like(model[0].weight))
+            model(torch.randn(4, 1, 3, 3))
+        averaged.update(model)
+        decay = min(0.9, (1 + step) / (10 + step))
+        now = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+        if expected is None:
+            expected = now
+        for name in ("0.weight", "1.running_mean", "1.running_var"):
+            expected[name] = decay * expected[name] + (1 - decay) * now[name]
+    for name in ("0.weight", "1.running_mean", "1.running_var"):
+        torch.testing.assert_close(averaged.module.state_dict()[name], expected[name])
+    assert averaged.module[1].num_batches_tracked == 200
+
+
+def rates(name: str, steps: int) -> list[float]:
+    model = nn.Linear(1, 1)
+    optimizer = optim.build_optimizer(model, "adamw", 0.01)
+    schedule = optim.build_schedule(optimizer, name, steps)
+    found = []
+    for _ in range(steps):
+        found.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        schedule.step()
+    return found
+
+
+def test_the_schedules_learning_rates():
+    cosine = rates("cosine", 10)
+    assert cosine == pytest.approx(
+        [0.01 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
+    )
+    cycle = rates("one_cycle", 100)
+    peak = cycle.index(max(cycle))
+    assert (peak, cycle[peak]) == (29, pytest.approx(0.01))
+    assert cycle[0] == pytest.approx(0.01 / 25)
+    assert cycle[-1] == pytest.approx(0.01 / 25 / 1e4, rel=0.01)
+    assert sorted(cycle[: peak + 1]) == cycle[: peak + 1]
+    assert sorted(cycle[peak:], reverse=True) == cycle[peak:]
+    assert (
+        optim.build_schedule(optim.build_optimizer(nn.Linear(1, 1), "adam", 0.01), "constant", 10)
+        is None
+    )
+
+
+def test_weights_decay_but_vectors_do_not():
+    model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    optimizer = optim.build_optimizer(model, "adamw", lr=0.1, weight_decay=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    after = dict(model.named_parameters())
+    torch.testing.assert_close(after["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
+    for name in ("0.bias", "1.weight", "1.bias"):
+        assert torch.equal(after[name], before[name])
+
+
+def test_a_recipe_changes_what_it_names_and_paper_nothing():
+    params = config.load()
+    assert params.recipe("paper") == params.train
+    assert (
+        params.train.optimizer,
+        params.train.schedule,
+        params.train.ema,
+        params.train.flips,
+    ) == (
+        "adam",
+        "constant",
+        0,
+        False,
+    )
+    refined = params.recipe("refined")
+    assert (refined.optimizer, refined.schedule, refined.ema, refined.flips) == (
+        "adamw",
+        "one_cycle",
+        0.999,
+        True,
+    )
+    assert refined.batch_size == params.train.batch_size
+    photos = params.data("photos")
+    settings = TrainSettings.from_params(refined, photos, 0, CPU)
+    assert settings.epochs == refined.epochs_factor * photos.epochs
+    assert TrainSettings.from_params(
+        params.train, params.data("folder"), 0, CPU
+    ).flips  # the data set's, for all rows
+
+
+def test_the_steps_of_a_schedule_are_those_of_the_loop():
+    settings = TrainSettings(epochs=3, lr=0.1, batch_size=8, precision="float32", seed=0)
+    assert settings.steps(24) == 9
+    assert settings.steps(25) == 9  # a rest of one image joins the batch before it
+    assert settings.steps(26) == 12
+    assert batch_starts(25, 8) == [0, 8, 16, 24]
+    assert batch_starts(25, 8, least=2) == [0, 8, 16]
+    assert (
+        dataclasses.replace(settings, shards=2).steps(27) == 9
+    )  # nor are there two images for each of two parts in three
