@@ -18,7 +18,7 @@ FOLDER = Path("benchmarks")
 
 def main() -> None:
     """About half an hour on two cores."""
-    params = config.load()
+    params = config.load_params()
     commit = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], check=True, capture_output=True, text=True
     ).stdout.strip()

@@ -17,7 +17,7 @@ STEPS = 300
 
 def measure(rounds: int, tasks: Sequence[str] = (), steps: int = STEPS) -> Table:
     """Images a second of every row of 32x32 images and of the classifier; all processes warm up at the same time."""
-    table = config.colorizers()
+    table = config.load_colorizers()
     tasks = tasks or all_tasks()
     sides = [
         (task, way)

@@ -43,12 +43,14 @@ def alternate(
 
 def photographs(device: torch.device) -> Tensor:
     """A batch of the bundled photographs, sRGB (B, 3, 32, 32) in 0..1."""
-    return color.from_bytes(torch.from_numpy(images(config.load().train.batch_size)[0]).to(device))
+    return color.from_bytes(
+        torch.from_numpy(images(config.load_params().train.batch_size)[0]).to(device)
+    )
 
 
 def perceptual(rounds: int) -> Table:
     """The LPIPS loss, value and gradient, beside the lpips package as its README shows it and as fast as it goes."""
-    params = config.load()
+    params = config.load_params()
     device = devices.prepare(params.seed, params.threads)
     reference = photographs(device)
     predicted = (reference + 0.1 * torch.randn(reference.shape, device=device)).clamp(0, 1)
@@ -125,7 +127,7 @@ def _ours(loss: lpips.LPIPS, reference: Tensor, precision: str) -> Callable[[Ten
 
 def lab(rounds: int) -> Table:
     """A batch from sRGB to Lab, beside scikit-image and kornia; errors against scikit-image in float64."""
-    params = config.load()
+    params = config.load_params()
     rgb = photographs(devices.prepare(params.seed, params.threads))
     samples = rgb.permute(0, 2, 3, 1).cpu().numpy()
     exact = rgb2lab(samples.astype(np.float64)).transpose(0, 3, 1, 2)

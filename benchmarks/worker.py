@@ -56,30 +56,30 @@ GROUPS = {  # operators, by the prefixes of their names
 def all_tasks() -> list[str]:
     """Every row of 32x32 images, and the classifier."""
     return [
-        *(name for name, row in config.colorizers().items() if row["data"] == "${dataset}"),
+        *(name for name, row in config.load_colorizers().items() if row["data"] == "${dataset}"),
         CLASSIFIER,
     ]
 
 
 def network(task: str, seed: int) -> nn.Module:
     """The task's network with its initial weights."""
-    params = config.load()
+    params = config.load_params()
     torch.manual_seed(seed)
     if task == CLASSIFIER:
         model = params.pretext.model
         colorizer = build_colorizer(model, params.model(model))
         return Classifier(colorizer.encoder, channels=colorizer.channels, classes=CLASSES)
-    row = config.colorizers()[task]
+    row = config.load_colorizers()[task]
     return build_colorizer(row["model"], params.model(row["model"]), loss_of(row["loss"]).head)
 
 
 def loss_of(name: str) -> Loss:
     """A loss on random weights, where it has any, and under a prior of all bins alike."""
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)
-    params = config.load()
+    params = config.load_params()
     name = params.loss if name == "${loss}" else name
     settings = {"weights": "random", **params.loss_settings(name)}
-    loss: Loss = config.plugin("losses", name).build({}, settings, prior)
+    loss: Loss = config.load_plugin("losses", name).build({}, settings, prior)
     return loss
 
 
@@ -87,11 +87,11 @@ def build_task(task: str, precision: str) -> SupervisedTask:
     """The task as colorpipe trains it; of an adversarial one the epochs in which both networks are trained."""
     if task == CLASSIFIER:
         return FinetuneTask(precision)
-    row = config.colorizers()[task]
+    row = config.load_colorizers()[task]
     loss = cast_frozen(loss_of(row["loss"]), precision)
     if row["task"] == "adversarial":
         settings = adversarial.Config(
-            **{**config.load().task("adversarial"), "discriminator_epochs": 0}
+            **{**config.load_params().task("adversarial"), "discriminator_epochs": 0}
         )
         return adversarial.AdversarialTask(settings, loss, precision)
     return ColorizationTask(loss, precision)
@@ -110,12 +110,12 @@ class Colorpipe:
     """`training.loop.fit`: one epoch of so many batches, and a validation of one batch."""
 
     def __init__(self, task: str, processes: int = 1, compiled: bool = False) -> None:
-        params = config.load()
+        params = config.load_params()
         self.device = devices.prepare(params.seed, max(1, params.threads // processes))
         recipe = (
             params.train
             if task == CLASSIFIER
-            else params.recipe(config.colorizers()[task]["recipe"])
+            else params.recipe(config.load_colorizers()[task]["recipe"])
         )
         with contextlib.redirect_stdout(sys.stderr):
             settings = TrainSettings.from_params(
@@ -177,7 +177,7 @@ class Notebook:
     """The notebook, with so many DataLoader workers."""
 
     def __init__(self, task: str, workers: int) -> None:
-        params = config.load()
+        params = config.load_params()
         torch.set_num_threads(params.threads)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.task, self.workers, self.batch_size = task, workers, params.train.batch_size

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from colorpipe.runtime.errors import UserError, printable_path
+from colorpipe.runtime.errors import UserError, write_error
 
 # DVC runs a queued experiment in a copy of the project. DVC_ROOT is then the project itself.
 ROOT = Path(os.path.relpath(os.environ.get("DVC_ROOT", ".")))
@@ -113,26 +113,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
         own = (temporary, path, *path.parents)
         if error.filename is not None and Path(os.fsdecode(error.filename)) not in own:
             raise  # about another file that the block reads
-        raise _write_error(path, error) from error
+        raise write_error(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def naming_write_errors(path: Path) -> Iterator[None]:
-    """Turn an OSError of a library that writes to `path` into a UserError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _write_error(path: Path, error: OSError) -> UserError:
-    reason = error.strerror or error
-    return UserError(
-        f"{printable_path(path)} cannot be written: {reason}; fix that and run the command again"
-    )
 
 
 def write_text(path: Path, text: str) -> None:

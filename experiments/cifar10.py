@@ -35,7 +35,7 @@ from experiments import pretext, summary, tables
 from experiments.summary import PRETEXT
 
 # A colorizer on `dataset` is a run. The pretext task is one for each of its inits, pretext/<init>: all its modes and labels.
-RUNS = [name for name, row in config.colorizers().items() if row["data"] == "${dataset}"] + [
+RUNS = [name for name, row in config.load_colorizers().items() if row["data"] == "${dataset}"] + [
     PRETEXT
 ]
 BASELINE = "gray"  # no color, on the data of all of them
@@ -174,7 +174,7 @@ def chains(runs: Sequence[Run]) -> list[list[Run]]:
 
     Such are an adversarial colorizer and the pretext task's runs, which come last.
     """
-    table = config.colorizers()
+    table = config.load_colorizers()
     found: dict[Run, list[Run]] = {}
     for name, seed in sorted(runs, key=lambda run: kind(run[0]) == PRETEXT):
         first = name.removeprefix(f"{PRETEXT}/")
@@ -231,7 +231,7 @@ def put_in_place(archive: str) -> list[str]:
 
 def with_settings(settings: list[str]) -> dict:
     """params.yaml with the settings. Raises UserError for one that is not KEY=VALUE, or has an unknown key."""
-    content = config.parse(Path("params.yaml").read_text())
+    content = config.parse_yaml(Path("params.yaml").read_text())
     for setting in settings:
         key, _, value = setting.partition("=")
         *parents, last = key.split(".")
@@ -240,14 +240,14 @@ def with_settings(settings: list[str]) -> dict:
             section = section.get(parent) if isinstance(section, dict) else None
         if not isinstance(section, dict) or last not in section:
             raise UserError(f"{setting}: params.yaml has no key {key}")
-        section[last] = config.parse(value)
+        section[last] = config.parse_yaml(value)
     return content
 
 
 def refuse_other_params(folder: Path, wanted: dict) -> None:
     """Raise UserError where `folder` holds results that were run with other params: a mean over both means nothing."""
     for found in sorted(folder.glob("**/params.yaml")):
-        different = summary.differences(config.parse(found.read_text()), wanted)
+        different = summary.differences(config.parse_yaml(found.read_text()), wanted)
         if different:
             raise UserError(
                 f"{found.parent} was run with a different {different[0]}: use another OUT, or remove {folder}"
@@ -322,7 +322,7 @@ def keep(out: Path, name: str, seed: int, title: str, about: dict[str, str]) -> 
         (partial / "params.yaml").write_bytes(params)
         if kind(name) == PRETEXT:
             runs = config.PretextConfig.model_validate(
-                config.parse(params.decode())["pretext"]
+                config.parse_yaml(params.decode())["pretext"]
             ).runs()
             metrics, history = grid_results(runs, read)
             (partial / "curves.csv").write_text(history)

@@ -52,7 +52,7 @@ def results() -> dict[str, Any]:
 
     Raises UserError where no colorizer was trained on a folder here.
     """
-    params, trained = config.load(), own()
+    params, trained = config.load_params(), own()
     if not trained:
         raise UserError(
             "no colorizer here was trained on a folder: `dvc exp run -S dataset=folder` trains them"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 from PIL import Image
 
-from colorpipe.config import parse
+from colorpipe.config import parse_yaml
 from colorpipe.evaluation import grids
 from colorpipe.report import color_figures, figures, tables
 from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
@@ -44,7 +44,7 @@ def load(folder: Path) -> dict[str, list[Run]]:
         about, metrics = (
             json.loads((path.parent / f"{name}.json").read_text()) for name in ("about", "metrics")
         )
-        params = parse((path.parent / "params.yaml").read_text())
+        params = parse_yaml((path.parent / "params.yaml").read_text())
         name = path.parents[1].relative_to(folder)
         runs = found.setdefault(PRETEXT if name.parts[:1] == (PRETEXT,) else name.as_posix(), [])
         runs.append(Run(metrics, pd.read_csv(path.parent / "curves.csv"), params, about))

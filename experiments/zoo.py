@@ -94,7 +94,7 @@ def commit_of(experiment: str) -> str:
 
 def test(path: Path, experiment: str, data: str) -> dict[str, object]:
     """The metrics of the stored weights and of no color, on the experiment's test set."""
-    device = devices.prepare(0, config.load().threads)
+    device = devices.prepare(0, config.load_params().threads)
     model, _ = load_colorizer(path, device)
     images = torch.from_numpy(
         np.load(io.BytesIO(read(files.images_path(data, "test"), experiment)))

@@ -1,1 +1,1 @@
-"""The stages of dvc.yaml: each parses its arguments, calls the library once, and is run as `python -m stages.<name>`."""
+"""The stages of dvc.yaml. Each parses its arguments and calls the library once."""

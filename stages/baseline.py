@@ -1,4 +1,4 @@
-"""Test the trivial colorizer, no color at all, on a test set."""
+"""Test the gray baseline, which predicts a = b = 0, on a test set."""
 
 import argparse
 import functools
@@ -9,18 +9,16 @@ from colorpipe.runtime.process import name, run_main
 def main() -> None:
     """Write metrics/baseline/<name>.json and evaluations/baseline/<name>.json."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", type=name, help="the baseline's name")
+    parser.add_argument("name", type=name, help="the name of the files")
     parser.add_argument("--data", required=True, type=name, help="the data set to test on")
     parser.add_argument("--loss", required=True, type=name, help="the loss to report as test.loss")
     args = parser.parse_args()
-    from colorpipe import (
-        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    )
-    from colorpipe.evaluation import colorizers
+    from colorpipe import config  # imported late, so that --help is fast
+    from colorpipe.evaluation.colorizers import evaluate_baseline
     from colorpipe.runtime import launch
 
-    params = config.load()
-    work = functools.partial(colorizers.evaluate_baseline, args.name, args.data, args.loss, params)
+    params = config.load_params()
+    work = functools.partial(evaluate_baseline, args.name, args.data, args.loss, params)
     launch.share_out(work, params.processes)
 
 

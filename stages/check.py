@@ -1,4 +1,4 @@
-"""Check params.yaml before anything runs: a mistake stops here, with one line."""
+"""Check params.yaml before any other stage runs."""
 
 from pathlib import Path
 
@@ -6,15 +6,16 @@ from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Check the parameters; the file written says that they passed, and never changes."""
-    from colorpipe import config, files  # late: Ctrl-C during the imports is one line too
+    """Write data/params.checked, whose content never changes, if the parameters are valid."""
+    from colorpipe import config, files  # imported late, so that Ctrl-C ends with one line too
     from colorpipe.runtime.errors import UserError
 
     try:
-        config.check()
+        config.check_params()
     except UserError as error:
         if Path("params.yaml").is_file():
-            # `dvc exp run -S` wrote it a moment ago, and git may take a file of the same size and second for unchanged.
+            # `dvc exp run -S` has just written the file. Without a new time stamp, git takes a file
+            # of the same size and the same second for unchanged, and does not restore it.
             Path("params.yaml").touch()
         raise UserError(
             f"{error}. To restore the committed parameters: git checkout params.yaml"

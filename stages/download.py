@@ -15,7 +15,7 @@ def main() -> None:
     )
     from colorpipe.data.download import download
 
-    download(args.data, config.load())
+    download(args.data, config.load_params())
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ def main() -> None:
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.pretext.encoders import write_reference_encoders
 
-    write_reference_encoders(args.weights, config.load())
+    write_reference_encoders(args.weights, config.load_params())
 
 
 if __name__ == "__main__":

@@ -9,21 +9,17 @@ from colorpipe.runtime.process import name, run_main
 def main() -> None:
     """Write metrics/, evaluations/ and galleries/<name>.json, and grids/<name>.png."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", type=name, help="a colorizer that was trained")
+    parser.add_argument("name", type=name, help="a trained colorizer")
     parser.add_argument("--data", required=True, type=name, help="the data set to test on")
     parser.add_argument("--loss", required=True, type=name, help="the loss to report as test.loss")
     args = parser.parse_args()
-    from colorpipe import (
-        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    )
-    from colorpipe.evaluation import colorizers
+    from colorpipe import config  # imported late, so that --help is fast
+    from colorpipe.evaluation.colorizers import evaluate
     from colorpipe.runtime import launch
 
-    params = config.load()
-    launch.share_out(
-        functools.partial(colorizers.evaluate, args.name, args.data, args.loss, params),
-        params.processes,
-    )
+    params = config.load_params()
+    work = functools.partial(evaluate, args.name, args.data, args.loss, params)
+    launch.share_out(work, params.processes)
 
 
 if __name__ == "__main__":

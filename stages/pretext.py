@@ -18,7 +18,7 @@ def main() -> None:
     from colorpipe.pretext.run import run_pretext
     from colorpipe.runtime import launch
 
-    params = config.load()
+    params = config.load_params()
     run = config.PretextRun(args.init, args.mode, args.labels)
     work = functools.partial(run_pretext, run, args.data, params)
     launch.share_out(work, params.processes, params.train.shards)

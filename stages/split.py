@@ -15,7 +15,7 @@ def main() -> None:
     )
     from colorpipe.data.split import split
 
-    params = config.load()
+    params = config.load_params()
     settings = params.data(args.data)
     encoding = params.loss_settings("classification")
     split(

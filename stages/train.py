@@ -10,31 +10,23 @@ from colorpipe.runtime.process import name, run_main
 def main() -> None:
     """Write models/<name>/{best,last}.safetensors and curves/<name>.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "name", type=name, help="the colorizer's name: a row of the table in dvc.yaml"
-    )
-    parser.add_argument(
-        "--model", required=True, type=name, help="its architecture, a file of colorpipe/models"
-    )
+    parser.add_argument("name", type=name, help="a colorizer of dvc.yaml")
+    parser.add_argument("--model", required=True, type=name, help="a module of colorpipe/models")
     parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
-    parser.add_argument("--loss", required=True, type=name, help="a file of colorpipe/losses")
-    parser.add_argument("--task", required=True, type=name, help="a file of colorpipe/tasks")
-    parser.add_argument(
-        "--recipe", required=True, type=name, help="how to train it: a recipe of params.yaml"
-    )
-    parser.add_argument(
-        "--init", required=True, type=Path, help="ImageNet weights, another row's, or none: random"
-    )
+    parser.add_argument("--loss", required=True, type=name, help="a module of colorpipe/losses")
+    parser.add_argument("--task", required=True, type=name, help="a task of params.yaml")
+    parser.add_argument("--recipe", required=True, type=name, help="a recipe of params.yaml")
+    parser.add_argument("--init", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
-    from colorpipe import (
-        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    )
+    from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.runtime import launch
-    from colorpipe.training.colorization import Row
+    from colorpipe.training.colorization import Columns
 
-    params, row = config.load(), Row(args.model, args.data, args.loss, args.recipe, args.init)
-    work = functools.partial(config.plugin("tasks", args.task).train, args.name, row, params)
-    launch.share_out(work, params.processes, params.recipe(row.recipe).shards)
+    params = config.load_params()
+    columns = Columns(args.model, args.data, args.loss, args.recipe, args.init)
+    train = config.load_plugin("tasks", args.task).train
+    work = functools.partial(train, args.name, columns, params)
+    launch.share_out(work, params.processes, params.recipe(args.recipe).shards)
 
 
 if __name__ == "__main__":

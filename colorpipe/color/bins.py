@@ -1,7 +1,7 @@
-"""The 313 ab bins of Zhang, Isola and Efros 2016, "Colorful Image Colorization": the table, encoding and decoding.
+"""The 313 color bins of Zhang, Isola and Efros 2016, "Colorful Image Colorization".
 
-The bins are points of a grid of 10 Lab units. The paper's table has no simple rule: it covers the sRGB gamut, but is not
-the set of the 313 points nearest to gray.
+The bins are points on a grid of 10 Lab units. The paper gives them as a table that no simple rule
+yields. For example, they are not the 313 points of the sRGB gamut that are nearest to gray.
 """
 
 import functools
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 CPU = torch.device("cpu")
 SPACING = 10  # Lab units
-RANGES = {  # a: the first and the last b, in steps of SPACING
+RANGES = {  # for each a, the first and the last b
     -90: (50, 90),
     -80: (20, 90),
     -70: (0, 90),
@@ -35,114 +35,127 @@ RANGES = {  # a: the first and the last b, in steps of SPACING
     100: (-90, 0),
 }
 COUNT = sum((last - first) // SPACING + 1 for first, last in RANGES.values())  # 313
-TEMPERATURE = 0.38  # of the annealed mean
-GRID_CENTER = 12  # steps of the grid from its edge to gray
+TEMPERATURE = 0.38  # softmax temperature of the annealed mean
+GRID_CENTER = 12  # grid steps from the edge of the grid to gray
 GRID_SIDE = 2 * GRID_CENTER + 1
 CHUNK = 1 << 16  # colors whose distances to all bins are in memory at a time
 
 
 def centers(device: torch.device = CPU) -> Tensor:
-    """The bins' ab in Lab units, (313, 2), sorted by a, then b."""
-    return (_centers if torch.compiler.is_compiling() else _cached_centers)(
-        device
-    )  # a compiler folds the constant itself
+    """Return the ab of the bins in Lab units, (313, 2), sorted by a and then by b."""
+    # A compiler folds the constant itself.
+    return (_make_centers if torch.compiler.is_compiling() else _cached_centers)(device)
 
 
-def _centers(device: torch.device) -> Tensor:
+def _make_centers(device: torch.device) -> Tensor:
     points = [
         (a, b) for a, (first, last) in RANGES.items() for b in range(first, last + 1, SPACING)
     ]
     return torch.tensor(points, dtype=torch.float32, device=device)
 
 
-_cached_centers = functools.cache(_centers)  # a copy to a GPU waits for it
+_cached_centers = functools.cache(_make_centers)  # because a copy to a GPU waits for the GPU
 
 
 class SoftEncoding(nn.Module):
-    """Encodes colors as soft targets over the bins: the nearest bins, weighted by exp(-d^2 / (2 sigma^2)).
+    """Soft encoding of colors: weights exp(-d^2 / (2 sigma^2)) on the nearest bins, normalized.
 
-    A color is compared with the bins around its place on the grid alone, which all its nearest ones are among.
+    d is the distance to a bin. A color is compared only with the bins around its cell of the grid,
+    which include its nearest bins.
 
     Args:
-        neighbors: how many of the nearest bins have a share: 5 in the paper, 10 in its code; 1 is a one-hot encoding.
-        sigma: in Lab units, 5 in the paper.
+        neighbors: Number of nearest bins with a weight: 5 in the paper, 10 in its code. With 1, the
+            encoding is one-hot.
+        sigma: Standard deviation in Lab units, 5 in the paper.
     """
 
     def __init__(self, neighbors: int, sigma: float) -> None:
         super().__init__()
         self.neighbors, self.sigma = neighbors, sigma
-        candidates = _around_each_point(neighbors)
+        candidates = _find_candidates(neighbors)
         self.candidates: Tensor
-        self.places: Tensor
+        self.candidate_centers: Tensor
         self.register_buffer("candidates", candidates, persistent=False)
-        self.register_buffer("places", centers()[candidates], persistent=False)
+        self.register_buffer("candidate_centers", centers()[candidates], persistent=False)
 
     def forward(self, ab: Tensor) -> Tensor:
-        """Encode the ab of sRGB colors in Lab units, (B, 2, H, W).
+        """Encode colors.
+
+        Args:
+            ab: a and b of sRGB colors in Lab units, (B, 2, H, W).
 
         Returns:
-            Shares that sum to 1 over the bins, (B, 313, H, W), in channels-last order.
+            Weights over the bins that sum to 1, (B, 313, H, W), in channels-last order.
         """
         points = ab.permute(0, 2, 3, 1).flatten(0, 2)  # (N, 2)
         grid = ((points / SPACING).round().long() + GRID_CENTER).clamp(0, 2 * GRID_CENTER)
         cell = grid[:, 0] * GRID_SIDE + grid[:, 1]
-        squares = (points[:, None] - self.places[cell]).square().sum(dim=2)  # (N, K), of distances
-        nearest, index = squares.topk(self.neighbors, largest=False)
-        shares = torch.softmax(-nearest / (2 * self.sigma**2), dim=1)
-        encoded = points.new_zeros(len(points), COUNT).scatter_(
-            1, self.candidates[cell].gather(1, index), shares
-        )
+        squared_distances = (points[:, None] - self.candidate_centers[cell]).square().sum(dim=2)
+        nearest, index = squared_distances.topk(self.neighbors, largest=False)  # (N, neighbors)
+        weights = torch.softmax(-nearest / (2 * self.sigma**2), dim=1)
+        bin_numbers = self.candidates[cell].gather(1, index)
+        encoded = points.new_zeros(len(points), COUNT).scatter_(1, bin_numbers, weights)
         return encoded.view(len(ab), *ab.shape[2:], COUNT).permute(0, 3, 1, 2)
 
 
-def _around_each_point(neighbors: int) -> Tensor:
-    """For each point of the grid the bins, (625, K), among which are the `neighbors` nearest of any color that rounds to it.
+def _find_candidates(neighbors: int) -> Tensor:
+    """Return the bins (625, K) that can be among the `neighbors` nearest bins of a color in a cell.
 
-    Such a color is half a diagonal of the grid away at most, so its nearest bins are no farther from the point than the
-    point's own and twice that.
+    A cell holds the colors that round to one point of the grid. Such a color is at most half a grid
+    diagonal from the point. So its nearest bins are at most one diagonal farther from the point
+    than the point's own nearest bins.
     """
     steps = SPACING * torch.arange(-GRID_CENTER, GRID_CENTER + 1.0)
     distances = torch.cdist(torch.cartesian_prod(steps, steps), centers())  # (625, 313)
     reach = distances.kthvalue(neighbors, dim=1).values + math.sqrt(2) * SPACING + 0.01
-    return distances.topk(
-        int((distances <= reach[:, None]).sum(dim=1).max()), largest=False
-    ).indices
+    most = int((distances <= reach[:, None]).sum(dim=1).max())
+    return distances.topk(most, largest=False).indices
 
 
 def nearest(ab: Tensor) -> Tensor:
-    """The number of the nearest bin of each color, (N, 2) in Lab units to (N,).
+    """Return the number of the nearest bin of each color.
 
-    By rounding to the grid; only where the table has no such point by distances.
+    Colors are rounded to the grid. Distances are computed only if the table has no bin there.
+
+    Args:
+        ab: Colors in Lab units, (N, 2).
+
+    Returns:
+        Bin numbers, (N,) int64.
     """
     grid = (ab / SPACING).round().long() + GRID_CENTER
     inside = ((grid >= 0) & (grid <= 2 * GRID_CENTER)).all(dim=1)
     grid = grid.clamp(0, 2 * GRID_CENTER)
-    number = _grid(ab.device)[grid[:, 0], grid[:, 1]]
-    far = ((number < 0) | ~inside).nonzero().flatten()
-    for part in far.split(CHUNK):
-        number[part] = torch.cdist(ab[part], centers(ab.device)).argmin(dim=1)
-    return number
+    numbers = _make_grid(ab.device)[grid[:, 0], grid[:, 1]]
+    no_bin = ((numbers < 0) | ~inside).nonzero().flatten()
+    for chunk in no_bin.split(CHUNK):
+        numbers[chunk] = torch.cdist(ab[chunk], centers(ab.device)).argmin(dim=1)
+    return numbers
 
 
 def histogram(ab: Tensor) -> Tensor:
-    """How many pixels of ab (B, 2, H, W) in Lab units are nearest to each bin: (313,) float64."""
+    """Count the pixels of ab (B, 2, H, W) in Lab units that are nearest to each bin.
+
+    Returns:
+        Counts, (313,) float64.
+    """
     return nearest(ab.movedim(1, -1).flatten(0, 2)).bincount(minlength=COUNT).double()
 
 
-def _grid(device: torch.device) -> Tensor:
-    """The numbers of the bins by their place on the grid, -1 where there is none."""
+def _make_grid(device: torch.device) -> Tensor:
+    """Return the bin numbers by their position on the grid, with -1 for positions without a bin."""
     grid = torch.full((GRID_SIDE, GRID_SIDE), -1, device=device)
-    places = (centers(device) / SPACING).long() + GRID_CENTER
-    grid[places[:, 0], places[:, 1]] = torch.arange(COUNT, device=device)
+    positions = (centers(device) / SPACING).long() + GRID_CENTER
+    grid[positions[:, 0], positions[:, 1]] = torch.arange(COUNT, device=device)
     return grid
 
 
 def decode(logits: Tensor, temperature: float) -> Tensor:
-    """Decode logits over the bins to colors: the annealed mean, an expectation under softmax(logits / temperature).
+    """Decode logits to colors by the annealed mean: the expectation under softmax(logits / T).
 
     Args:
-        logits: (B, 313, H, W).
-        temperature: 1 is the mean, toward 0 the mode.
+        logits: Logits over the bins, (B, 313, H, W).
+        temperature: T. 1 gives the mean; values toward 0 approach the mode.
 
     Returns:
         ab in Lab units, (B, 2, H, W).

@@ -1,10 +1,13 @@
-"""sRGB <-> CIE Lab on batches: pure functions, differentiable, on any device and in any floating dtype.
+"""Conversion between sRGB and CIE Lab on batches of images.
 
-The definitions and constants are those of scikit-image (`skimage.color`): sRGB (IEC 61966-2-1), illuminant D65, 2 degree
-observer. Lab is in its own units: L 0..100, a and b about -110..110. This is the one module that knows how Lab is scaled
-for a network (`normalize_L`, `normalize_ab`, `denormalize_ab`).
+The functions are pure and differentiable. They run on any device and in any floating-point type.
+Definitions and constants are those of scikit-image (`skimage.color`): sRGB (IEC 61966-2-1),
+illuminant D65, 2 degree observer. Lab is in its own units: L is in [0, 100]; a and b are roughly in
+[-110, 110]. Only this module knows how Lab is scaled for a network (`normalize_L`, `normalize_ab`,
+`denormalize_ab`).
 
-Every function computes element by element: no matrix product that autocast could lower to bfloat16.
+Everything is computed element by element. A matrix product would be lowered to bfloat16 by
+autocast.
 """
 
 from collections.abc import Sequence
@@ -19,26 +22,28 @@ XYZ_FROM_RGB = (
 )
 RGB_FROM_XYZ = torch.linalg.inv(torch.tensor(XYZ_FROM_RGB, dtype=torch.float64)).tolist()
 WHITE_D65 = (0.95047, 1.0, 1.08883)
-# To X / Xn, Y / Yn, Z / Zn, which are 1 for white.
+# From linear RGB to X / Xn, Y / Yn and Z / Zn, which are 1 for white.
 WHITE_FROM_RGB = [
     [weight / white for weight in row] for row, white in zip(XYZ_FROM_RGB, WHITE_D65, strict=True)
 ]
 
-# The toe of each curve is a straight line, so that the derivative stays finite at black.
-SRGB_TOE = 0.04045  # of encoded sRGB
-LINEAR_TOE = 0.0031308  # of linear sRGB
-XYZ_TOE = 0.008856  # of X / Xn
-LAB_TOE = 0.2068966  # of f(X / Xn)
+# Below its toe, each curve is a straight line, so that its derivative is finite at black.
+SRGB_TOE = 0.04045  # in encoded sRGB
+LINEAR_TOE = 0.0031308  # in linear sRGB
+XYZ_TOE = 0.008856  # in X / Xn
+LAB_TOE = 0.2068966  # in f(X / Xn)
 
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
-    """Convert sRGB to CIE Lab (`skimage.color.rgb2lab`). Gradients are finite everywhere, black included.
+    """Convert sRGB to CIE Lab (D65, 2 degree observer), as `skimage.color.rgb2lab` does.
+
+    Gradients are finite everywhere, including black.
 
     Args:
-        rgb: sRGB in 0..1, (B, 3, H, W).
+        rgb: Images of shape (B, 3, H, W) with values in [0, 1].
 
     Returns:
-        Lab, (B, 3, H, W): L in 0..100, a and b about -110..110.
+        Lab images of the same shape. L is in [0, 100]; a and b are roughly in [-110, 110].
 
     Example:
         >>> rgb_to_lab(torch.ones(1, 3, 1, 1)).flatten().round()
@@ -49,80 +54,85 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
 
 def lightness(rgb: Tensor) -> Tensor:
-    """L (B, 1, H, W) in 0..100 of sRGB (B, 3, H, W) in 0..1: that of `rgb_to_lab` to the bit, without computing a and b."""
+    """Compute L without a and b. It equals the L of `rgb_to_lab` to the bit.
+
+    Args:
+        rgb: Images of shape (B, 3, H, W) with values in [0, 1].
+
+    Returns:
+        L of shape (B, 1, H, W) in [0, 100].
+    """
     (y,) = _mix(srgb_to_linear(rgb), WHITE_FROM_RGB[1:2]).unbind(1)
     return (116 * lab_f(y) - 16).unsqueeze(1)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """Convert CIE Lab to sRGB, not clipped: colors outside the sRGB gamut fall outside 0..1 (`skimage.color.lab2rgb`).
+    """Convert CIE Lab to sRGB without clipping, as `skimage.color.lab2rgb` does before it clips.
 
-    Unclipped, a loss on the rendered image still has a gradient that pulls an impossible color back;
+    A loss on the unclipped image has a gradient that pulls a color back into the sRGB gamut.
     `color.gamut.render` clips.
 
     Args:
-        lab: Lab, (B, 3, H, W): L in 0..100, a and b in Lab units.
+        lab: Lab images of shape (B, 3, H, W). L is in [0, 100].
 
     Returns:
-        sRGB, (B, 3, H, W).
+        sRGB images of the same shape. Colors outside the sRGB gamut have values outside [0, 1].
     """
     return linear_to_srgb(lab_to_linear(lab))
 
 
 def from_bytes(rgb: Tensor) -> Tensor:
-    """Stored sRGB, uint8 0..255, as float32 in 0..1; the shape stays."""
+    """Convert stored sRGB (uint8) to float32 in [0, 1], in the same shape."""
     return rgb.float() / 255
 
 
 def normalize_L(L: Tensor) -> Tensor:
-    """L in 0..100 to a network's input in -1..1; the shape stays."""
+    """Scale L from [0, 100] to [-1, 1], the input of a network."""
     return (L - 50) / 50
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """ab in Lab units to a network's output: divided by 20, about their spread in photographs."""
+    """Scale ab from Lab units to the output of a network, by its spread in photographs (20)."""
     return ab / 20
 
 
 def denormalize_ab(output: Tensor) -> Tensor:
-    """A network's output to ab in Lab units."""
+    """Scale the output of a network to ab in Lab units."""
     return output * 20
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:
-    """Encoded sRGB to linear sRGB."""
+    """Convert encoded sRGB to linear sRGB."""
     return torch.where(
         rgb > SRGB_TOE, ((rgb.clamp(min=SRGB_TOE) + 0.055) / 1.055) ** 2.4, rgb / 12.92
     )
 
 
 def lab_to_linear(lab: Tensor) -> Tensor:
-    """Lab (B, 3, H, W) to linear sRGB, not clipped."""
+    """Convert Lab (B, 3, H, W) to linear sRGB of the same shape, without clipping."""
     L, a, b = lab.unbind(1)
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
     xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
-    return _mix(
-        xyz,
-        [
-            [weight * white for weight, white in zip(row, WHITE_D65, strict=True)]
-            for row in RGB_FROM_XYZ
-        ],
-    )
+    rgb_from_white = [
+        [weight * white for weight, white in zip(row, WHITE_D65, strict=True)]
+        for row in RGB_FROM_XYZ
+    ]
+    return _mix(xyz, rgb_from_white)
 
 
 def linear_to_srgb(linear: Tensor) -> Tensor:
-    """Linear sRGB to encoded sRGB, not clipped."""
+    """Convert linear sRGB to encoded sRGB, without clipping."""
     encoded = 1.055 * linear.clamp(min=LINEAR_TOE) ** (1 / 2.4) - 0.055
     return torch.where(linear > LINEAR_TOE, encoded, 12.92 * linear)
 
 
 def lab_f(xyz: Tensor) -> Tensor:
-    """X / Xn, Y / Yn or Z / Zn to its cube root, near black a straight line (CIE 1976)."""
+    """Apply f of CIE 1976, a cube root with a linear toe, to X / Xn, Y / Yn or Z / Zn."""
     return torch.where(xyz > XYZ_TOE, xyz.clamp(min=XYZ_TOE) ** (1 / 3), 7.787 * xyz + 16 / 116)
 
 
 def _mix(channels: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:
-    """The rows of a matrix of three columns applied to the channel axis of (B, 3, H, W): one output channel per row."""
+    """Multiply the channels of (B, 3, H, W) by a matrix of three columns, one output per row."""
     x, y, z = channels.unbind(1)
     return torch.stack([row[0] * x + row[1] * y + row[2] * z for row in matrix], dim=1)

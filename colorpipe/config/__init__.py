@@ -1,11 +1,12 @@
-"""params.yaml, loaded once and strictly: an unknown key, a wrong type, a value out of range or an unknown name stops.
+"""params.yaml, loaded and checked strictly.
 
-The sections `datasets`, `models`, `losses` and `tasks` name the files of colorpipe/data, models, losses and tasks: a new
-file and its section are enough. The `Config` in the file of a model, a loss or a task defines its section.
+An unknown key, a wrong type, a value out of range or an unknown name is an error.
+
+The sections `datasets`, `models`, `losses` and `tasks` name the modules of colorpipe/data, models,
+losses and training. The class `Config` in such a module defines its section.
 """
 
-from colorpipe.config.checks import check, load, plugin
-from colorpipe.config.files import colorizers, parse
+from colorpipe.config.checks import check_params, load_params, load_plugin
 from colorpipe.config.schema import (
     REFERENCE_ENCODERS,
     DatasetConfig,
@@ -15,7 +16,8 @@ from colorpipe.config.schema import (
     PretextRun,
     TrainConfig,
 )
-from colorpipe.config.section import Strict, plugin_config
+from colorpipe.config.strict import Strict, validate_section
+from colorpipe.config.yaml_files import load_colorizers, parse_yaml
 
 __all__ = [
     "REFERENCE_ENCODERS",
@@ -26,10 +28,10 @@ __all__ = [
     "PretextRun",
     "Strict",
     "TrainConfig",
-    "check",
-    "colorizers",
-    "load",
-    "parse",
-    "plugin",
-    "plugin_config",
+    "check_params",
+    "load_colorizers",
+    "load_params",
+    "load_plugin",
+    "parse_yaml",
+    "validate_section",
 ]

@@ -1,4 +1,4 @@
-"""Reading and checking params.yaml, and the modules that it names."""
+"""Loading and checking params.yaml, and loading the modules that it names."""
 
 import importlib
 from collections.abc import Mapping
@@ -8,11 +8,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from colorpipe.config.files import PIPELINE, colorizers, read_yaml
 from colorpipe.config.schema import REFERENCE_ENCODERS, Params
-from colorpipe.config.section import explain, one_of, plugin_config, shown
+from colorpipe.config.strict import format_errors, format_value, join_names, validate_section
+from colorpipe.config.yaml_files import PIPELINE, load_colorizers, read_yaml
 from colorpipe.runtime.errors import UserError, one_line
 
+# The package of each section's modules, and the function that each module defines.
 ENTRY_POINTS = {
     "datasets": ("data", "read"),
     "models": ("models", "build"),
@@ -21,77 +22,83 @@ ENTRY_POINTS = {
 }
 
 
-def load(path: Path = Path("params.yaml")) -> Params:
-    """The checked parameters. Raises UserError: one line that names each wrong key and what is allowed there."""
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Return the checked parameters.
+
+    Raises:
+        UserError: A key or a value is wrong. The message is one line that names each wrong key.
+    """
     content = read_yaml(path)
     if not isinstance(content, dict):
-        raise UserError(
-            f"{path} holds no parameters; expected the keys {', '.join(Params.model_fields)}"
-        )
+        keys = ", ".join(Params.model_fields)
+        raise UserError(f"{path} holds no parameters; expected the keys {keys}")
     try:
         params = Params.model_validate(content)
     except ValidationError as error:
-        # A misspelled key comes before the one that is missing because of it.
-        wrong = sorted(error.errors(), key=lambda one: one["type"] == "missing")
-        raise UserError(f"{path}: {'; '.join(explain(one, Params) for one in wrong)}") from None
+        raise UserError(format_errors(error, f"{path}: ")) from None
     choices: dict[str, Mapping[str, Any]] = {
         "loss": params.losses,
         "dataset": params.datasets,
         "large_dataset": params.datasets,
     }
     for key, allowed in choices.items():
-        if getattr(params, key) not in allowed:
-            raise UserError(
-                f"{path}: {key}: should be {one_of(allowed)}, not {shown(getattr(params, key))}"
-            )
+        _require_one_of(f"{path}: {key}", getattr(params, key), allowed)
     return params
 
 
-def check(path: Path = Path("params.yaml")) -> None:
-    """Check params.yaml against the files and the rows that it names. Raises UserError as `load` does."""
-    params = load(path)
+def check_params(path: Path = Path("params.yaml")) -> None:
+    """Check params.yaml against the modules and the colorizers that it names.
+
+    Raises:
+        UserError: As `load_params`, and if params.yaml names something that does not exist.
+    """
+    params = load_params(path)
     for section in ENTRY_POINTS:
         for name in getattr(params, section):
-            module = plugin(section, name)
+            module = load_plugin(section, name)
             if section != "datasets":
-                plugin_config(
-                    module.Config, getattr(params, section)[name], f"{path}: {section}.{name}"
-                )
-    models = {row: columns["model"] for row, columns in colorizers().items()}
+                settings = getattr(params, section)[name]
+                validate_section(module.Config, settings, f"{path}: {section}.{name}")
     for name in params.recipes:
         params.recipe(name)
+    models = {name: columns["model"] for name, columns in load_colorizers().items()}
     if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
         raise UserError(
-            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has an encoder of that name"
+            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has a "
+            "reference encoder of that name"
         )
-    if params.pretext.model not in params.models:
-        raise UserError(
-            f"{path}: pretext.model: should be {one_of(params.models)}, not {shown(params.pretext.model)}"
-        )
-    of_model = [row for row, model in models.items() if model == params.pretext.model]
-    for init in params.pretext.inits:
-        if init not in (*of_model, *REFERENCE_ENCODERS):
-            allowed = one_of(dict.fromkeys((*of_model, *REFERENCE_ENCODERS)))
-            raise UserError(
-                f"{path}: pretext.inits: should be of {allowed}, with the pretext.model {params.pretext.model}, not "
-                f"{shown(init)}"
-            )
+    pretext = params.pretext
+    _require_one_of(f"{path}: pretext.model", pretext.model, params.models)
+    encoders = [name for name, model in models.items() if model == pretext.model]
+    for init in pretext.inits:
+        _require_one_of(f"{path}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
     for name, settings in params.datasets.items():
-        if hasattr(module := plugin("datasets", name), "check_source"):
+        if hasattr(module := load_plugin("datasets", name), "check_source"):
             module.check_source(f"{path}: datasets.{name}.source", settings.source)
 
 
-def plugin(section: str, name: str) -> ModuleType:
-    """The module of a data set, a model, a loss or a task. Raises UserError where there is no such file."""
-    folder, entry_point = ENTRY_POINTS[section]
+def load_plugin(section: str, name: str) -> ModuleType:
+    """Import the module of a data set, a model, a loss or a task.
+
+    Raises:
+        UserError: There is no such module.
+    """
+    package, entry_point = ENTRY_POINTS[section]
     try:
-        module = importlib.import_module(f"colorpipe.{folder}.{name}")
+        module = importlib.import_module(f"colorpipe.{package}.{name}")
     except ModuleNotFoundError as error:
-        if error.name != f"colorpipe.{folder}.{name}":
+        if error.name != f"colorpipe.{package}.{name}":
             raise
         module = ModuleType(name)
     if not hasattr(module, entry_point):
+        path = f"colorpipe/{package}/{one_line(name)}.py"
         raise UserError(
-            f"params.yaml: {section}.{shown(name)}: no colorpipe/{folder}/{one_line(name)}.py defines `{entry_point}`"
+            f"params.yaml: {section}.{format_value(name)}: no {path} defines `{entry_point}`"
         )
     return module
+
+
+def _require_one_of(key: str, value: str, allowed: Mapping[str, Any] | list[str]) -> None:
+    if value not in allowed:
+        names = join_names(dict.fromkeys(allowed))
+        raise UserError(f"{key}: input should be {names}, got {format_value(value)}")

@@ -1,4 +1,4 @@
-"""What each section of params.yaml may hold. The meaning and unit of each parameter stand in params.yaml itself."""
+"""The sections of params.yaml. params.yaml itself explains each parameter and its unit."""
 
 import itertools
 from collections.abc import Mapping
@@ -7,24 +7,19 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from colorpipe.config.section import Strict, plugin_config
+from colorpipe.config.strict import Strict, validate_section
 from colorpipe.runtime.errors import UserError
 
-REFERENCE_ENCODERS = (
-    "xavier",
-    "random",
-    "imagenet",
-)  # what a classifier of the pretext task starts from, beside colorizers
+REFERENCE_ENCODERS = ("xavier", "random", "imagenet")
 Text = Annotated[str, Field(min_length=1)]
 Temperature = Annotated[float, Field(gt=0, le=100)]
 Value = TypeVar("Value")
 
 
 def _count_or_share(value: float) -> float:
-    """A whole number of images, or a share of them below one half."""
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
         raise PydanticCustomError(
-            "count_or_share", "should be a whole number of images, or a share below 0.5"
+            "count_or_share", "input should be a whole number of images, or a share below 0.5"
         )
     return value
 
@@ -32,15 +27,16 @@ def _count_or_share(value: float) -> float:
 def _count_or_auto(value: object) -> object:
     if value != "auto" and not (type(value) is int and 1 <= value <= 1024):
         raise PydanticCustomError(
-            "count_or_auto", "should be 'auto' or a whole number from 1 to 1024"
+            "count_or_auto", "input should be 'auto' or a whole number from 1 to 1024"
         )
     return value
 
 
-def _two_images_each(shards: int, info: ValidationInfo) -> int:
+def _two_images_per_shard(shards: int, info: ValidationInfo) -> int:
     if 2 * shards > info.data.get("batch_size", 2 * shards):
         raise PydanticCustomError(
-            "two_images_each", "should be at most half of batch_size: BatchNorm needs two images"
+            "two_images_per_shard",
+            "input should be at most half of batch_size, because BatchNorm needs two images",
         )
     return shards
 
@@ -63,12 +59,10 @@ class TrainConfig(Strict):
     schedule: Literal["constant", "one_cycle", "cosine"]
     ema: Annotated[float, Field(ge=0, lt=1)]
     flips: bool
-    shifts: Annotated[int, Field(ge=0, le=7)]  # less than the smallest size of images
+    shifts: Annotated[int, Field(ge=0, le=7)]  # less than half of the smallest image
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
-    batch_size: Annotated[
-        int, Field(ge=2, le=65_536)
-    ]  # BatchNorm needs two images where features are 1x1
-    shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_each)]
+    batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images
+    shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_per_shard)]
     precision: Literal["bfloat16", "float32"]
     compile: bool
 
@@ -80,7 +74,7 @@ class EvaluationConfig(Strict):
 
 def _unique(values: list[Value]) -> list[Value]:
     if len(set(values)) != len(values):
-        raise PydanticCustomError("unique", "should name each only once")
+        raise PydanticCustomError("unique", "input should name each value only once")
     return values
 
 
@@ -88,7 +82,13 @@ Unique = AfterValidator(_unique)
 
 
 class PretextRun(NamedTuple):
-    """A run of the pretext task: what it starts from, how its features are used, and the percent of the training labels."""
+    """A run of the pretext task.
+
+    Attributes:
+        init: The colorizer or reference encoder whose weights it starts from.
+        mode: finetune, probe or knn.
+        labels: Percentage of the training labels.
+    """
 
     init: str
     mode: str
@@ -96,7 +96,7 @@ class PretextRun(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Of its files."""
+        """The name of the run's files."""
         return f"pretext/{self.init}-{self.mode}-{self.labels}"
 
 
@@ -110,8 +110,9 @@ class PretextConfig(Strict):
     temperature: Temperature
 
     def runs(self) -> list[PretextRun]:
-        """All runs, as DVC's `matrix` unfolds them."""
-        return [PretextRun(*one) for one in itertools.product(self.inits, self.modes, self.labels)]
+        """Return all runs, in the order of DVC's `matrix`."""
+        product = itertools.product(self.inits, self.modes, self.labels)
+        return [PretextRun(*values) for values in product]
 
 
 class ImageNetConfig(Strict):
@@ -137,30 +138,29 @@ class Params(Strict):
     imagenet: dict[str, ImageNetConfig]
 
     def data(self, name: str) -> DatasetConfig:
-        """The settings of a data set. Raises UserError for an unknown name."""
-        return _named(self.datasets, "datasets", name)
+        """Return the settings of a data set, or raise UserError for an unknown name."""
+        return _get(self.datasets, "datasets", name)
 
     def model(self, name: str) -> dict[str, Any]:
-        """The settings of an architecture. Raises UserError for an unknown name."""
-        return _named(self.models, "models", name)
+        """Return the settings of an architecture, or raise UserError for an unknown name."""
+        return _get(self.models, "models", name)
 
     def loss_settings(self, name: str) -> dict[str, Any]:
-        """The settings of a loss. Raises UserError for an unknown name."""
-        return _named(self.losses, "losses", name)
+        """Return the settings of a loss, or raise UserError for an unknown name."""
+        return _get(self.losses, "losses", name)
 
     def task(self, name: str) -> dict[str, Any]:
-        """The settings of a training task. Raises UserError for an unknown name."""
-        return _named(self.tasks, "tasks", name)
+        """Return the settings of a training task, or raise UserError for an unknown name."""
+        return _get(self.tasks, "tasks", name)
 
     def recipe(self, name: str) -> TrainConfig:
-        """How a row is trained: `train`, with what the recipe changes. Raises UserError for an unknown name."""
-        changes = _named(self.recipes, "recipes", name)
-        return plugin_config(
-            TrainConfig, {**self.train.model_dump(), **changes}, f"params.yaml: recipes.{name}"
-        )
+        """Return `train` with the changes of a recipe, or raise UserError for an unknown name."""
+        changes = _get(self.recipes, "recipes", name)
+        settings = {**self.train.model_dump(), **changes}
+        return validate_section(TrainConfig, settings, f"params.yaml: recipes.{name}")
 
 
-def _named(section: Mapping[str, Value], key: str, name: str) -> Value:
+def _get(section: Mapping[str, Value], key: str, name: str) -> Value:
     if name not in section:
         raise UserError(f"params.yaml has no {key}.{name}; it has {', '.join(section)}")
     return section[name]

@@ -38,7 +38,7 @@ def download(data: str, params: Params) -> None:
 
 def get_archive(data: str, params: Params) -> None:
     """Put a data set's archive in place: bundled or fetched; of a folder of photographs, its manifest."""
-    module, settings = config.plugin("datasets", data), params.data(data)
+    module, settings = config.load_plugin("datasets", data), params.data(data)
     if hasattr(module, "check_source"):
         module.check_source(f"datasets.{data}.source", settings.source)
     archive = files.raw_path(data) / module.ARCHIVE

@@ -61,7 +61,7 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
     Raises:
         UserError: the archive is damaged, or leaves nothing to train, validate or test on.
     """
-    module = config.plugin("datasets", data)
+    module = config.load_plugin("datasets", data)
     content: Dataset = module.read(files.raw_path(data) / module.ARCHIVE, size)
     train, test = Part.whole(content.train), Part.whole(content.test) if content.test else None
     count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.numbers)))

@@ -102,10 +102,10 @@ def load_test_set(data: str, device: torch.device) -> Batch:
 
 def load_losses(loss_name: str, data: str, device: torch.device) -> tuple[Loss, LPIPS]:
     """Load the loss to report, and LPIPS with the data set's VGG weights."""
-    loss = colorization.load_loss(loss_name, data, PRECISION, device)
+    loss = colorization.load_loss(loss_name, data, device)
     if isinstance(loss, LPIPS):
         return loss, loss
-    lpips = colorization.load_loss("lpips", data, PRECISION, device)
+    lpips = colorization.load_loss("lpips", data, device)
     assert isinstance(lpips, LPIPS)
     return loss, lpips
 

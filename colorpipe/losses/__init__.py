@@ -1,1 +1,1 @@
-"""What a colorizer is trained on, one file a loss, named as in params.yaml."""
+"""The losses that colorizers are trained on, one module each, named as in params.yaml."""

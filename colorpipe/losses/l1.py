@@ -1,4 +1,4 @@
-"""Mean absolute error of ab, in Lab units."""
+"""Mean absolute error of ab in Lab units."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,13 +15,13 @@ class Config(Strict):
 
 
 class L1(Loss):
-    """The mean over pixels, channels and images, a scalar."""
+    """The mean absolute error over pixels, channels and images."""
 
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
-        """Predicted ab (B, 2, H, W) against the true image as Lab (B, 3, H, W); `rgb` is ignored."""
+        """Compare ab (B, 2, H, W) with Lab images (B, 3, H, W). `rgb` is ignored."""
         return F.l1_loss(predicted, lab[:, 1:])
 
 
 def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> L1:
-    """The loss; it has nothing to load."""
+    """Build the loss. No argument is used."""
     return L1()

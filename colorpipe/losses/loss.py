@@ -1,4 +1,4 @@
-"""What every loss is."""
+"""The interface of all losses."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -7,10 +7,12 @@ from torch import Tensor, nn
 
 
 class Loss(nn.Module, ABC):
-    """A scalar of a batch, with a gradient to the prediction.
+    """A loss of a batch: a scalar with a gradient to the prediction.
 
-    `head` is what it compares, and so what its colorizers' decoder gives: "ab", or "bins", logits over the 313 ab bins.
-    `metadata`, where it has any, goes into every result.
+    Attributes:
+        head: What the loss compares, and so what a colorizer's decoder has to output: "ab", or
+            "bins" for logits over the 313 color bins.
+        metadata: Facts about the loss that are written into every result.
     """
 
     head = "ab"
@@ -21,9 +23,9 @@ class Loss(nn.Module, ABC):
         """Compare a prediction with the true image.
 
         Args:
-            predicted: ab in Lab units, (B, 2, H, W); of the head "bins" logits (B, 313, h, w).
-            lab: the true image in Lab, (B, 3, H, W).
-            rgb: the true image in sRGB, 0..1, (B, 3, H, W).
+            predicted: ab in Lab units, (B, 2, H, W). With the head "bins", logits (B, 313, h, w).
+            lab: The true image in Lab, (B, 3, H, W).
+            rgb: The true image as sRGB in [0, 1], (B, 3, H, W).
 
         Returns:
             The mean over the batch, a scalar.

@@ -1,1 +1,1 @@
-"""The colorizers, one file an architecture, named as in params.yaml; and the classifier of the pretext task."""
+"""The colorizers, one module per architecture, named as in params.yaml."""

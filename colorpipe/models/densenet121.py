@@ -1,7 +1,7 @@
-"""A colorizer on DenseNet-121 (Huang et al. 2017, table 1), with the decoder of the ResNet one.
+"""A colorizer on DenseNet-121 (Huang et al. 2017, table 1), with the decoder of the ResNet.
 
-The encoder is cut after a dense block and closed by the BatchNorm and the ReLU that come next in the network: a dense
-block's output is a concatenation that nothing has normalized yet.
+The encoder is cut after a dense block, whose output is a concatenation that is not normalized yet.
+So the encoder ends with the BatchNorm and the ReLU that follow in the network.
 """
 
 from typing import Literal
@@ -13,7 +13,7 @@ from colorpipe.config import Strict
 from colorpipe.models.blocks import cut_after, melas_decoder, one_channel
 from colorpipe.models.colorizer import Colorizer
 
-CUTS = {  # channels, stride, the layer that closes the encoder
+CUTS = {  # channels, stride, and the layer that ends the encoder
     "denseblock1": (256, 4, "transition1"),
     "denseblock2": (512, 8, "transition2"),
     "denseblock3": (1024, 16, "transition3"),
@@ -28,22 +28,14 @@ class Config(Strict):
 
 
 def build(config: Config, head: str) -> Colorizer:
-    """torchvision's DenseNet-121 for one channel, cut after a dense block, with the Melas decoder."""
-    channels, stride, closing = CUTS[config.cut]
+    """Build torchvision's DenseNet-121 for one channel, cut after a block, with Melas' decoder."""
+    channels, stride, last = CUTS[config.cut]
     network = densenet121().features
     replaced: dict[str, nn.Module] = {"conv0": one_channel(network.conv0)}
-    if closing != "norm5":
-        replaced[closing] = cut_after(
-            network.get_submodule(closing), "relu"
-        )  # without its convolution and pooling
-    encoder = cut_after(network, closing, **replaced)
-    if closing == "norm5":
+    if last != "norm5":  # keep the transition's BatchNorm and ReLU, not its convolution and pooling
+        replaced[last] = cut_after(network.get_submodule(last), "relu")
+    encoder = cut_after(network, last, **replaced)
+    if last == "norm5":
         encoder.add_module("relu5", nn.ReLU(inplace=True))
-    return Colorizer(
-        encoder,
-        melas_decoder(channels, stride, head),
-        channels=channels,
-        stride=stride,
-        head=head,
-        scale=2,
-    )
+    decoder = melas_decoder(channels, stride, head)
+    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, scale=2)

@@ -1,7 +1,8 @@
-"""The network of Zhang, Isola and Efros, "Colorful Image Colorization" (ECCV 2016, appendix, table of layers).
+"""The network of Zhang, Isola and Efros, "Colorful Image Colorization" (ECCV 2016).
 
-As in the authors' PyTorch release: conv1 to conv7 with BatchNorm after each, conv8 without, a layer with one channel per
-ab bin, softmax, a 1x1 convolution to ab, 4x bilinear upsampling. 32.2 M parameters, not pretrained.
+The layers are those of the authors' PyTorch code: conv1 to conv7, each followed by BatchNorm; conv8
+without BatchNorm; a layer with one channel per color bin; softmax; a 1x1 convolution to ab; 4x
+bilinear upsampling. The network has 32.2 M parameters and is not pretrained.
 """
 
 import torch
@@ -11,7 +12,7 @@ from colorpipe.color import bins, lab
 from colorpipe.config import Strict
 from colorpipe.models.colorizer import Colorizer
 
-# 3x3 convolutions: channels, how many, dilation, stride of the last.
+# Each block's 3x3 convolutions: channels, number, dilation, and the stride of the last one.
 BLOCKS = (
     (64, 2, 1, 2),
     (128, 2, 1, 2),
@@ -24,27 +25,26 @@ BLOCKS = (
 
 
 class Config(Strict):
-    """No settings: the paper's table fixes all."""
+    """No settings. The paper's table fixes all layers."""
 
 
 def build(config: Config, head: str) -> Colorizer:
-    """The network.
+    """Build the network.
 
-    With the head "ab", as the 2023 paper trains it: its 1x1 convolution from the softmax to ab is initialized with the bins'
-    colors. With "bins", as Zhang et al. train it: it ends with the logits.
+    With the head "ab", it ends with softmax, a 1x1 convolution to ab and upsampling, as the paper
+    trains it. The 1x1 convolution starts with the colors of the bins. With the head "bins", it ends
+    with the logits, as Zhang et al. train it.
     """
-    blocks: list[nn.Module] = []
+    encoder: list[nn.Module] = []
     before = 1
     for channels, count, dilation, stride in BLOCKS:
         layers: list[nn.Module] = []
         for number in range(1, count + 1):
             step = stride if number == count else 1
-            layers += [
-                nn.Conv2d(before, channels, 3, step, padding=dilation, dilation=dilation),
-                nn.ReLU(inplace=True),
-            ]
+            convolution = nn.Conv2d(before, channels, 3, step, padding=dilation, dilation=dilation)
+            layers += [convolution, nn.ReLU(inplace=True)]
             before = channels
-        blocks.append(nn.Sequential(*layers, nn.BatchNorm2d(channels)))
+        encoder.append(nn.Sequential(*layers, nn.BatchNorm2d(channels)))
     to_ab = nn.Conv2d(bins.COUNT, 2, 1, bias=False)
     with torch.no_grad():
         to_ab.weight.copy_(lab.normalize_ab(bins.centers()).T[:, :, None, None])
@@ -60,5 +60,10 @@ def build(config: Config, head: str) -> Colorizer:
     if head == "ab":
         decoder += [nn.Softmax(dim=1), to_ab, nn.Upsample(scale_factor=4, mode="bilinear")]
     return Colorizer(
-        nn.Sequential(*blocks), nn.Sequential(*decoder), channels=512, stride=8, head=head, scale=4
+        nn.Sequential(*encoder),
+        nn.Sequential(*decoder),
+        channels=512,
+        stride=8,
+        head=head,
+        scale=4,
     )

@@ -8,12 +8,12 @@ from colorpipe.config import Strict
 from colorpipe.models.blocks import cut_after, melas_decoder, one_channel
 from colorpipe.models.colorizer import Colorizer
 
-CUTS = {
+CUTS = {  # channels and stride
     "layer1": (64, 4),
     "layer2": (128, 8),
     "layer3": (256, 16),
     "layer4": (512, 32),
-}  # channels, stride
+}
 
 
 class Config(Strict):
@@ -23,15 +23,9 @@ class Config(Strict):
 
 
 def build(config: Config, head: str) -> Colorizer:
-    """torchvision's ResNet-18 for one channel, cut after a layer, with the Melas decoder."""
+    """Build torchvision's ResNet-18 for one channel, cut after a layer, with Melas' decoder."""
     network = resnet18()
     encoder = cut_after(network, config.cut, conv1=one_channel(network.conv1))
     channels, stride = CUTS[config.cut]
-    return Colorizer(
-        encoder,
-        melas_decoder(channels, stride, head),
-        channels=channels,
-        stride=stride,
-        head=head,
-        scale=2,
-    )
+    decoder = melas_decoder(channels, stride, head)
+    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, scale=2)

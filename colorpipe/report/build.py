@@ -26,7 +26,7 @@ def build() -> None:
     results, baselines, classifiers = (
         load_results(),
         load_results("baseline"),
-        pretext_report.load(config.load().pretext),
+        pretext_report.load(config.load_params().pretext),
     )
     left_out = {
         str(result.run["left_out"]) for result in classifiers.values() if "left_out" in result.run

@@ -133,7 +133,7 @@ def write(
         "pretext": {"curves": _columns(classifiers), "metrics": PRETEXT_METRICS}
         if classifiers
         else None,
-        "temperature": str(config.parse(params)["evaluation"]["temperature"]),
+        "temperature": str(config.parse_yaml(params)["evaluation"]["temperature"]),
         "galleries": {name: files.read_json(files.gallery_path(name)) for name in results},
     }
     sets = list(dict.fromkeys(result.run["data"] for result in results.values()))
@@ -182,7 +182,7 @@ def _columns(curves: Mapping[str, pd.DataFrame]) -> dict[str, dict[str, list[flo
 
 
 def _data_sets(names: list[str], params: str) -> dict[str, str]:
-    sets = config.parse(params)["datasets"]
+    sets = config.parse_yaml(params)["datasets"]
     return {
         f"Data set {name}": f"{sets[name]['source']}, md5 {sets[name]['md5'] or 'not checked'}"
         for name in names

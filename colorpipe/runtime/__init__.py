@@ -1,1 +1,4 @@
-"""What cannot change a result: errors and their words, processes, progress. No stage declares it in dvc.yaml."""
+"""Errors, processes, the machine and live metrics: nothing that can change a result.
+
+No stage declares this package in dvc.yaml.
+"""

@@ -1,49 +1,70 @@
-"""Errors that the user can fix: one clear line that names the thing and what to do, never a traceback."""
+"""Errors that the user can fix, and the text of their messages.
 
+A message is one line: the thing, what is wrong, what to do. There is never a traceback.
+"""
+
+import contextlib
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-MAX_NAMED = 10  # files that a message names
+MAX_NAMED = 10  # files that a message lists by name
 
 
 class UserError(Exception):
-    """An error that the user can fix. Its text is one line that names the thing and says what to do."""
+    """An error that the user can fix. Its text names the thing and says what to do, in one line."""
 
 
 class PeerLostError(Exception):
-    """Another of the processes that share the work has ended, or does not answer."""
+    """A process that shares the work has ended or does not answer."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether memory ran out: Python's error, CUDA's, or torch's on a CPU, which has no class of its own."""
+    """Return whether `error` means that memory ran out, in Python, in CUDA or in torch on a CPU."""
     kind = type(error).__name__
-    return (
-        isinstance(error, MemoryError)
-        or kind == "OutOfMemoryError"
-        or "can't allocate memory" in str(error)
-    )
+    no_memory = "can't allocate memory" in str(error)  # torch has no class for it on a CPU
+    return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or no_memory
 
 
 def one_line(error: object, length: int = 160) -> str:
-    """An error's text, or its type where it has none, as one printable line of at most `length` characters."""
+    """Return an error's text as one printable line of at most `length` characters.
+
+    If the text is empty, return the name of the error's type.
+    """
     text = " ".join(str(error)[: 2 * length].split()) or type(error).__name__
     return _printable(text if len(text) <= length else f"{text[: length - 3]}...")
 
 
 def printable_path(path: Path) -> str:
-    """A path as one printable line, whatever bytes it has."""
+    """Return a path as one printable line, whatever bytes it contains."""
     return _printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
 def name_files(names: Sequence[str | Path]) -> str:
-    """Files counted by kind and named up to ten: "3 files (2 .cr2, 1 .txt): a.cr2, b.cr2, notes.txt"."""
-    kinds = Counter(Path(name).suffix.lower() or "without suffix" for name in names)
-    counts = ", ".join(f"{count} {_printable(kind)}" for kind, count in kinds.most_common())
-    named = ", ".join(printable_path(Path(name)) for name in names[:MAX_NAMED])
+    """Count files by suffix and list at most ten: "2 files (1 .cr2, 1 .txt): a.cr2, b.txt"."""
+    suffixes = Counter(Path(name).suffix.lower() or "without suffix" for name in names)
+    counts = ", ".join(f"{count} {_printable(suffix)}" for suffix, count in suffixes.most_common())
+    listed = ", ".join(printable_path(Path(name)) for name in names[:MAX_NAMED])
     more = ", ..." if len(names) > MAX_NAMED else ""
-    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({counts}): {named}{more}"
+    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({counts}): {listed}{more}"
+
+
+def write_error(path: Path, error: OSError) -> UserError:
+    """Return the error to raise if `path` cannot be written."""
+    reason = error.strerror or error
+    return UserError(
+        f"{printable_path(path)} cannot be written: {reason}; fix that and run the command again"
+    )
+
+
+@contextlib.contextmanager
+def naming_write_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of a library that writes to `path` into a UserError that names `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _printable(text: str) -> str:

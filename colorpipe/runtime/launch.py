@@ -1,4 +1,4 @@
-"""Several processes for one stage: started here, on this machine, or by a launcher (torchrun, a cluster's)."""
+"""Several processes for one stage, started on this machine or by a launcher such as torchrun."""
 
 import logging
 import os
@@ -18,29 +18,31 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from colorpipe.runtime.errors import UserError
 
-LAUNCHER = "COLORPIPE_LAUNCHER"  # environment variable: what `-m stages.<name> ...` is appended to
+# Environment variable with a launcher, to which `-m stages.<name> ...` is appended.
+LAUNCHER = "COLORPIPE_LAUNCHER"
 
 
 def share_out(work: Callable[[], None], most: int | str, shards: int | None = None) -> None:
-    """Do the work of this command, `python -m stages.<name> ...`, in one process or in several that share it.
+    """Do the work of this stage in one process, or in several that share it.
 
-    A process that a launcher has started, which sets RANK, does its share. Otherwise the launcher in COLORPIPE_LAUNCHER,
-    such as "torchrun --nnodes 2 ...", starts them; or, without one, this function does.
+    If a launcher has started this process and set RANK, the process does its share. Otherwise the
+    launcher in COLORPIPE_LAUNCHER, such as "torchrun --nnodes 2 ...", starts the processes. If
+    there is no launcher, this function starts them.
 
     Args:
-        work: what each process does.
-        most: how many at most, or "auto": one a GPU, and one without GPUs.
-        shards: into how many parts the work can be divided; None: any number.
+        work: What each process does.
+        most: Largest number of processes, or "auto" for one per GPU, and one without GPUs.
+        shards: Number of parts that the work can be divided into, or None for any number.
 
     Raises:
-        UserError: a process was killed. Other errors a process prints itself.
+        UserError: A process was killed. A process prints its other errors itself.
     """
     if "RANK" in os.environ:
         work()
         return
     if launcher := shlex.split(os.environ.get(LAUNCHER, "")):
         if code := subprocess.run([*launcher, *_this_command()]).returncode:
-            sys.exit(code)  # it has printed why
+            sys.exit(code)  # the launcher has printed why
         return
     available = max(1, torch.cuda.device_count()) if most == "auto" else int(most)
     count = max(n for n in range(1, available + 1) if not (shards or n) % n)
@@ -51,15 +53,14 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
 
 
 def _this_command() -> list[str]:
-    """What follows the name of Python."""
+    """Return the arguments of Python that start this stage."""
     return ["-m", sys.modules["__main__"].__spec__.name, *sys.argv[1:]]  # type: ignore[union-attr]
 
 
 def _start(count: int) -> None:
-    """Run this command again in `count` processes; when one fails, all are ended."""
-    logging.getLogger("torch.distributed.elastic").setLevel(
-        logging.CRITICAL
-    )  # the messages are ours
+    """Run this stage in `count` processes. If one of them fails, end all of them."""
+    elastic_log = logging.getLogger("torch.distributed.elastic")
+    elastic_log.setLevel(logging.CRITICAL)  # this module prints its own messages
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,
@@ -75,18 +76,17 @@ def _start(count: int) -> None:
         try:
             elastic_launch(config, sys.executable)(*_this_command())
         except ChildFailedError as error:
-            codes = {
-                one.exitcode: rank for rank, one in sorted(error.failures.items(), reverse=True)
-            }
+            failures = sorted(error.failures.items(), reverse=True)
+            codes = {failure.exitcode: rank for rank, failure in failures}
             if max(codes) > 0:
-                sys.exit(1)  # it has printed why
-            code = next(
-                (code for code in codes if code != -signal.SIGTERM), -signal.SIGTERM
-            )  # which the others got then
+                sys.exit(1)  # the process has printed why
+            # When one process fails, the others get SIGTERM.
+            others = (code for code in codes if code != -signal.SIGTERM)
+            code = next(others, -signal.SIGTERM)
             rank = codes[code]
             raise UserError(
-                f"process {rank} of {count} was ended by {signal.Signals(-code).name} (by hand, or by the system for "
-                "want of memory): run `dvc repro` to resume after the last finished epoch"
+                f"process {rank} of {count} was killed by {signal.Signals(-code).name} (possibly "
+                "out of memory): run `dvc repro` to resume after the last finished epoch"
             ) from None
         except SignalException as stopped:
             if stopped.sigval == signal.SIGINT:

@@ -1,4 +1,4 @@
-"""The machine that a number was measured on: processor, GPU, versions, commit; and its memory allocator."""
+"""The machine that a number was measured on, and its memory allocator."""
 
 import ctypes
 import os
@@ -12,22 +12,22 @@ from pathlib import Path
 import torch
 
 
-def describe() -> dict[str, str]:
-    """The processor (and GPU), the cores that this process may use, and the versions that a result depends on."""
+def describe_machine() -> dict[str, str]:
+    """Return the processor, the GPU, the usable cores, and the versions that results depend on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    hardware = f"{processor()}, {cores} cores"
+    hardware = f"{find_processor()}, {cores} cores"
     if torch.cuda.is_available():
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
-    versions = {
-        "Python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "numpy", "dvc")},
-    }
-    return {"hardware": hardware, **versions, "system": f"{platform.system()} {platform.machine()}"}
+    packages = {name: version(name) for name in ("torch", "numpy", "dvc")}
+    system = f"{platform.system()} {platform.machine()}"
+    return {"hardware": hardware, "Python": platform.python_version(), **packages, "system": system}
 
 
-def commit() -> str:
-    """The short hash of HEAD, with a remark where code or parameters differ from it. Empty outside of git, or without it."""
+def find_commit() -> str:
+    """Return the short hash of HEAD, and whether code or parameters differ from it.
 
+    Outside a git repository, or without git, return an empty string.
+    """
     if not shutil.which("git"):
         return ""
 
@@ -38,8 +38,8 @@ def commit() -> str:
     return git("rev-parse", "--short", "HEAD") + (", with changes" if changed else "")
 
 
-def processor() -> str:
-    """The processor's name, as the system reports it."""
+def find_processor() -> str:
+    """Return the name of the processor."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -49,11 +49,13 @@ def processor() -> str:
 
 
 def keep_freed_memory() -> None:
-    """Have glibc keep freed memory: every step asks for the same tensors, and the system clears each new page first."""
+    """Make glibc keep freed memory for the next training step.
+
+    Every step allocates tensors of the same sizes. Without this, each step returns the memory to
+    the system, which has to clear it again.
+    """
     if sys.platform == "linux":
         allocator = ctypes.CDLL(None)
-        if hasattr(allocator, "mallopt"):  # musl has none
-            allocator.mallopt(
-                -3, 32 * 2**20
-            )  # M_MMAP_THRESHOLD, at its maximum: larger blocks are returned at once
+        if hasattr(allocator, "mallopt"):  # musl has no mallopt
+            allocator.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, its maximum
             allocator.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

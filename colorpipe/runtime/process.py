@@ -1,15 +1,13 @@
-"""The process of a stage or a command: how it ends, and what it tells the user."""
+"""The process of a stage or a command: its exit status and its last message."""
 
 import argparse
-import contextlib
 import ctypes
 import os
 import re
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from colorpipe.runtime.errors import (
@@ -21,84 +19,74 @@ from colorpipe.runtime.errors import (
 )
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
-LAUNCHER_ENDS = 5.0  # seconds in which a launcher ends the processes whose peer has failed
+PEER_GRACE = 5.0  # seconds for the launcher to end the processes whose peer failed
 
 
 def name(text: str) -> str:
-    """An argument that is part of a path: a plain name."""
+    """Return an argument that becomes part of a path, if it is a plain name.
+
+    Raises:
+        argparse.ArgumentTypeError: `text` contains other characters.
+    """
     if not re.fullmatch(r"\w[\w.-]*", text):
         raise argparse.ArgumentTypeError(
-            f"{text!r} is no name: use letters, digits, '_', '-' and '.'"
+            f"{text!r} is not a name: use letters, digits, '_', '-' and '.'"
         )
     return text
 
 
 def run_main(main: Callable[[], None]) -> None:
-    """Call `main`. A UserError, a system error, exhausted memory and Ctrl-C end the process with one line."""
+    """Call `main`, and end the process with one line if it fails for a reason the user can fix.
+
+    Such reasons are a UserError, an OSError, a missing package, exhausted memory and Ctrl-C.
+    """
     _terminate_with_parent()
-    error_in = "error" + (
-        f": process {rank} of {os.environ['WORLD_SIZE']}"
-        if (rank := os.environ.get("RANK"))
-        else ""
-    )
+    rank = os.environ.get("RANK")
+    prefix = "error" if rank is None else f"error: process {rank} of {os.environ['WORLD_SIZE']}"
     try:
-        with _no_interrupt_lost():
-            main()
+        main()
     except UserError as error:
-        sys.exit(f"{error_in}: {error}")
-    except PeerLostError as error:
-        time.sleep(LAUNCHER_ENDS)  # whoever failed says why; without a launcher this process has to
+        sys.exit(f"{prefix}: {error}")
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
+            raise
         sys.exit(
-            f"{error_in}: lost the others ({error}): see what they printed, and run the command again to resume"
+            f"{prefix}: {sys.executable} has no package {error.name}: run `make setup` and "
+            "`source .venv/bin/activate`, then run the command again"
         )
-    except BrokenPipeError:  # whoever reads the output has seen enough, as `head`
+    except PeerLostError as error:
+        time.sleep(PEER_GRACE)  # the process that failed says why; without a launcher this one does
+        sys.exit(
+            f"{prefix}: lost the other processes ({error}): read what they printed, and run the "
+            "command again to resume"
+        )
+    except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        name = (
-            f": {printable_path(Path(os.fsdecode(error.filename)))}"
-            if isinstance(error.filename, str | bytes)
-            else ""
-        )
-        sys.exit(
-            f"{error_in}: {error.strerror or one_line(error)}{name}; fix that and run the command again"
-        )
+        path = ""
+        if isinstance(error.filename, str | bytes):
+            path = f": {printable_path(Path(os.fsdecode(error.filename)))}"
+        reason = error.strerror or one_line(error)
+        sys.exit(f"{prefix}: {reason}{path}; fix that and run the command again")
     except KeyboardInterrupt as interrupt:
-        if rank is None:  # else it is for the launcher to say
+        if rank is None:  # otherwise the launcher prints it
             print(f"interrupted: {str(interrupt) or 'run the command again'}", file=sys.stderr)
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         sys.exit(
-            f"{error_in}: out of memory ({one_line(error)}): use smaller data or images, or a machine with more memory"
+            f"{prefix}: out of memory ({one_line(error)}): use smaller data or images, or a "
+            "machine with more memory"
         )
 
 
-@contextlib.contextmanager
-def _no_interrupt_lost() -> Iterator[None]:
-    """Interrupt the main thread again where Ctrl-C came in a destructor: Python only reports what is raised there."""
-    before = sys.unraisablehook
-
-    def hook(unraisable: "sys.UnraisableHookArgs") -> None:
-        if issubclass(unraisable.exc_type, KeyboardInterrupt):
-            again = (threading.get_ident(), signal.SIGINT)
-            threading.Timer(
-                0.1, signal.pthread_kill, again
-            ).start()  # seconds: once the destructor has returned
-        else:
-            before(unraisable)
-
-    sys.unraisablehook = hook
-    try:
-        yield
-    finally:
-        sys.unraisablehook = before
-
-
 def _terminate_with_parent() -> None:
-    """Ask the system to terminate a stage when its DVC or launcher is killed: the next run would write the same files."""
-    if (
-        "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
-    ) and sys.platform == "linux":
+    """Ask Linux to end a stage when DVC or its launcher is killed.
+
+    Otherwise the stage would go on, and the next run would write the same files.
+    """
+    started_by_parent = "DVC_STAGE" in os.environ or "TORCHELASTIC_RUN_ID" in os.environ
+    if started_by_parent and sys.platform == "linux":
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG

@@ -1,1 +1,1 @@
-"""The training loop, which knows no task: epochs, the best epoch, history, resume."""
+"""The training loop, its state and resume; and one module per kind of training step."""

@@ -1,37 +1,43 @@
-"""Augmentation of training batches, on whole batches."""
+"""Augmentation of whole training batches."""
 
 import torch
 from torch import Tensor
 
 
 def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror each image (B, C, H, W), left to right, with probability 1/2, drawn from `generator`."""
+    """Mirror each image (B, C, H, W) from left to right with probability 1/2."""
     flipped = torch.rand(len(images), generator=generator, device=images.device) < 0.5
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
 
 def random_shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Shift each image (B, C, H, W) by up to `most` pixels down and right, or up and left, drawn from `generator`.
+    """Shift each image by up to `most` pixels in each direction.
 
-    What comes into view is the image mirrored at its border; `most` is less than H and W.
+    Pixels that come into view are reflected at the border.
+
+    Args:
+        images: Images, (B, C, H, W).
+        most: Largest shift in pixels, less than H and W.
+        generator: Source of the random shifts.
+
+    Returns:
+        Images of the same shape.
     """
     count, _, *sides = images.shape
-    offsets = torch.randint(
-        -most, most + 1, (2, count, 1), generator=generator, device=images.device
-    )
-    places = [
-        torch.arange(side, device=images.device) - offset
+    device = images.device
+    offsets = torch.randint(-most, most + 1, (2, count, 1), generator=generator, device=device)
+    positions = [
+        torch.arange(side, device=device) - offset
         for side, offset in zip(sides, offsets, strict=True)
     ]
-    rows, columns = (
-        _mirrored(place, side) for place, side in zip(places, sides, strict=True)
-    )  # (B, H), (B, W)
-    image = torch.arange(count, device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]].permute(
-        0, 3, 1, 2
+    rows, columns = (  # (B, H) and (B, W)
+        _reflect(position, side) for position, side in zip(positions, sides, strict=True)
     )
+    image = torch.arange(count, device=device)[:, None, None]
+    pixels = images.permute(0, 2, 3, 1)[image, rows[:, :, None], columns[:, None, :]]
+    return pixels.permute(0, 3, 1, 2)
 
 
-def _mirrored(index: Tensor, side: int) -> Tensor:
-    """Indices beyond 0..side - 1, reflected at the first and the last."""
+def _reflect(index: Tensor, side: int) -> Tensor:
+    """Reflect indices outside [0, side - 1] at the first and the last index."""
     return (side - 1) - ((side - 1) - index.abs()).abs()

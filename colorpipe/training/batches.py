@@ -1,4 +1,4 @@
-"""Batches of a set that lies on the device as a whole: an index into it."""
+"""Batches of a data set that is on the device as a whole. A batch is an index into it."""
 
 from collections.abc import Iterator
 
@@ -7,28 +7,37 @@ from tqdm import tqdm
 
 from colorpipe.training import processes
 
-Batch = tuple[Tensor, ...]  # of images and what belongs to them; a whole set has the same form
+Batch = tuple[Tensor, ...]  # images and, for example, their labels; a whole set has the same form
 
 
 def batches(
-    tensors: Batch, size: int, order: Tensor | None = None, title: str | None = None, least: int = 1
+    tensors: Batch,
+    size: int,
+    order: Tensor | None = None,
+    title: str | None = None,
+    smallest: int = 1,
 ) -> Iterator[Batch]:
-    """Batches of `size` rows, the last one with the rest; in training in a given order, with a progress bar.
+    """Yield batches of `size` rows. The last batch holds the rest.
 
-    A rest of fewer than `least` joins the batch before it: BatchNorm has no variance over one value a channel.
+    Args:
+        tensors: Tensors of equal length.
+        size: Rows per batch.
+        order: The order of the rows, or None for their own order.
+        title: Title of a progress bar, or None for no progress bar.
+        smallest: A rest of fewer rows joins the batch before it, because BatchNorm needs at least
+            two values per channel.
     """
     count = len(tensors[0])
-    starts = batch_starts(count, size, least)
-    hidden = True if processes.rank() else None  # None: where the output is no terminal
-    for start in (
-        tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts
-    ):
+    starts = batch_starts(count, size, smallest)
+    hidden = True if processes.rank() else None  # None hides the bar if stderr is not a terminal
+    bar = tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts
+    for start in bar:
         end = count if start == starts[-1] else start + size
         index = slice(start, end) if order is None else order[start:end]
         yield tuple(tensor[index] for tensor in tensors)
 
 
-def batch_starts(count: int, size: int, least: int = 1) -> list[int]:
-    """Where the batches of `count` images begin."""
+def batch_starts(count: int, size: int, smallest: int = 1) -> list[int]:
+    """Return the indices of `count` rows at which batches start (see `batches`)."""
     starts = list(range(0, count, size))
-    return starts[:-1] if 0 < count % size < least and len(starts) > 1 else starts
+    return starts[:-1] if 0 < count % size < smallest and len(starts) > 1 else starts

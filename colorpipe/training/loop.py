@@ -1,7 +1,8 @@
-"""The training loop: epochs, batches, the best epoch, history and resume. What a step is, a task knows.
+"""The training loop: epochs, batches, the best epoch, history and resume.
 
-The whole set stays on the device as uint8; a batch is an index into it, and a step works on whole batches, or on this
-process's parts of them (`shards`). Nothing in a step waits for the device: sums are read once an epoch.
+A task knows what a training step is. The whole data set stays on the device as uint8, a batch is an
+index into it, and a step works on whole batches. Nothing in a step waits for the device: metrics
+are read once per epoch.
 """
 
 import contextlib
@@ -22,27 +23,24 @@ from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import EpochMetrics, TrainState
 
 EvalStep = Callable[[nn.Module, Batch], Metrics]
-CHECKED_EVERY = 50  # steps
-ORDER, AUGMENT = (
-    "order",
-    "augment",
-)  # the generators of the order of the images, and of how they are mirrored and shifted
+CHECK_INTERVAL = 50  # steps between two checks that the losses are finite
+ORDER, AUGMENT = "order", "augment"  # the random generators of a training
 
 
 class Task(Protocol):
     """What a training step is."""
 
     def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
-        """Forward, and `state.step` for each optimizer that the task has, on this process's parts of a batch.
+        """Train on this process's parts of a batch, and return the metrics of each part.
 
-        The metrics of each part include "loss".
+        A step calls `state.step` for each optimizer of the task. The metrics include "loss".
         """
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
-        """Metrics of a batch, without a gradient; they include "loss"."""
+        """Return the metrics of a batch, without gradients. They include "loss"."""
 
     def selection(self, epoch: EpochMetrics) -> float:
-        """What the best epoch has least of, of its metrics: for most tasks the validation loss."""
+        """Return the selection score of an epoch. The best epoch is the one with the lowest."""
 
 
 def fit(
@@ -55,30 +53,31 @@ def fit(
     log: Callable[[list[EpochMetrics]], None] = lambda history: None,
     checkpoint: Checkpoint | None = None,
 ) -> list[EpochMetrics]:
-    """Train in place.
+    """Train the models of `state` in place.
 
     Args:
-        task: what a step is.
-        state: models and optimizers; the loop adds its generators.
-        train: the train set as tensors (N, ...) of equal length, on the device.
-        val: the validation set, likewise.
-        settings: epochs, batch size, seed.
-        save: called with "best" and the epoch's metrics whenever `task.selection` is a new minimum, and with "last" at the
-            end; the weights are those of `state.model`.
-        log: called with the history after each epoch.
-        checkpoint: to resume from, and to save to after each epoch; of several processes, rank 0 has it.
+        task: What a step is.
+        state: Models and optimizers. The loop adds its random generators.
+        train: Training set: tensors (N, ...) of equal length on the device.
+        val: Validation set of the same form.
+        settings: Epochs, batch size, augmentation and seed.
+        save: Called with "best" and the epoch's metrics whenever `task.selection` has a new
+            minimum, and with "last" at the end. The weights to save are those of `state.model`.
+        log: Called with the history after each epoch.
+        checkpoint: Where to resume from and what to save after each epoch. If several processes
+            share the training, only rank 0 has a checkpoint.
 
     Returns:
-        The history, one row per epoch: epoch, train_<metric>..., val_<metric>... Training metrics are taken while the
-        weights change, validation metrics at the end of the epoch.
+        The history, one row per epoch: epoch, train_<metric>..., val_<metric>... The training
+        metrics are taken while the weights change, the validation metrics at the end of the epoch.
 
     Raises:
-        UserError: the loss is not finite, or memory ran out.
+        UserError: A loss is not finite, or memory ran out.
     """
     check_size(len(train[0]), settings.shards)
     for name in (ORDER, AUGMENT):
         state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
-    if resumed(state, checkpoint):
+    if restore(state, checkpoint):
         for epoch in range(1, len(state.history) + 1):
             log(state.history[:epoch])
         save_best(state, save)
@@ -90,36 +89,39 @@ def fit(
             log(state.history)
             if is_best:
                 save("best", metrics)
-            if (
-                checkpoint and len(state.history) < settings.epochs
-            ):  # after the last epoch there is nothing to resume
+            if checkpoint and len(state.history) < settings.epochs:
                 checkpoint.save(state)
     save("last", state.history[-1])
     return state.history
 
 
 def check_size(images: int, shards: int) -> None:
-    """Raises UserError for a train set that is too small to train on."""
+    """Raise UserError if the training set is too small to train on."""
     if images < 2 * shards:
         raise UserError(
-            f"cannot train on {images} image(s): BatchNorm needs two in each part of a batch (train.shards: {shards}); "
-            "lower val_size, or add images"
+            f"cannot train on {images} image(s): BatchNorm needs two in each part of a batch "
+            f"(train.shards: {shards}); lower val_size, or add images"
         )
 
 
-def resumed(state: TrainState, checkpoint: Checkpoint | None) -> bool:
-    """Restore the state from the checkpoint that rank 0 has, in all processes; False where there is none."""
-    found = checkpoint is not None and checkpoint.restore(state)
-    saved = processes.share(state.state_dict() if found and processes.count() > 1 else None)
-    if saved and checkpoint is None:
-        state.load_state_dict(saved)
-    return found or saved is not None
+def restore(state: TrainState, checkpoint: Checkpoint | None) -> bool:
+    """Restore the state of all processes from rank 0's checkpoint.
+
+    Returns:
+        Whether there was a checkpoint.
+    """
+    restored = checkpoint is not None and checkpoint.restore(state)
+    content = state.state_dict() if restored and processes.count() > 1 else None
+    shared = processes.share(content)
+    if shared and checkpoint is None:
+        state.load_state_dict(shared)
+    return restored or shared is not None
 
 
 def run_epoch(
     task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings
 ) -> EpochMetrics:
-    """Train for an epoch and validate. Raises UserError where a loss is not finite."""
+    """Train for an epoch and validate, or raise UserError if a loss is not finite."""
     epoch = len(state.history) + 1
     metrics = {
         "epoch": epoch,
@@ -127,30 +129,34 @@ def run_epoch(
         **evaluate(task.eval_step, state.model, val, settings.batch_size).means("val_"),
     }
     if not math.isfinite(metrics["val_loss"]):
-        raise not_finite(f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings)
+        raise not_finite_error(
+            f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
+        )
     return metrics
 
 
 def train_epoch(
     task: Task, state: TrainState, train: Batch, settings: TrainSettings
 ) -> MetricAverager:
-    """One pass over the train set. Raises UserError as soon as the loss is not finite."""
+    """Train for one pass over the training set, or raise UserError if a loss is not finite."""
     for model in state.models.values():
         model.train()
     epoch = len(state.history) + 1
-    order = torch.randperm(len(train[0]), generator=state.generators[ORDER], device=train[0].device)
+    generator, device = state.generators[ORDER], train[0].device
+    order = torch.randperm(len(train[0]), generator=generator, device=device)
     averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
     title = f"epoch {epoch}/{settings.epochs}"
-    for batch in batches(train, settings.batch_size, order, title, least=2 * settings.shards):
+    for batch in batches(train, settings.batch_size, order, title, smallest=2 * settings.shards):
         if settings.flips:
             batch = (random_flip(batch[0], state.generators[AUGMENT]), *batch[1:])
         if settings.shifts:
-            batch = (random_shift(batch[0], settings.shifts, state.generators[AUGMENT]), *batch[1:])
+            images = random_shift(batch[0], settings.shifts, state.generators[AUGMENT])
+            batch = (images, *batch[1:])
         parts = state.shards.split(batch)
-        found = task.train_step(state, parts)
-        for part, metrics in zip(parts, found, strict=True):
+        results = task.train_step(state, parts)
+        for part, metrics in zip(parts, results, strict=True):
             averager.update(metrics, len(part[0]))
-        guard.update(torch.stack([metrics["loss"].detach() for metrics in found]).sum())
+        guard.update(torch.stack([metrics["loss"].detach() for metrics in results]).sum())
     guard.check()
     state.share()
     return averager
@@ -160,7 +166,10 @@ def train_epoch(
 def evaluate(
     eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int
 ) -> MetricAverager:
-    """The metrics of a whole set, with the model in eval mode; its batches are shared out among the processes."""
+    """Compute the metrics of a whole set with the model in eval mode.
+
+    If several processes share the work, each computes some of the batches.
+    """
     model.eval()
     averager = MetricAverager()
     for batch in processes.deal(batches(tensors, batch_size)):
@@ -169,7 +178,7 @@ def evaluate(
 
 
 class NonFiniteGuard:
-    """Checks that the losses are finite: they stay on the device, and the host reads them every CHECKED_EVERY steps."""
+    """A check that losses are finite. The host reads them from the device every 50 steps."""
 
     def __init__(self, epoch: int, settings: TrainSettings) -> None:
         self.epoch, self.settings = epoch, settings
@@ -177,40 +186,40 @@ class NonFiniteGuard:
         self.checked = 0  # steps
 
     def update(self, loss: Tensor) -> None:
-        """Take a step's loss, and check it and those before where it is time."""
+        """Add the loss of a step, and check all losses if enough have been added."""
         self.losses.append(loss)
-        if len(self.losses) == CHECKED_EVERY:
+        if len(self.losses) == CHECK_INTERVAL:
             self.check()
 
     def check(self) -> None:
-        """Raises UserError for the first loss since the last check that is not finite."""
+        """Raise UserError for the first loss since the last check that is not finite."""
         for loss in torch.stack(self.losses).tolist() if self.losses else []:
             self.checked += 1
             if not math.isfinite(loss):
-                raise not_finite(
-                    f"the loss is {loss} in epoch {self.epoch}, step {self.checked}", self.settings
-                )
+                where = f"in epoch {self.epoch}, step {self.checked}"
+                raise not_finite_error(f"the loss is {loss} {where}", self.settings)
         self.losses.clear()
 
 
 def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> None:
-    """Save the best weights of a resumed training again: DVC removes a stage's outputs before it runs it."""
+    """Save the best weights of a resumed training again.
+
+    DVC deletes a stage's outputs before it runs the stage.
+    """
     current = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
     state.model.load_state_dict(state.best)
     save("best", state.history[state.best_epoch - 1])
     state.model.load_state_dict(current)
 
 
-def not_finite(what: str, settings: TrainSettings) -> UserError:
-    """The error of a loss that is NaN or infinite."""
-    precision = (
-        ", or bfloat16 too coarse: set train.precision=float32"
-        if settings.precision == "bfloat16"
-        else ""
-    )
+def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
+    """Return the error for a loss that is NaN or infinite."""
+    precision = ""
+    if settings.precision == "bfloat16":
+        precision = ", or bfloat16 too coarse: set train.precision=float32"
     return UserError(
-        f"{what}: stopped; train.lr={settings.lr} is likely too high: lower it{precision}; or the initial weights are "
-        "damaged. The checkpoint of the last good epoch is kept"
+        f"{problem}: stopped; train.lr={settings.lr} is likely too high: lower it{precision}; or "
+        "the initial weights are damaged. The checkpoint of the last good epoch is kept"
     )
 
 
@@ -223,5 +232,6 @@ def naming_memory_errors(settings: TrainSettings) -> Iterator[None]:
         if not is_out_of_memory(error):
             raise
         raise UserError(
-            f"out of memory with batches of {settings.batch_size} images ({one_line(error)}): lower train.batch_size"
+            f"out of memory with batches of {settings.batch_size} images ({one_line(error)}): "
+            "lower train.batch_size"
         ) from error

@@ -1,4 +1,4 @@
-"""Optimizers, learning rate schedules and the average of the weights, as `train` and `recipes` of params.yaml name them."""
+"""Optimizers, learning rate schedules and the weight average, named as in params.yaml."""
 
 import copy
 import itertools
@@ -9,7 +9,7 @@ from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
 OPTIMIZERS: dict[str, type[Adam | AdamW]] = {"adam": Adam, "adamw": AdamW}
-WARM_UP = 10  # steps: the average's decay is at most (1 + step) / (WARM_UP + step), so it forgets the initial weights
+WARM_UP = 10  # steps; the decay of the average is at most (1 + step) / (WARM_UP + step)
 
 
 def build_optimizer(
@@ -19,21 +19,22 @@ def build_optimizer(
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
 ) -> Optimizer:
-    """Adam or AdamW: fused, one kernel for all parameters. Biases and BatchNorm's vectors do not decay."""
-    parameters: list[dict[str, object]] = [
-        {"params": [p for p in model.parameters() if p.ndim > 1]}
+    """Build a fused Adam or AdamW. Biases and the vectors of BatchNorm have no weight decay."""
+    matrices = [p for p in model.parameters() if p.ndim > 1]
+    vectors = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, object]] = [
+        {"params": matrices},
+        {"params": vectors, "weight_decay": 0.0},
     ]
-    parameters.append(
-        {"params": [p for p in model.parameters() if p.ndim <= 1], "weight_decay": 0.0}
-    )
-    return OPTIMIZERS[name](parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    return OPTIMIZERS[name](groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def build_schedule(optimizer: Optimizer, name: str, steps: int) -> LRScheduler | None:
-    """The schedule over `steps` steps from the optimizer's learning rate; None where it is constant.
+    """Build a learning rate schedule over `steps` steps, or return None for a constant rate.
 
-    "one_cycle" (Smith and Topin 2018) rises from 1/25 of it for 30% of the steps, then falls to nearly 0; "cosine" falls
-    from it to 0. Adam's betas stay.
+    "one_cycle" (Smith and Topin 2018) rises from 1/25 of the optimizer's learning rate for 30% of
+    the steps, then falls to almost 0. "cosine" falls from the learning rate to 0. Adam's betas do
+    not change.
     """
     if name == "one_cycle":
         lr = optimizer.param_groups[0]["lr"]
@@ -42,9 +43,15 @@ def build_schedule(optimizer: Optimizer, name: str, steps: int) -> LRScheduler |
 
 
 class WeightAverage(nn.Module):
-    """An exponential moving average of a model's weights and of BatchNorm's running means and variances, in `module`.
+    """An exponential moving average of a model's weights and of BatchNorm's running statistics.
 
-    As torch's AveragedModel, which copies its count of steps to the device in every step, and waits for it.
+    It does what torch's AveragedModel does, with two differences. The decay is lower during a
+    warm-up, so that the initial weights are forgotten in a short training. And the number of steps
+    stays on the host: AveragedModel copies it to the device in every step and waits for the device.
+
+    Args:
+        model: The model to average. The average itself is `module`.
+        decay: Share of the average that is kept in each step.
     """
 
     def __init__(self, model: nn.Module, decay: float) -> None:
@@ -55,30 +62,23 @@ class WeightAverage(nn.Module):
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """One step: the first one copies the model; later ones keep `decay` of the average, less at first (see WARM_UP)."""
+        """Average in the weights of `model`. The first call copies them."""
         averages, current = (
-            list(itertools.chain(one.parameters(), one.buffers())) for one in (self.module, model)
+            list(itertools.chain(network.parameters(), network.buffers()))
+            for network in (self.module, model)
         )
-        share = (
-            1 - min(self.decay, (1 + self.steps) / (WARM_UP + self.steps)) if self.steps else 1.0
-        )
-        floats = [number for number, tensor in enumerate(averages) if tensor.is_floating_point()]
-        torch._foreach_lerp_(
-            [averages[number] for number in floats], [current[number] for number in floats], share
-        )
-        counts = [
-            number for number in range(len(averages)) if number not in floats
-        ]  # BatchNorm's, of batches
+        decay = min(self.decay, (1 + self.steps) / (WARM_UP + self.steps)) if self.steps else 0.0
+        floats = [i for i, tensor in enumerate(averages) if tensor.is_floating_point()]
+        torch._foreach_lerp_([averages[i] for i in floats], [current[i] for i in floats], 1 - decay)
+        counts = [i for i in range(len(averages)) if i not in floats]  # BatchNorm's batch counts
         if counts:
-            torch._foreach_copy_(
-                [averages[number] for number in counts], [current[number] for number in counts]
-            )
+            torch._foreach_copy_([averages[i] for i in counts], [current[i] for i in counts])
         self.steps += 1
 
     def get_extra_state(self) -> int:
-        """The count of steps, for `state_dict`."""
+        """Return the number of steps, for `state_dict`."""
         return self.steps
 
     def set_extra_state(self, state: int) -> None:
-        """Restore the count of steps."""
+        """Restore the number of steps."""
         self.steps = state

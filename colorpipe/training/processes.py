@@ -1,7 +1,8 @@
-"""The processes of one training, or of one test: which of them this is, and what they exchange (torch.distributed).
+"""The processes that share a training or a test (torch.distributed).
 
-Gloo on CPUs, NCCL on GPUs. Started by `runtime.launch`, by torchrun or by a cluster's launcher, which set RANK, WORLD_SIZE
-and the address of rank 0 in the environment. Without these a process is alone, and everything here does nothing.
+They use gloo on CPUs and NCCL on GPUs. `runtime.launch`, torchrun or a cluster's launcher starts
+them and sets RANK, WORLD_SIZE and the address of rank 0. Without these variables, a process is
+alone, and the functions of this module do nothing.
 """
 
 import atexit
@@ -26,19 +27,20 @@ Value = TypeVar("Value")
 
 
 def rank() -> int:
-    """This process's number; only 0 writes files and prints."""
+    """Return the number of this process. Only process 0 writes files and prints."""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
 def count() -> int:
-    """How many there are."""
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def join() -> torch.device:
-    """Join the others, and choose the device: a GPU of this machine for each process, or the CPU.
+    """Join the other processes, and choose a GPU of this machine for each process, or the CPU.
 
-    Raises PeerLostError where they do not all come.
+    Raises:
+        PeerLostError: Not all processes have come.
     """
     cuda = torch.cuda.is_available()
     device = (
@@ -59,15 +61,18 @@ def join() -> torch.device:
 
 @contextlib.contextmanager
 def naming_lost_peers() -> Iterator[None]:
-    """Raise PeerLostError for what torch.distributed raises where a process has ended, or does not answer in time."""
+    """Turn an error of torch.distributed into a PeerLostError."""
     try:
         yield
-    except RuntimeError as error:  # the backends' errors are subclasses of it, or it
+    except RuntimeError as error:  # or a subclass of it
         raise PeerLostError(one_line(error)) from error
 
 
 def gather(value: Value) -> list[Value]:
-    """The value of each process, in the order of their ranks, for all of them; any Python object, tensors on the CPU."""
+    """Return the values of all processes, in the order of their ranks.
+
+    A value is any Python object that can be pickled. Its tensors are on the CPU.
+    """
     if count() == 1:
         return [value]
     values: list[Any] = [None] * count()
@@ -77,18 +82,18 @@ def gather(value: Value) -> list[Value]:
 
 
 def deal(items: Iterable[Value]) -> Iterator[Value]:
-    """This process's items of those that are dealt out one by one: each processes a share of the batches of a test."""
+    """Yield every n-th item, starting with this process, so that n processes share the items."""
     return (item for number, item in enumerate(items) if number % count() == rank())
 
 
 def collect(values: Sequence[Value]) -> list[Value]:
-    """What all processes made of the items that they were dealt, in the order of the items."""
+    """Return what all processes computed for the items of `deal`, in the order of the items."""
     hands = gather(list(values))
     return [hands[number % count()][number // count()] for number in range(sum(map(len, hands)))]
 
 
 def share(value: Value) -> Value:
-    """The value of rank 0, for all."""
+    """Return the value of rank 0 in all processes."""
     values = [value]
     if count() > 1:
         with naming_lost_peers():
@@ -105,15 +110,19 @@ def share_tensors(tensors: Iterable[Tensor]) -> None:
 
 
 def wait() -> None:
-    """Wait until all processes are here: what rank 0 wrote before is there."""
+    """Wait until all processes have come here, so that the files of rank 0 are complete."""
     gather(None)
 
 
 def sum_in_order(terms: Tensor) -> Tensor:
-    """The sum over the terms (k, n) of all processes, in the order of their ranks, for all: (n,).
+    """Add up the terms (k, n) of all processes in the order of their ranks.
 
-    Each process adds up one slice of the terms and sends the sum to the others, so the order of the additions, and with it
-    every bit, is that of one process with all the terms; twice the terms' size is sent, as by an all-reduce.
+    Each process adds up one slice of the terms and sends the sum to the others. So the order of the
+    additions, and with it every bit, is that of a single process with all terms. As much is sent as
+    by an all-reduce: twice the size of the terms.
+
+    Returns:
+        The sum, (n,), in all processes.
     """
     if count() > 1:
         size = terms.shape[1]
@@ -125,14 +134,14 @@ def sum_in_order(terms: Tensor) -> Tensor:
         received = torch.empty_like(slices, memory_format=torch.contiguous_format)
         with naming_lost_peers():
             dist.all_to_all_single(received, slices.contiguous())
-            own = _added_up(received.flatten(0, 1))
+            own = _add_up(received.flatten(0, 1))
             total = own.new_empty(count() * len(own))
             dist.all_gather_into_tensor(total, own)
         return total[:size]
-    return _added_up(terms)
+    return _add_up(terms)
 
 
-def _added_up(terms: Tensor) -> Tensor:
+def _add_up(terms: Tensor) -> Tensor:
     total = terms[0].clone()
     for term in terms[1:]:
         total += term

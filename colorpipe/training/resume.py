@@ -1,9 +1,10 @@
-"""Resuming: the whole training state after each epoch, so that a killed training continues as if it had never stopped.
+"""Checkpoints, from which a killed training continues as if it had never stopped.
 
-A checkpoint is a file runs/resume/<name>-<key>/<epoch>-<checksum>.pt, outside of what DVC removes. The key is a hash of all
-that decides the result: code, settings, data, versions, hardware and threads; so a checkpoint of anything else is never
-used. The checksum is that of the file, so a corrupt checkpoint is reported and ignored. The folder belongs to one training:
-what a kill in the middle of a write left there is removed with it.
+A checkpoint is the whole training state after an epoch, in the file
+runs/resume/<name>-<key>/<epoch>-<checksum>.pt. DVC does not delete it. The key is a hash of all
+that decides the result: code, settings, data, versions, hardware and threads. So a checkpoint of a
+different training is never used. If the checksum does not match, the file is corrupt and is
+ignored with a message.
 """
 
 import contextlib
@@ -23,37 +24,36 @@ import torch
 
 from colorpipe import files
 from colorpipe.runtime import machine
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, naming_write_errors
 from colorpipe.training.state import TrainState
 
 CHUNK = 1 << 20  # bytes
-NOT_IN_KEY = ("colorpipe.runtime", "colorpipe.report", "colorpipe.app")  # cannot change a result
+# Packages that cannot change a result.
+NOT_IN_KEY = ("colorpipe.runtime", "colorpipe.report", "colorpipe.app")
 
 
 class Checkpoint:
-    """The checkpoint of one training on disk, written in the background."""
+    """The checkpoint of one training. It is written in the background."""
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
         self.folder = files.RESUME / f"{name.replace('/', '_')}-{key}"
-        self.previous_seconds = 0.0  # of the training, in earlier processes
+        self.previous_seconds = 0.0  # the training's time in earlier processes
         self.started = time.perf_counter()
         self.writer = ThreadPoolExecutor(1)
         self.pending: Future[None] | None = None
 
-    def files(self) -> list[Path]:
-        """This training's checkpoints, the newest last."""
-        found = self.folder.glob("*-*.pt")
-        return sorted(
-            filter(Path.is_file, found), key=lambda path: path.name.split("-")[0].zfill(6)
-        )
+    def paths(self) -> list[Path]:
+        """Return the checkpoint files of this training, the newest last."""
+        paths = filter(Path.is_file, self.folder.glob("*-*.pt"))
+        return sorted(paths, key=lambda path: path.name.split("-")[0].zfill(6))
 
     def elapsed(self) -> float:
-        """Seconds of the training, in all its processes."""
+        """Return the seconds that the training has taken, in all its processes."""
         return self.previous_seconds + time.perf_counter() - self.started
 
     def save(self, state: TrainState) -> None:
-        """Save the state as it is now. Raises UserError where the previous one could not be written."""
+        """Save the current state, or raise UserError if the previous one was not written."""
         if self.pending:
             self.pending.result()
         rng = {"cpu": torch.get_rng_state()}
@@ -62,29 +62,12 @@ class Checkpoint:
         content = copy.deepcopy(state.state_dict()) | {"rng": rng, "seconds": self.elapsed()}
         self.pending = self.writer.submit(self._write, content, len(state.history))
 
-    def _write(self, content: dict[str, Any], epoch: int) -> None:
-        old = self.files()
-        unnamed = self.folder / "checkpoint.pt"
-        with files.atomic_write(unnamed) as temporary:
-            torch.save(content, temporary)
-        path = self.folder / f"{epoch}-{_checksum(unnamed)}.pt"
-        unnamed.replace(path)
-        for other in old:
-            if other != path:
-                other.unlink(missing_ok=True)
-
     def restore(self, state: TrainState) -> bool:
-        """Restore the newest checkpoint; False where there is none, or a corrupt one, which is reported."""
-        same_name = self.folder.name.rsplit("-", 1)[0] + "-????????????????"
-        others = sorted(set(files.RESUME.glob(same_name)) - {self.folder})
-        if others:
-            print(
-                f"{self.name}: {others[0]} belongs to other code, params, data or hardware: ignored; remove it if no other "
-                "training uses it"
-            )
-        for path in reversed(self.files()):
+        """Restore the newest intact checkpoint. Return whether there is one."""
+        self._mention_others()
+        for path in reversed(self.paths()):
             if _checksum(path) != path.stem.split("-")[-1]:
-                print(f"{self.name}: {path} is corrupt: ignored and removed")
+                print(f"{self.name}: {path} is corrupt: ignored and deleted")
                 path.unlink(missing_ok=True)
                 continue
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -97,46 +80,64 @@ class Checkpoint:
             return True
         return False
 
+    def _mention_others(self) -> None:
+        pattern = self.folder.name.rsplit("-", 1)[0] + "-????????????????"
+        others = sorted(set(files.RESUME.glob(pattern)) - {self.folder})
+        if others:
+            print(
+                f"{self.name}: {others[0]} belongs to other code, params, data or hardware: "
+                "ignored; delete it if no other training uses it"
+            )
+
+    def _write(self, content: dict[str, Any], epoch: int) -> None:
+        old = self.paths()
+        unnamed = self.folder / "checkpoint.pt"
+        with files.atomic_write(unnamed) as temporary:
+            torch.save(content, temporary)
+        path = self.folder / f"{epoch}-{_checksum(unnamed)}.pt"
+        unnamed.replace(path)
+        for other in old:
+            if other != path:
+                other.unlink(missing_ok=True)
+
 
 @contextlib.contextmanager
 def checkpointed(
     name: str, metadata: Mapping[str, object], inputs: Iterable[Path]
 ) -> Iterator[Checkpoint]:
-    """The checkpoint of the training `name`, removed when it completes.
+    """Yield the checkpoint of a training, and delete it if the training completes.
 
     Args:
-        name: a colorizer, "pretext/<init>-<mode>-<labels>" or "judge/<data>".
-        metadata: what describes the training: model, settings, data.
-        inputs: the files that it reads.
+        name: A colorizer, or "pretext/<init>-<mode>-<labels>".
+        metadata: Description of the training: model, settings, data.
+        inputs: The files that the training reads.
 
     Raises:
-        UserError: an input is missing, or the folder cannot be written.
-        KeyboardInterrupt: Ctrl-C, with a message on how to resume.
+        UserError: An input is missing, or the folder cannot be written.
+        KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
-    checkpoint = Checkpoint(name, _key(metadata, inputs))
-    with files.naming_write_errors(files.RESUME):
+    checkpoint = Checkpoint(name, _make_key(metadata, inputs))
+    with naming_write_errors(files.RESUME):
         checkpoint.folder.mkdir(parents=True, exist_ok=True)
-        for partial in [
-            *checkpoint.folder.glob(".*"),
-            *checkpoint.folder.glob("checkpoint.pt"),
-        ]:  # of a killed process
+        # Delete what a killed process has left half-written.
+        for partial in [*checkpoint.folder.glob(".*"), *checkpoint.folder.glob("checkpoint.pt")]:
             partial.unlink()
     try:
         yield checkpoint
     except KeyboardInterrupt:
-        kept = f"its epochs are kept in {files.RESUME}; " if checkpoint.files() else ""
+        kept = f"its epochs are kept in {files.RESUME}; " if checkpoint.paths() else ""
         raise KeyboardInterrupt(f"{name}: {kept}run `dvc repro` to resume") from None
     finally:
         checkpoint.writer.shutdown()
-        with contextlib.suppress(OSError):  # there is a checkpoint in it
+        with contextlib.suppress(OSError):  # the folder holds a checkpoint
             checkpoint.folder.rmdir()
     shutil.rmtree(checkpoint.folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # there are others in it
+    with contextlib.suppress(OSError):  # other trainings have checkpoints
         files.RESUME.rmdir()
 
 
-def _key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
-    """A hash of the loaded code, the metadata, the inputs' content, the machine, its threads and the versions."""
+def _make_key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
+    """Hash the loaded code, the metadata, the inputs, the machine, its threads and the versions."""
     code = {
         name: _hash(Path(module.__file__ or "").read_bytes())
         for name, module in sorted(sys.modules.copy().items())
@@ -151,13 +152,13 @@ def _key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
                 data[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
         except FileNotFoundError:
             raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
-    hardware = {key: value for key, value in machine.describe().items() if key != "dvc"}
-    decisive = [metadata, code, data, hardware, torch.get_num_threads()]
-    return _hash(json.dumps(decisive, sort_keys=True, default=str).encode())
+    hardware = {key: value for key, value in machine.describe_machine().items() if key != "dvc"}
+    content = [metadata, code, data, hardware, torch.get_num_threads()]
+    return _hash(json.dumps(content, sort_keys=True, default=str).encode())
 
 
 def _checksum(path: Path) -> str:
-    """The CRC-32 of a file; a cryptographic hash of so much would cost the training time."""
+    """Return the CRC-32 of a file. A cryptographic hash of a checkpoint would take too long."""
     checksum = 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK):

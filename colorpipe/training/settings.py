@@ -1,4 +1,4 @@
-"""How a training runs: epochs, optimizer, schedule, batches, precision."""
+"""The settings of one training."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -12,7 +12,7 @@ from colorpipe.training.batches import batch_starts
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """How to train: what `train` of params.yaml means, for one data set and device. The defaults are the paper's."""
+    """A recipe of params.yaml for one data set and one device. The defaults are the paper's."""
 
     epochs: int
     lr: float
@@ -32,16 +32,13 @@ class TrainSettings:
     def from_params(
         cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device
     ) -> Self:
-        """The settings of a recipe for a data set, in a precision that the device has."""
+        """Return the settings of a recipe for a data set, in a precision that the device has."""
         settings = recipe.model_dump()
         settings["precision"] = devices.supported_precision(recipe.precision, device)
         settings["flips"] |= dataset.flips
-        return cls(
-            epochs=max(1, round(settings.pop("epochs_factor") * dataset.epochs)),
-            seed=seed,
-            **settings,
-        )
+        epochs = max(1, round(settings.pop("epochs_factor") * dataset.epochs))
+        return cls(epochs=epochs, seed=seed, **settings)
 
     def steps(self, images: int) -> int:
-        """Optimizer steps in all, on a train set of so many images."""
+        """Return the number of optimizer steps on a train set of `images` images."""
         return self.epochs * len(batch_starts(images, self.batch_size, 2 * self.shards))

@@ -1,9 +1,9 @@
-"""The parts of a batch: what data-parallel training does, on any number of processes with the same result.
+"""The parts of a batch in data-parallel training, with the same result on any number of processes.
 
-Each batch is cut into `train.shards` parts. BatchNorm takes its statistics from one part at a time, and a step follows the
-mean of the parts' gradients, as in torch's DistributedDataParallel. A process works on one part or on several: the sums are
-taken in the order of the parts, so that the number of processes decides only the time. BatchNorm's running statistics are
-those of the first part, as DistributedDataParallel's are those of rank 0.
+Each batch is cut into `train.shards` parts. BatchNorm normalizes each part by the part's own
+statistics, and a step follows the mean of the parts' gradients, as in torch's
+DistributedDataParallel. The gradients are added up in the order of the parts, so the number of
+processes changes only the time. BatchNorm's running statistics are those of the first part.
 """
 
 import contextlib
@@ -21,27 +21,28 @@ Result = TypeVar("Result")
 
 
 class Shards:
-    """Which parts of each batch this process works on.
+    """The parts of each batch that this process works on.
 
     Args:
-        count: parts of a batch.
+        count: Number of parts of a batch.
 
     Raises:
-        UserError: they cannot be shared out evenly among the processes.
+        UserError: The parts cannot be divided evenly among the processes.
     """
 
     def __init__(self, count: int = 1) -> None:
         if count % processes.count():
             raise UserError(
-                f"train.shards: {count} parts cannot be shared out evenly among {processes.count()} processes: start a "
-                "number of processes that divides it, or set another number"
+                f"train.shards: {count} parts cannot be divided evenly among "
+                f"{processes.count()} processes: use a number of processes that divides it, or "
+                "another number of parts"
             )
         each = count // processes.count()
         self.count = count
         self.own = range(processes.rank() * each, (processes.rank() + 1) * each)
 
     def split(self, batch: tuple[Tensor, ...]) -> list[tuple[Tensor, ...]]:
-        """This process's parts of a batch of tensors of equal length: sizes differ by at most one."""
+        """Return this process's parts of a batch. The sizes of parts differ by at most one."""
         if self.count == 1:
             return [batch]
         split = [tensor.tensor_split(self.count) for tensor in batch]
@@ -50,7 +51,10 @@ class Shards:
     def each(
         self, model: nn.Module, function: Callable[[Part], Result], parts: Sequence[Part]
     ) -> list[Result]:
-        """The function of each part, in which `model` is run: only the first part of a batch changes running statistics."""
+        """Apply a function that runs `model` to each part.
+
+        Only the first part of a batch changes BatchNorm's running statistics.
+        """
         results = []
         for number, part in zip(self.own, parts, strict=True):
             with contextlib.nullcontext() if number == 0 else _fixed_statistics(model):
@@ -58,7 +62,7 @@ class Shards:
         return results
 
     def backward(self, model: nn.Module, losses: Sequence[Tensor]) -> None:
-        """Set the gradient of `model` to the mean over all parts, given the losses of this process's parts."""
+        """Set the gradient of `model` to the mean over all parts, from this process's losses."""
         gradients = []
         for loss in losses:
             model.zero_grad(set_to_none=True)
@@ -78,7 +82,7 @@ class Shards:
 
 @contextlib.contextmanager
 def _fixed_statistics(model: nn.Module) -> Iterator[None]:
-    """In training mode, normalize by the batch's statistics as ever, but leave the running ones."""
+    """Use the batch statistics without updating the running statistics."""
     norms = [
         module
         for module in model.modules()

@@ -1,4 +1,4 @@
-"""What changes in a training run, saved and restored as one; and the rule for the best epoch (`append`)."""
+"""All that changes in a training, saved and restored together, and the rule for the best epoch."""
 
 import math
 from collections.abc import Sequence
@@ -14,15 +14,15 @@ from colorpipe.training.shards import Shards
 
 EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
 MODEL = "model"  # the model that is trained
-AVERAGE = "average"  # the average of its weights, where one is kept (`optim.WeightAverage`)
+AVERAGE = "average"  # the average of its weights (`optim.WeightAverage`), if there is one
 
 
 @dataclass
 class TrainState:
-    """Models, what trains them, the history so far, and the weights of the best epoch.
+    """Models, what trains them, the history, and the weights of the best epoch.
 
-    Whatever a task adds to one of the dictionaries (a discriminator, a second optimizer, a schedule, an average of the
-    weights) is resumed with the rest.
+    A task can add entries to the dictionaries, for example a discriminator with its optimizer. They
+    are saved and restored with the rest.
     """
 
     models: dict[str, nn.Module]
@@ -37,14 +37,17 @@ class TrainState:
 
     @property
     def model(self) -> nn.Module:
-        """The model that is evaluated, and whose weights are the result: the average, where one is kept."""
+        """The model that is evaluated and saved: the weight average if there is one."""
         average = self.models.get(AVERAGE)
         return average.module if isinstance(average, WeightAverage) else self.models[MODEL]
 
     def step(self, name: str, losses: Sequence[Tensor]) -> None:
-        """One step of a model's optimizer, then of its schedule and its average, where there are any.
+        """Step a model's optimizer, and then its schedule and its average if there are any.
 
-        It follows the mean of the gradients of all parts of a batch; `losses` are those of this process's parts.
+        Args:
+            name: The name of the model.
+            losses: The losses of this process's parts of a batch. The gradient is the mean over the
+                parts of all processes.
         """
         self.shards.backward(self.models[name], losses)
         self.optimizers[name].step()
@@ -54,49 +57,44 @@ class TrainState:
             average.update(self.models[MODEL])
 
     def share(self) -> None:
-        """Give all processes what rank 0 has in buffers: running statistics, its own first part's."""
+        """Give all processes the buffers of rank 0, such as BatchNorm's running statistics."""
         processes.share_tensors(
             buffer for model in self.models.values() for buffer in model.buffers()
         )
 
     def append(self, metrics: EpochMetrics, selection: float) -> bool:
-        """Add an epoch to the history. True where it is the best: its `selection` is lower than that of all before.
+        """Add an epoch to the history.
 
-        `selection` is the validation loss, where the task has no other rule.
+        Returns:
+            Whether it is the best epoch so far: the one with the lowest `selection` score.
         """
         self.history.append(metrics)
         if not selection < self.best_selection:
             return False
         self.best_selection = selection
         self.best_epoch = len(self.history)
-        self.best = {
-            name: tensor.detach().clone() for name, tensor in self.model.state_dict().items()
-        }
+        state = self.model.state_dict()
+        self.best = {name: tensor.detach().clone() for name, tensor in state.items()}
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        """All of it, as tensors and plain values that `torch.load(weights_only=True)` accepts."""
+        """Return everything as tensors and plain values, for `torch.load(weights_only=True)`.
+
+        The best weights are left out if they are the current ones.
+        """
         return {
             "models": {name: model.state_dict() for name, model in self.models.items()},
-            "optimizers": {
-                name: optimizer.state_dict() for name, optimizer in self.optimizers.items()
-            },
-            "schedulers": {
-                name: scheduler.state_dict() for name, scheduler in self.schedulers.items()
-            },
-            "generators": {
-                name: generator.get_state() for name, generator in self.generators.items()
-            },
+            "optimizers": {name: item.state_dict() for name, item in self.optimizers.items()},
+            "schedulers": {name: item.state_dict() for name, item in self.schedulers.items()},
+            "generators": {name: item.get_state() for name, item in self.generators.items()},
             "history": self.history,
             "best_epoch": self.best_epoch,
             "best_selection": self.best_selection,
-            "best": {}
-            if self.best_epoch == len(self.history)
-            else self.best,  # else the model's weights
+            "best": {} if self.best_epoch == len(self.history) else self.best,
         }
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, into a state of the same models and optimizers."""
+        """Restore the result of `state_dict` into a state with the same models and optimizers."""
         for group in ("models", "optimizers", "schedulers"):
             for name, target in getattr(self, group).items():
                 target.load_state_dict(saved[group][name])
@@ -104,6 +102,5 @@ class TrainState:
             generator.set_state(saved["generators"][name])
         self.history[:] = saved["history"]
         self.best_epoch, self.best_selection = saved["best_epoch"], saved["best_selection"]
-        self.best = saved["best"] or {
-            name: tensor.clone() for name, tensor in self.model.state_dict().items()
-        }
+        current = self.model.state_dict()
+        self.best = saved["best"] or {name: tensor.clone() for name, tensor in current.items()}

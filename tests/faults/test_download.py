@@ -281,7 +281,7 @@ def changed(params: Params, data: str, **changes: object) -> Params:
 
 
 def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
-    params = config.load()
+    params = config.load_params()
     params = params.model_copy(update={"losses": {"mse": {}, "lpips": {"random_seed": 7}}})
     monkeypatch.chdir(tmp_path)
     download("photos", params)
@@ -299,7 +299,7 @@ def test_photos_are_bundled_with_their_md5(tmp_path, monkeypatch):
 
 
 def test_an_archive_put_in_place_is_used_and_stays(server, tmp_path, monkeypatch):
-    params = config.load()
+    params = config.load_params()
     monkeypatch.chdir(tmp_path)
     place = files.ARCHIVES / "cifar-10-binary.tar.gz"
     place.parent.mkdir(parents=True)
@@ -312,7 +312,7 @@ def test_an_archive_put_in_place_is_used_and_stays(server, tmp_path, monkeypatch
 
 def test_imagenet_weights_are_fetched_checked_and_kept(tmp_path, monkeypatch):
     """Files in torchvision's form, DenseNet's with the names that its real file has."""
-    params = config.load()
+    params = config.load_params()
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     resnet = torchvision.models.resnet18().state_dict()

@@ -139,7 +139,7 @@ def small(tmp_path, monkeypatch):
     np.save(files.prior_path("photos"), PRIOR.numpy())
     for name in ("none", "mse"):
         weights.save(files.init_weights_path("photos", name), {}, {"weights": "random"})
-    params = config.load(ROOT / "params.yaml")
+    params = config.load_params(ROOT / "params.yaml")
 
     def train(epochs: int = 3, stop: int = 0, **changes: object) -> None:
         photos = params.data("photos").model_copy(update={"epochs": epochs})
@@ -294,7 +294,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
 
     monkeypatch.setattr(colorization.ColorizationTask, "metrics", poisoned)
     monkeypatch.setattr("colorpipe.training.devices.has_bfloat16", lambda _: True)
-    train = config.load(ROOT / "params.yaml").train.model_copy(update={"batch_size": 5})
+    train = config.load_params(ROOT / "params.yaml").train.model_copy(update={"batch_size": 5})
     with pytest.raises(
         UserError, match=r"the loss is nan in epoch 2, step 3: stopped; .*bfloat16 too coarse"
     ):

@@ -296,9 +296,10 @@ def test_weights_know_what_they_are(project):
             name, "paper"
         )
         assert (
-            metadata["train"]["lr"] == config.load(project.root / "params.yaml").recipe(recipe).lr
+            metadata["train"]["lr"]
+            == config.load_params(project.root / "params.yaml").recipe(recipe).lr
         )
-        phase = config.load(project.root / "params.yaml").task("adversarial")
+        phase = config.load_params(project.root / "params.yaml").task("adversarial")
         assert metadata.get("adversarial") == (phase if name == "unet_gan" else None)
         assert all(tensor.isfinite().all() for tensor in tensors.values())
         history = (project.root / f"curves/{name}.csv").read_text().splitlines()

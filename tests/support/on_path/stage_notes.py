@@ -46,7 +46,7 @@ def watch_params(module: object) -> None:
     """Note each parameter that is read once the file has been checked."""
     names: dict[int, str] = {}
     alive: list[object] = []  # so that no later section gets the id of a loaded one
-    original_load, original_get = module.load, module.Strict.__getattribute__
+    original_load, original_get = module.load_params, module.Strict.__getattribute__
 
     class Noted(dict):
         """A section whose keys are names: notes what is read from it."""
@@ -103,7 +103,7 @@ def watch_params(module: object) -> None:
         name_all(loaded, "")
         return loaded
 
-    module.load, module.Strict.__getattribute__ = load, get
+    module.load_params, module.Strict.__getattribute__ = load, get
 
 
 WATCHED = {"colorpipe.weights": watch_weights, "colorpipe.config": watch_params}

@@ -219,7 +219,7 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path, monkeypatch, content, keys
 def test_a_missing_key_is_named(tmp_path, content):
     del content["train"]["lr"]
     with pytest.raises(UserError, match=r"train\.lr: missing"):
-        config.load(write(tmp_path, content))
+        config.load_params(write(tmp_path, content))
 
 
 @pytest.mark.parametrize(
@@ -279,7 +279,7 @@ def test_the_tables_have_at_least_forty_files():
 
 def test_no_file(tmp_path):
     with pytest.raises(UserError, match="run from the project's root"):
-        config.load(tmp_path / "params.yaml")
+        config.load_params(tmp_path / "params.yaml")
 
 
 @pytest.mark.parametrize(
@@ -287,9 +287,9 @@ def test_no_file(tmp_path):
 )
 def test_a_value_is_read_as_dvc_reads_it(tmp_path, number):
     text = f"seed: {number}"
-    assert config.parse(text) == parse_yaml(text, "params.yaml")
+    assert config.parse_yaml(text) == parse_yaml(text, "params.yaml")
     if number.startswith(("1e", "3e")):
-        assert config.parse(text)["seed"] == float(number)
+        assert config.parse_yaml(text)["seed"] == float(number)
 
 
 def test_every_line_of_params_yaml_says_what_it_means():

@@ -308,7 +308,7 @@ def test_a_zip_within_a_tar_is_not_taken_for_it(tmp_path):
 def test_the_download_stage_lists_a_folder_and_copies_an_archive(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     photo(tmp_path / "photos/a.jpg")
-    params = config.load(ROOT / "params.yaml")
+    params = config.load_params(ROOT / "params.yaml")
 
     def with_source(**changes: object) -> config.Params:
         settings = params.data("folder").model_copy(update={"source": "photos", **changes})

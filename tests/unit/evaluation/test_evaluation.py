@@ -113,7 +113,7 @@ def test_metrics_from_images_to_json(images):
     metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}}
     metadata["epoch"] = {"epoch": 4, "val_loss": 150.5}
     weights.save(files.checkpoint_path("some", "best"), model.state_dict(), metadata)
-    params = config.load(ROOT / "params.yaml")
+    params = config.load_params(ROOT / "params.yaml")
     colorizers.evaluate("some", "photos", "mse", params)
     colorizers.evaluate_baseline("gray", "photos", "mse", params)
 
@@ -247,7 +247,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     source = torchvision.models.resnet18().state_dict()
     init = files.init_weights_path("photos", "resnet18")
     weights.save(init, source, {"weights": "imagenet"})
-    params = config.load(ROOT / "params.yaml")
+    params = config.load_params(ROOT / "params.yaml")
     params = params.model_copy(
         update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})}
     )

@@ -61,7 +61,7 @@ def test_a_head_over_the_bins_at_any_resolution(name, settings, scale):
 
 
 def test_the_unet_is_small_and_starts_from_gray():
-    settings = config.load().model("unet")
+    settings = config.load_params().model("unet")
     for head in ("ab", "bins"):
         torch.manual_seed(0)
         model = build_colorizer("unet", settings, head).eval()

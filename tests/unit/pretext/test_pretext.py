@@ -30,7 +30,7 @@ MODES = ["finetune", "probe", "knn"]
 
 @pytest.fixture
 def params():
-    loaded = config.load()
+    loaded = config.load_params()
     photos = loaded.data("photos").model_copy(update={"epochs": 3})
     train = loaded.train.model_copy(update={"batch_size": 8})
     chosen = loaded.pretext.model_copy(update={"steps": 20})

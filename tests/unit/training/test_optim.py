@@ -80,7 +80,7 @@ def test_weights_decay_but_vectors_do_not():
 
 
 def test_a_recipe_changes_what_it_names_and_paper_nothing():
-    params = config.load()
+    params = config.load_params()
     assert params.recipe("paper") == params.train
     assert (
         params.train.optimizer,

@@ -201,7 +201,7 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
 
 
 def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, capsys):
-    params = config.load()
+    params = config.load_params()
     for has in (True, False):
         monkeypatch.setattr(devices, "has_bfloat16", lambda _, has=has: has)
         settings = TrainSettings.from_params(
@@ -313,7 +313,7 @@ def test_training_learns_and_the_seed_matters():
 
 
 def test_the_papers_settings_are_the_default():
-    params = config.load()
+    params = config.load_params()
     cifar10 = params.data("cifar10")
     assert (params.train.lr, params.train.batch_size, cifar10.epochs, cifar10.val_size) == (
         1e-3,

@@ -1,0 +1,60 @@
+"""params.yaml and dvc.yaml as files, read as DVC reads them."""
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+
+from colorpipe.runtime.errors import UserError, one_line
+
+PIPELINE = Path("dvc.yaml")
+
+
+def load_colorizers() -> dict[str, dict[str, str]]:
+    """Return the table of colorizers in dvc.yaml: the columns of each colorizer, by its name.
+
+    DVC's expressions, such as ${dataset}, are not replaced.
+    """
+    content = read_yaml(PIPELINE)
+    try:
+        table = content["stages"]["train"]["foreach"]
+        return {
+            str(name): {**columns, "model": columns["model"]} for name, columns in table.items()
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{PIPELINE} has no table of colorizers under stages.train.foreach ({one_line(error)})"
+        ) from None
+
+
+def parse_yaml(text: str) -> Any:
+    """Parse YAML 1.2, as DVC does.
+
+    Unlike in YAML 1.1, 010 is ten, 1e-05 is a number and "no" is a string. Duplicate keys are
+    errors.
+    """
+    with warnings.catch_warnings(action="ignore"):  # about anchors that are defined twice
+        return YAML(typ="safe", pure=True).load(text)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        UserError: The file is missing or is not valid YAML. The message names the line.
+    """
+    try:
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing here: run from the project's root") from None
+    except OSError:
+        raise
+    except RecursionError:
+        raise UserError(f"{path} is not valid YAML: it is nested too deeply") from None
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise UserError(f"{path} is not valid YAML{line}: {one_line(error.problem)}") from None
+    except Exception as error:  # bytes that are not text, or tags with values that do not fit
+        raise UserError(f"{path} is not valid YAML: {one_line(error)}") from None
