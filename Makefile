@@ -80,9 +80,8 @@ audit: $(READY) ## no secrets in git; the lock is what is installed; no known vu
 kills: $(READY) ## kill a real training at ten random moments and compare the bytes of its results [ARGS='--colorizer eccv --kills 3']
 	$(BIN)/python -m experiments.kills $(ARGS)
 
-bench: $(READY) ## measure the speed, beside that of the usual notebook: benchmarks/RESULTS.md
-	$(BIN)/dvc repro
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure the training throughput, next to a typical notebook's: benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.throughput
 
 tables: $(READY) ## rewrite the tables in the documents from the files that hold their numbers
 	$(BIN)/python -m experiments.tables
