@@ -89,9 +89,8 @@ audit: $(READY) ## check that git holds no secrets and the locked versions no kn
 	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip \
 	    --requirement requirements-dev.lock
 
-bench: $(READY) ## measure the training speed next to a typical notebook: benchmarks/RESULTS.md
-	$(BIN)/dvc repro
-	$(BIN)/python -m benchmarks
+bench: $(READY) ## measure the training throughput next to a typical notebook's: benchmarks/RESULTS.md
+	$(BIN)/python -m benchmarks.throughput
 
 tables: $(READY) ## write the tables in the documents again, from the files with their numbers
 	$(BIN)/python -m experiments.tables

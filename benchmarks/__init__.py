@@ -1,1 +1,1 @@
-"""How fast colorpipe is, beside the way people write it: `make bench`."""
+"""Benchmarks of the training throughput."""

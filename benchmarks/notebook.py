@@ -1,85 +1,85 @@
-"""The same training as in the usual notebook: a DataLoader over PIL images, scikit-image a sample, float32, plain Adam.
+"""Training as in a typical notebook, with which `benchmarks.throughput` compares colorpipe.
 
-`make bench` compares with it. The networks are the same, in plain PyTorch.
+A DataLoader reads PIL images, scikit-image converts them to Lab one by one, and plain Adam trains
+in float32. The network and the loss are those of colorpipe.
 """
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
+import lpips
 import numpy as np
 import torch
+import torch.nn.functional as F
+from kornia.color import lab_to_rgb
 from PIL import Image
 from skimage.color import rgb2lab
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 
-class Photos(Dataset):
-    """PIL images and labels; an item is L (1, H, W), ab (2, H, W) and the label."""
+class Photographs(Dataset[tuple[Tensor, Tensor]]):
+    """PIL images as pairs of L (1, H, W) and ab (2, H, W) in Lab units.
 
-    def __init__(self, images: np.ndarray, labels: np.ndarray) -> None:
+    Args:
+        images: sRGB images of shape (N, 3, H, W) and type uint8.
+    """
+
+    def __init__(self, images: np.ndarray) -> None:
         self.images = [Image.fromarray(image) for image in images.transpose(0, 2, 3, 1)]
-        self.labels = labels
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, int]:
-        lab = rgb2lab(np.asarray(self.images[index])).astype("float32")
-        lab = torch.from_numpy(lab.transpose(2, 0, 1))
-        return lab[:1], lab[1:], int(self.labels[index])
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        pixels = rgb2lab(np.asarray(self.images[index])).astype("float32")  # (H, W, 3)
+        lab = torch.from_numpy(pixels.transpose(2, 0, 1))
+        return lab[:1], lab[1:]
 
 
-def plain(model: nn.Module) -> nn.Module:
-    """The model in torch's default memory format, NCHW."""
-    return model.to(memory_format=torch.contiguous_format).train()
+class MSE(nn.Module):
+    """The mean squared error of ab."""
+
+    def forward(self, L: Tensor, predicted: Tensor, ab: Tensor) -> Tensor:
+        """Compare predicted with true ab (B, 2, H, W). L (B, 1, H, W) is ignored."""
+        return F.mse_loss(predicted, ab)
 
 
-Criterion = Callable[
-    [Tensor, Tensor, Tensor, Tensor], Tensor
-]  # of L, ab, labels and the network's output
+class LPIPS(nn.Module):
+    """LPIPS as in the README of the lpips package, on a VGG-16 with random weights.
 
+    ImageNet weights would have to be downloaded, and they take the same time.
+    """
 
-def criterion(task: str, device: torch.device) -> Criterion:
-    """What a task is trained on."""
-    if task == "classifier":
-        return lambda L, ab, labels, output: nn.functional.cross_entropy(output, labels)
-    if task != "resnet_lpips":
-        return lambda L, ab, labels, output: nn.functional.mse_loss(output, ab)
+    def __init__(self) -> None:
+        super().__init__()
+        with warnings.catch_warnings(action="ignore"):  # torchvision deprecates `pretrained`
+            self.package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
-    from kornia.color import lab_to_rgb
-
-    package = lpips_package().to(device)
-
-    def perceptual(L: Tensor, ab: Tensor, labels: Tensor, output: Tensor) -> Tensor:
-        predicted, true = (
-            2 * lab_to_rgb(torch.cat((L, ab_planes), dim=1), clip=False) - 1
-            for ab_planes in (output, ab)
+    def forward(self, L: Tensor, predicted: Tensor, ab: Tensor) -> Tensor:
+        """Compare the images with predicted and with true ab (B, 2, H, W) on L (B, 1, H, W)."""
+        images = (
+            2 * lab_to_rgb(torch.cat((L, planes), dim=1), clip=False) - 1
+            for planes in (predicted, ab)
         )
-        return package(predicted, true).mean()
-
-    return perceptual
+        return self.package(*images).mean()
 
 
-def lpips_package() -> nn.Module:
-    """The lpips package's LPIPS; on a random VGG, since it would download ImageNet's weights."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it uses torchvision's old names
-        import lpips
-
-        return lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+LOSSES = {"mse": MSE, "lpips": LPIPS}
 
 
 def train(
-    model: nn.Module, task: str, loader: DataLoader, device: torch.device
-) -> Iterator[tuple[int, float]]:
-    """Train for one epoch; yields each step's number of images and loss."""
+    model: nn.Module,
+    loss: nn.Module,
+    loader: DataLoader[tuple[Tensor, Tensor]],
+    device: torch.device,
+) -> Iterator[float]:
+    """Train `model` for one epoch and yield the loss of each step."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    measure = criterion(task, device)
-    for L, ab, labels in loader:
-        L, ab, labels = L.to(device), ab.to(device), labels.to(device)
+    for L, ab in loader:
+        L, ab = L.to(device), ab.to(device)
         optimizer.zero_grad()
-        loss = measure(L, ab, labels, model(L))
-        loss.backward()
+        value = loss(L, model(L), ab)
+        value.backward()
         optimizer.step()
-        yield len(L), loss.item()
+        yield value.item()

@@ -1,93 +1,228 @@
-"""Training throughput: colorpipe's loop and the notebook in turn, each in a process of its own."""
+"""Measure the training throughput: next to a typical notebook, and as the number of images grows.
 
-import json
-import statistics
-import subprocess
+`make bench` prints the tables and writes benchmarks/RESULTS.md. A GPU is used if there is one.
+"""
+
+import contextlib
+import functools
+import multiprocessing
 import sys
-from collections.abc import Mapping
-from typing import Self
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
-from benchmarks.tables import Table, spread
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.utils.data import DataLoader
 
-WAYS = ("colorpipe", "notebook-0", "notebook-2")
-STEPS = {
-    "resnet": 30,
-    "densenet": 15,
-    "eccv": 4,
-    "resnet_lpips": 6,
-    "classifier": 40,
-}  # about two seconds of ours
+from benchmarks import notebook
+from colorpipe import config
+from colorpipe.color import bins
+from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.report.tables import to_markdown
+from colorpipe.runtime import machine
+from colorpipe.runtime.process import run_main
+from colorpipe.training import devices, loop
+from colorpipe.training.colorization import ColorizationTask, cast_frozen
+from colorpipe.training.settings import TrainSettings
 
-
-class Worker:
-    """A process of benchmarks/worker.py."""
-
-    def __init__(self, task: str, way: str, environment: Mapping[str, str] | None = None) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker", task, way],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.process.stdin.close()
-        self.process.wait()
-        self.process.stdout.close()
-
-    def send(self, question: object) -> None:
-        """A line for it."""
-        print(question, file=self.process.stdin, flush=True)
-
-    def ask(self, question: object) -> float | dict[str, float]:
-        """Its answer to a line."""
-        self.send(question)
-        answer = self.process.stdout.readline()
-        if not answer:
-            raise RuntimeError(
-                f"{' '.join(self.process.args)} ended without an answer: run it in a shell to see why"
-            )
-        return json.loads(answer)
+RESULTS = Path("benchmarks/RESULTS.md")
+LOSSES = {  # the colorizers that are measured, with their losses, both of which the notebook has
+    "resnet": "mse",
+    "densenet": "mse",
+    "eccv": "mse",
+    "unet": "mse",
+    "resnet_lpips": "lpips",
+}
+SCALED = "resnet"  # the colorizer that is trained on more and more images
+SIZES = (1_000, 10_000, 45_000)  # images; CIFAR-10 has 45,000 to train on
+SIDE = 32  # pixels
+ROUNDS = 5
+SECONDS = 3.0  # that colorpipe trains in a round; the notebook trains on as many images
+MIN_STEPS = 4
+WARM_UP = 2  # steps that are not timed; a DataLoader starts its processes in the first step
+WORKERS = (0, 2)  # processes of the notebook's DataLoader
 
 
-def measure(rounds: int, steps: Mapping[str, int] = STEPS) -> Table:
-    """Images a second of every task; the ratio is to the better of the notebook's two, round by round."""
-    rows = []
-    for task, count in steps.items():
-        with (
-            Worker(task, WAYS[0]) as ours,
-            Worker(task, WAYS[1]) as alone,
-            Worker(task, WAYS[2]) as helped,
-        ):
-            workers = dict(zip(WAYS, (ours, alone, helped), strict=True))
-            for worker in workers.values():
-                worker.ask(3)  # to warm up
-            found = [
-                {way: worker.ask(count) for way, worker in workers.items()} for _ in range(rounds)
-            ]
-            shares = ours.ask("profile")
-        ratios = [one["colorpipe"] / max(one["notebook-0"], one["notebook-2"]) for one in found]
-        medians = {way: statistics.median(one[way] for one in found) for way in WAYS}
-        row = {
-            "task": task,
-            "colorpipe": f"{medians['colorpipe']:.0f}",
-            "notebook, no workers": f"{medians['notebook-0']:.0f}",
-            "notebook, 2 workers": f"{medians['notebook-2']:.0f}",
-            "ratio": spread(ratios),
-            "where colorpipe's time goes": ", ".join(
-                f"{group} {share:.0%}" for group, share in shares.items()
-            ),
-        }
-        print(row, file=sys.stderr, flush=True)
-        rows.append({**row, "raw": {"rounds": found, "shares": shares}})
-    caption = (
-        "Images a second, batch 64, 32x32: medians of the rounds, each of which runs the three in turn. The ratio is "
-        "to the better notebook of the same round (median; lowest to highest). Shares of the processor's "
-        "time, of four profiled steps."
+def main() -> None:
+    """Measure, print the tables and write RESULTS.md: about ten minutes on two cores."""
+    with start_process() as ours, start_process() as theirs:
+        comparisons = [compare(name, ours, theirs, ROUNDS, SECONDS) for name in LOSSES]
+        epochs = scale(ours, SIZES, ROUNDS)
+    text = f"""# Training throughput
+
+`make bench` on {describe_run()}.
+
+## Next to a typical notebook
+
+{to_markdown(pd.DataFrame(comparisons))}
+
+Images per second: medians of {ROUNDS} rounds, each of which runs the columns in turn. The ratio is
+that of colorpipe to the faster notebook of the same round (median; lowest to highest).
+
+## As the number of images grows
+
+{to_markdown(pd.DataFrame(epochs))}
+
+One epoch of `{SCALED}`: medians of {ROUNDS} rounds (lowest to highest), each of which runs the
+lines in turn.
+"""
+    RESULTS.write_text(text)
+    print(text)
+
+
+def start_process() -> ProcessPoolExecutor:
+    """Start a process for one of the sides, because colorpipe changes settings of torch."""
+    return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), reset_start_method)
+
+
+def reset_start_method() -> None:
+    """Let a DataLoader start its processes as in a notebook. A spawned process would spawn them."""
+    multiprocessing.set_start_method(None, force=True)
+
+
+def describe_run() -> str:
+    """Return the hardware, the versions and the settings that the numbers depend on."""
+    params = config.load()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    precision = devices.supported_precision(params.train.precision, device)
+    about = machine.describe()
+    settings = f"{params.threads} threads, batch size {params.train.batch_size}, {precision}"
+    versions = f"Python {about['Python']}, torch {about['torch']}, commit {machine.commit()}"
+    return f"{about['hardware']}, {versions}, {settings}, {SIDE}x{SIDE} pixels"
+
+
+def compare(
+    name: str, ours: ProcessPoolExecutor, theirs: ProcessPoolExecutor, rounds: int, seconds: float
+) -> dict[str, str]:
+    """Train a colorizer with colorpipe and in the notebook, in turn.
+
+    Args:
+        name: A key of LOSSES.
+        ours: The process in which colorpipe trains.
+        theirs: The process in which the notebook trains.
+        rounds: Number of measurements.
+        seconds: Approximate duration of a measurement of colorpipe.
+
+    Returns:
+        A line of the table, by column.
+    """
+
+    def measure(images: int) -> dict[str, float]:
+        times = {"colorpipe": ours.submit(time_colorpipe, name, images).result()}
+        for workers in WORKERS:
+            duration = theirs.submit(time_notebook, name, images, workers).result()
+            times[f"notebook, {workers} workers"] = duration
+        return {side: images / duration for side, duration in times.items()}
+
+    batch_size = config.load().train.batch_size
+    measure(MIN_STEPS * batch_size)  # warm up
+    speed = measure(MIN_STEPS * batch_size)["colorpipe"]
+    images = batch_size * max(MIN_STEPS, round(seconds * speed / batch_size))
+    speeds = pd.DataFrame([measure(images) for _ in range(rounds)])
+    ratios = speeds["colorpipe"] / speeds.drop(columns="colorpipe").max(axis="columns")
+    medians = {side: f"{speed:.0f}" for side, speed in speeds.median().items()}
+    row = {"colorizer": name, **medians, "ratio": format_spread(ratios)}
+    print(row, file=sys.stderr, flush=True)
+    return row
+
+
+def scale(process: ProcessPoolExecutor, sizes: Sequence[int], rounds: int) -> list[dict[str, str]]:
+    """Train the colorizer SCALED for one epoch on train sets of several sizes, in turn.
+
+    Args:
+        process: The process in which colorpipe trains.
+        sizes: Numbers of images.
+        rounds: Number of measurements of each size.
+
+    Returns:
+        The lines of the table, by column.
+    """
+    process.submit(time_colorpipe, SCALED, sizes[0]).result()  # warm up
+    seconds = pd.DataFrame(
+        {size: process.submit(time_colorpipe, SCALED, size).result() for size in sizes}
+        for _ in range(rounds)
     )
-    return Table("Training throughput", caption, rows)
+    return [
+        {
+            "images": f"{size:,}",
+            "seconds per epoch": format_spread(seconds[size]),
+            "images/s": f"{size / seconds[size].median():.0f}",
+        }
+        for size in sizes
+    ]
+
+
+def time_colorpipe(name: str, images: int) -> float:
+    """Return the seconds of one epoch of `loop.fit`, with a validation on one batch."""
+    model, task, settings, device = build_colorpipe(name)
+    train = torch.from_numpy(draw_images(images)).to(device)
+    state = task.initial_state(model, settings, train)
+    val = train[: settings.batch_size]
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(None):
+        loop.fit(task, state, (train,), (val,), settings, lambda which, metrics: None)
+    return time.perf_counter() - start
+
+
+def time_notebook(name: str, images: int, workers: int) -> float:
+    """Return the seconds of one epoch, from step WARM_UP on, with `workers` loading processes."""
+    model, loss, device = build_notebook(name)
+    batch_size = config.load().train.batch_size
+    photographs = notebook.Photographs(draw_images(images + WARM_UP * batch_size))
+    loader = DataLoader(photographs, batch_size, shuffle=True, num_workers=workers)
+    losses = notebook.train(model, loss, loader, device)
+    for _ in range(WARM_UP):
+        next(losses)
+    start = time.perf_counter()
+    list(losses)
+    return time.perf_counter() - start
+
+
+@functools.cache
+def build_colorpipe(name: str) -> tuple[Colorizer, ColorizationTask, TrainSettings, torch.device]:
+    """Build a colorizer, and what colorpipe trains it with: the task, the settings, the device."""
+    params = config.load()
+    device = devices.prepare(params.seed, params.threads)
+    recipe = params.recipe(config.colorizers()[name]["recipe"])
+    settings = TrainSettings.from_params(recipe, params.data("photos"), params.seed, device)
+    loss_settings = {"weights": "random", **params.loss_settings(LOSSES[name])}
+    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # not used by these losses
+    loss = config.plugin("losses", LOSSES[name]).build({}, loss_settings, prior)
+    task = ColorizationTask(cast_frozen(loss, settings.precision).to(device), settings.precision)
+    model = build_model(name).to(device, memory_format=torch.channels_last)
+    return model, task, replace(settings, epochs=1), device
+
+
+@functools.cache
+def build_notebook(name: str) -> tuple[Colorizer, nn.Module, torch.device]:
+    """Build a colorizer, and the loss and the device that the notebook trains it with."""
+    torch.set_num_threads(config.load().threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return build_model(name).to(device), notebook.LOSSES[LOSSES[name]]().to(device), device
+
+
+def build_model(name: str) -> Colorizer:
+    """Build a colorizer of dvc.yaml with initial weights that depend only on the seed."""
+    params = config.load()
+    torch.manual_seed(params.seed)
+    model = config.colorizers()[name]["model"]
+    return build_colorizer(model, params.model(model))
+
+
+def draw_images(count: int) -> np.ndarray:
+    """Return random images (count, 3, SIDE, SIDE) of type uint8: the content takes no time."""
+    return np.random.default_rng(0).integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
+
+
+def format_spread(values: pd.Series) -> str:
+    """Return the median, the lowest and the highest value as text."""
+    return f"{values.median():.2f} ({values.min():.2f} to {values.max():.2f})"
+
+
+if __name__ == "__main__":
+    run_main(main)

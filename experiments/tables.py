@@ -3,17 +3,12 @@
 In a document <!-- KIND FOLDER --> begins a table and <!-- end --> ends it.
 """
 
-import json
 import re
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
 from colorpipe import weights
-from colorpipe.report.tables import to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import differences, own_folder, pretext, summary
@@ -24,13 +19,11 @@ DOCUMENTS = tuple(
         "README.md",
         "docs/dvc.md",
         "docs/photographs.md",
-        "docs/scale.md",
         "results/cifar10/README.md",
         "results/cifar10-cpu/README.md",
         "colorpipe/app/zoo/README.md",
     )
 )
-GPU = ["task", "images/s", "memory (MB)"]
 CARD = ("network", "trained on", "training", "commit, machine", "used at")
 BLOCK = re.compile(r"<!-- ([\w-]+) ([^\n]+) -->\n.*?<!-- end -->", re.DOTALL)
 
@@ -90,7 +83,7 @@ def write_readme(folder: Path) -> None:
 
 
 def table(kind: str, folder: Path) -> str:
-    """A table of the committed metrics, results over seeds, or benchmarks. Raises UserError for an unknown kind."""
+    """A table of the metrics or of results over seeds. Raises UserError for an unknown kind."""
     kinds = {
         "metrics-show": metrics_show,
         "colorizers": lambda: summary.colorizers_table(folder),
@@ -103,10 +96,6 @@ def table(kind: str, folder: Path) -> str:
         "pretext-depth": lambda: pretext.depth_table(folder),
         "runs": lambda: summary.runs_table(folder),
         "own-folder": lambda: own_folder.table(own_folder.load(folder)),
-        "throughput": lambda: throughput_table(folder),
-        "processes": lambda: benchmark_table(folder, "One process or two"),
-        "album": lambda: benchmark_table(folder, "An album"),
-        "gpu": lambda: gpu_table(folder),
         "model-card": lambda: model_card(folder),
     }
     if kind not in kinds:
@@ -161,28 +150,6 @@ def model_card(path: Path) -> str:
         for name, row in rows.items()
     ]
     return "\n".join(lines)
-
-
-def throughput_table(folder: Path) -> str:
-    """The first of the benchmarks' tables, without the shares of time, in Markdown."""
-    return benchmark_table(folder, "Training throughput", without=["where colorpipe's time goes"])
-
-
-def benchmark_table(folder: Path, title: str, without: Sequence[str] = ()) -> str:
-    """One of the benchmarks' tables in Markdown, without some of its columns."""
-    rows = json.loads((folder / "results.json").read_text())[title]
-    return to_markdown(pd.DataFrame(rows).drop(columns=["raw", *without]))
-
-
-def gpu_table(path: Path) -> str:
-    """The speed and the memory of every task on a GPU, in Markdown."""
-    rows = json.loads(path.read_text())["On a GPU"]
-    return to_markdown(
-        pd.DataFrame(
-            {name: f"{row[name]:.0f}" if name != "task" else row[name] for name in row}
-            for row in rows
-        )[GPU]
-    )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,104 @@
+"""No training step waits for the GPU. The tests look for operators that would wait, on the CPU."""
+
+import pytest
+import torch
+from archives import PRIOR
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from colorpipe.losses import classification, l1, lpips, mse
+from colorpipe.losses.loss import Loss
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.pretext.finetune import Classifier, FinetuneTask
+from colorpipe.training import adversarial, devices
+from colorpipe.training.adversarial import AdversarialTask
+from colorpipe.training.colorization import ColorizationTask
+from colorpipe.training.settings import TrainSettings
+
+PRECISION = devices.supported_precision("bfloat16", torch.device("cpu"))
+SETTINGS = TrainSettings(  # the schedule and the average are part of a step
+    epochs=10, lr=0.01, batch_size=4, precision=PRECISION, seed=0, schedule="one_cycle", ema=0.9
+)
+MODELS = {
+    "resnet18": {"cut": "layer2"},
+    "eccv16": {},
+    "unet": {"widths": [8, 8], "blocks": [1, 1]},
+}
+
+
+class WaitRecorder(TorchDispatchMode):
+    """The operators that would copy between the host and a GPU, and wait for the GPU."""
+
+    NAMES = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "equal")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.operators: list[str] = []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func.overloadpacket.__name__ in self.NAMES:
+            self.operators.append(str(func))
+        return func(*args, **(kwargs or {}))
+
+
+def colorizer(model: str, loss: Loss) -> tuple[ColorizationTask, nn.Module]:
+    return ColorizationTask(loss, PRECISION), build_colorizer(model, MODELS[model], loss.head)
+
+
+def mse_colorizer():
+    return colorizer("resnet18", mse.build({}, {}, PRIOR))
+
+
+def unet_colorizer():
+    return colorizer("unet", mse.build({}, {}, PRIOR))
+
+
+def lpips_colorizer():
+    loss = lpips.build({}, {"weights": "random", "random_seed": 0}, PRIOR)
+    return colorizer("resnet18", loss)
+
+
+def classification_colorizer():
+    settings = {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}
+    return colorizer("eccv16", classification.build({}, settings, PRIOR))
+
+
+def adversarial_colorizer():
+    config = adversarial.Config(
+        discriminator_lr=0.01, discriminator_epochs=0, loss_weight=0.5, max_mse=1.0
+    )
+    task = AdversarialTask(config, l1.build({}, {}, PRIOR), PRECISION)
+    return task, build_colorizer("unet", MODELS["unet"])
+
+
+def pretext_classifier():
+    resnet = build_colorizer("resnet18", MODELS["resnet18"])
+    return FinetuneTask(PRECISION), Classifier(resnet.encoder, channels=resnet.channels, classes=3)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        mse_colorizer,
+        unet_colorizer,
+        lpips_colorizer,
+        classification_colorizer,
+        adversarial_colorizer,
+        pretext_classifier,
+    ],
+)
+def test_no_step_waits_for_the_gpu(build):
+    task, model = build()
+    images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
+    state = task.initial_state(model, SETTINGS, images.repeat(10, 1, 1, 1))
+    batch = (images, torch.tensor([0, 1, 2, 0]))
+    task.train_step(state, [batch])  # makes constants that later steps reuse
+    with WaitRecorder() as waits:
+        task.train_step(state, [batch])
+    assert not waits.operators
+
+
+def test_the_recorder_notices_a_constant_and_a_number_that_is_read():
+    with WaitRecorder() as waits:
+        assert torch.tensor(1.0).item() == 1
+    assert len(waits.operators) == 2
