@@ -30,7 +30,7 @@ SCORES = {
     "RGB PSNR": ("rgb_psnr", 2),
     "colorfulness": ("colorfulness", 1),
 }  # each with its digits
-REFERENCE = model_zoo.STYLES["faithful"]
+REFERENCE = model_zoo.BUNDLED["faithful"].stem
 
 
 def main() -> None:
@@ -58,12 +58,10 @@ def results() -> dict[str, Any]:
             "no colorizer here was trained on a folder: `dvc exp run -S dataset=folder` trains them"
         )
     originals = np.load(files.images_path(DATA, "test")).transpose(0, 2, 3, 1)
-    bundled = {
-        name: model_zoo.BUNDLED / f"{name}.safetensors" for name in model_zoo.STYLES.values()
-    }
+    bundled = {path.stem: path for path in model_zoo.BUNDLED.values()}
     rows: dict[str, Mapping[str, float]] = {}
     for name, path in {**bundled, **trained}.items():
-        model, size = colorize.load(path, "cpu")
+        model, size = colorize.load_model(path, "cpu")
         rows[name] = scores(
             np.stack([colorize.colorize(model, image, size) for image in originals]), originals
         )
@@ -124,8 +122,8 @@ def own() -> dict[str, Path]:
     """The weights of the colorizers that were trained on a folder, by name."""
     found = {
         name: path
-        for name, path in model_zoo.find(files.MODELS).items()
-        if path.parent != model_zoo.BUNDLED
+        for name, path in model_zoo.find_weights(files.MODELS).items()
+        if path.parent != model_zoo.ZOO
     }
     return {
         name: path

@@ -11,7 +11,7 @@ import torch
 from dvc import api
 
 from colorpipe import config, files, weights
-from colorpipe.app.model_zoo import BUNDLED
+from colorpipe.app.model_zoo import ZOO
 from colorpipe.color import bins
 from colorpipe.evaluation import measure
 from colorpipe.losses import lpips, mse
@@ -44,7 +44,7 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    path = BUNDLED / f"{options.name}.safetensors"
+    path = ZOO / f"{options.name}.safetensors"
     commit = commit_of(options.experiment)
     with tempfile.TemporaryDirectory() as folder:
         stored = Path(folder) / path.name

@@ -1,49 +1,49 @@
-"""Colorize photographs with trained colorizers; `dvc repro` trains them."""
+"""Colorize photographs with bundled colorizers, or with colorizers that `dvc repro` trained."""
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from colorpipe import files
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
-STYLES = ("vivid", "faithful")
+# The commands import what they need, because torch and gradio take seconds to import.
 
 
-def colorize(options: argparse.Namespace) -> None:
+def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
-    from colorpipe.app import photographs
+    from colorpipe.app import jobs, model_zoo, photographs
 
-    clean = photographs.run(
-        photographs.plan(options.inputs, options.out, options.format),
-        weights(options.model, options.style),
+    succeeded = photographs.colorize_all(
+        jobs.plan_jobs(options.inputs, options.out, options.format, compare=options.compare),
+        model_zoo.choose_weights(options.model),
         options.device,
         size=options.size,
         temperature=options.temperature,
         force=options.force,
-        compare=options.compare,
     )
-    if not clean:
+    if not succeeded:
         sys.exit(1)
 
 
-def models(options: argparse.Namespace) -> None:
-    """List the colorizers, trained here or bundled, and what they are."""
+def list_models(options: argparse.Namespace) -> None:
+    """List the trained and the bundled colorizers with their test metrics."""
     from colorpipe.app import model_zoo
 
-    there(options.folder)
+    check_models_folder(options.folder)
     if not list(options.folder.glob("*/best.safetensors")):
         print(
-            f"{options.folder} holds no trained colorizers: `dvc repro` trains them; bundled:",
+            f"{options.folder} has no trained colorizers: train them with `dvc repro`",
             file=sys.stderr,
         )
-    print(model_zoo.table(options.folder))
+    print(model_zoo.format_table(options.folder))
 
 
-def export(options: argparse.Namespace) -> None:
-    """Export a colorizer as an ONNX file, checked against PyTorch with onnxruntime."""
-    from colorpipe.app import export
+def export_model(options: argparse.Namespace) -> None:
+    """Export a colorizer as an ONNX file, and compare it with PyTorch."""
+    from colorpipe.app import export, model_zoo
 
     if options.out.suffix != ".onnx":
         raise UserError(f"-o {options.out}: use a file with the suffix .onnx")
@@ -51,160 +51,140 @@ def export(options: argparse.Namespace) -> None:
         raise UserError(f"{options.out} exists: use --force to overwrite it")
     if not options.out.parent.is_dir():
         raise UserError(
-            f"-o {options.out}: there is no folder {options.out.parent}: create it, or use another -o"
+            f"-o {options.out}: there is no folder {options.out.parent}: create it, or use "
+            "another -o"
         )
-    difference = export.export(
-        weights(options.model, options.style), options.out, options.temperature
-    )
+    path = model_zoo.choose_weights(options.model)
+    difference = export.export_onnx(path, options.out, options.temperature)
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 
 
-def demo(options: argparse.Namespace) -> None:
-    """Serve a page on this machine to try the trained colorizers."""
-    from colorpipe.app import demo
-
-    there(options.folder)
+def serve_demo(options: argparse.Namespace) -> None:
+    """Serve a page on this machine to try the colorizers."""
+    try:
+        from colorpipe.app import demo
+    except ModuleNotFoundError as error:
+        raise UserError(f"the demo needs {error.name}: pip install 'colorpipe[demo]'") from None
+    check_models_folder(options.folder)
     demo.serve(options.folder, options.port)
 
 
-def there(folder: Path) -> None:
-    """Raise UserError for a folder of colorizers that is missing; the default one may be."""
+def check_models_folder(folder: Path) -> None:
+    """Raise UserError if `folder` is missing. The default folder may be missing."""
     if folder != files.MODELS and not folder.is_dir():
         raise UserError(f"there is no folder {folder}")
 
 
-def weights(name: str | None, style: str | None) -> Path:
-    """The weight file for --model: a file, a folder with best.safetensors, or a colorizer's name; or the best of a style."""
-    from colorpipe.app import model_zoo
+def number_between(
+    kind: type[int] | type[float], low: float, high: float
+) -> Callable[[str], float]:
+    """Return a function that parses an argument and accepts numbers from `low` to `high`."""
 
-    if name is None:
-        style = style or model_zoo.DEFAULT
-        name = model_zoo.best(files.MODELS, style)
-        print(
-            f"colorizer: {name}, the most {style} one here; `colorpipe models` lists all",
-            file=sys.stderr,
-        )
-    for path in (
-        Path(name),
-        Path(name) / "best.safetensors",
-        model_zoo.find(files.MODELS).get(name),
-    ):
-        if path and path.is_file():
-            return path
-    live = files.LIVE / "metrics.json"
-    if live.is_file() and files.read_json(live).get("training") == name:
-        raise UserError(
-            f"--model {name}: it is being trained now: wait for its end, or use another of `colorpipe models`"
-        )
-    raise UserError(
-        f"--model {name}: no such weights here: `colorpipe models` lists them, `dvc repro` trains them"
-    )
+    def number(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"use {low} to {high}, not {text}")
+        return value
 
-
-def port(text: str) -> int:
-    """A whole number from 1 to 65535."""
-    number = int(text)
-    if not 1 <= number <= 65535:
-        raise argparse.ArgumentTypeError(f"use 1 to 65535, not {number}")
     return number
 
 
-def pixels(text: str) -> int:
-    """A whole number from 8 to 4096."""
-    number = int(text)
-    if not 8 <= number <= 4096:
-        raise argparse.ArgumentTypeError(f"use 8 to 4096, not {number}")
-    return number
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    parser = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    calls = {
+        "colorize": colorize_photographs,
+        "models": list_models,
+        "export": export_model,
+        "demo": serve_demo,
+    }
+    parsers = {}
+    for name, call in calls.items():
+        text = call.__doc__
+        parsers[name] = commands.add_parser(name, help=text, description=text)
+        parsers[name].set_defaults(call=call)
+    _add_colorize_options(parsers["colorize"])
+    _add_models_folder(parsers["models"])
+    _add_export_options(parsers["export"])
+    _add_demo_options(parsers["demo"])
+    return parser
 
 
-def temperature(text: str) -> float:
-    """A number from 0.01 to 10."""
-    number = float(text)
-    if not 0.01 <= number <= 10:
-        raise argparse.ArgumentTypeError(f"use 0.01 to 10, not {text}")
-    return number
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command's arguments."""
-    root = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
-    commands = root.add_subparsers(required=True, metavar="COMMAND")
-
-    command = commands.add_parser(
-        "colorize", help="colorize photographs", description=colorize.__doc__
-    )
+def _add_colorize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "inputs",
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder",
+        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder of photographs",
     )
     command.add_argument(
-        "-o", "--out", required=True, type=Path, help="a folder; for one photograph also a file"
+        "-o", "--out", required=True, type=Path, help="a folder, or a file for one photograph"
     )
-    _add_model(command)
+    _add_model_options(command)
     command.add_argument(
-        "--format", choices=("png", "jpg", "webp", "tif"), help="of the output (png, or as -o says)"
+        "--format",
+        choices=("png", "jpg", "webp", "tif"),
+        help="format of the output (default: the suffix of -o, else png)",
     )
     command.add_argument(
         "--size",
-        type=pixels,
-        help="pixels a side that the network sees (about what it was trained on)",
+        type=number_between(int, 8, 4096),
+        help="the network sees about SIZE * SIZE pixels (default: as its weight file says)",
     )
     command.add_argument(
         "--compare", action="store_true", help="also write gray and color side by side"
     )
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ... (auto: a GPU where there is one)"
+        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
     )
-    command.set_defaults(call=colorize)
 
-    command = commands.add_parser(
-        "models", help="list the trained colorizers", description=models.__doc__
-    )
-    command.add_argument(
-        "folder", nargs="?", type=Path, default=files.MODELS, help="where they are (./models)"
-    )
-    command.set_defaults(call=models)
 
-    command = commands.add_parser(
-        "export", help="export a colorizer as an ONNX file", description=export.__doc__
-    )
+def _add_export_options(command: argparse.ArgumentParser) -> None:
     command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
-    _add_model(command)
-    command.add_argument("--force", action="store_true", help="overwrite existing files")
-    command.set_defaults(call=export)
+    _add_model_options(command)
+    command.add_argument("--force", action="store_true", help="overwrite an existing file")
 
-    command = commands.add_parser(
-        "demo", help="serve a page to try the colorizers", description=demo.__doc__
-    )
+
+def _add_demo_options(command: argparse.ArgumentParser) -> None:
+    _add_models_folder(command)
     command.add_argument(
-        "folder", nargs="?", type=Path, default=files.MODELS, help="where they are (./models)"
+        "--port",
+        type=number_between(int, 1, 65535),
+        default=7860,
+        help="port of the page (default: 7860)",
     )
-    command.add_argument("--port", type=port, default=7860, help="of the page (7860)")
-    command.set_defaults(call=demo)
-    return root
 
 
-def _add_model(command: argparse.ArgumentParser) -> None:
-    which = command.add_mutually_exclusive_group()
-    which.add_argument(
-        "--style",
-        choices=STYLES,
-        help="of the colorizers here the one nearest to the originals' colorfulness, or to their colors (vivid)",
+def _add_model_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--model",
+        default="vivid",
+        help="vivid or faithful, which are bundled; a name that `colorpipe models` lists; a folder "
+        "with best.safetensors; or a file (default: vivid)",
     )
-    which.add_argument("--model", help="a name of `colorpipe models`, a folder or a file")
     command.add_argument(
         "--temperature",
-        type=temperature,
-        help="of a colorizer that predicts shares of the 313 ab bins: 1 is their mean, toward 0 the most likely (0.38, or "
-        "as its weights say)",
+        type=number_between(float, 0.01, 10),
+        help="softmax temperature used to decode a colorizer that classifies over the 313 color "
+        "bins: 1 gives the mean color, lower values give more vivid colors (default: as its "
+        "weight file says, else 0.38)",
+    )
+
+
+def _add_models_folder(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=files.MODELS,
+        help="folder of the trained colorizers (default: ./models)",
     )
 
 
 def main() -> None:
-    """Run the command; an error ends it with one line."""
-    options = parser().parse_args()
+    """Run the command. An error ends it with one line."""
+    options = build_parser().parse_args()
     run_main(lambda: options.call(options))

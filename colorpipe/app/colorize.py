@@ -1,7 +1,11 @@
-"""Colorizing an image of any size: the network sees a small L; its ab, enlarged, goes with the L of every pixel."""
+"""Colorizing an image of any size.
+
+The network sees a small L. Its ab is enlarged and combined with the L of every pixel.
+"""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,123 +19,169 @@ from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 
-MAX_SIZE = 4096  # pixels a side that a colorizer may claim to have been trained on
-STRIP = 2**18  # pixels that are converted at a time
+MAX_SIZE = 4096  # pixels per side; a weight file with a larger training size is refused
+STRIP_PIXELS = 2**18  # pixels that are converted at a time, to limit the memory
 
 
-def load(path: Path, device_name: str, temperature: float | None = None) -> tuple[Colorizer, int]:
-    """A colorizer in eval mode on a device ("auto": a GPU where there is one), and on how many pixels a side to use it.
+def load_model(
+    path: Path, device_name: str, temperature: float | None = None
+) -> tuple[Colorizer, int]:
+    """Load a colorizer for images of any size.
 
-    That is the size it was trained on, unless its metadata has a `colorize_size`. `temperature` is of the annealed mean of a
-    colorizer that predicts shares of the 313 ab bins.
+    Args:
+        path: The weight file.
+        device_name: "cpu", "cuda", "cuda:<number>", or "auto" for a GPU if there is one.
+        temperature: Softmax temperature used to decode a colorizer that classifies over the color
+            bins. None selects the temperature of the weight file.
+
+    Returns:
+        The colorizer in eval mode, and the number of pixels per side at which to use it. This is
+        `colorize_size` of the metadata, or else the training size.
+
+    Raises:
+        UserError: The device, the weight file or the temperature cannot be used.
     """
     machine.keep_freed_memory()
-    if device_name == "auto":
-        device_name = "cuda" if torch.cuda.is_available() else "cpu"
-    if device_name.split(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"--device {device_name}: use cpu, cuda or cuda:<number>")
-    try:
-        device = torch.device(device_name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UserError(
-            f"--device {device_name} cannot be used here: {str(error).splitlines()[0]}"
-        ) from None
+    device = select_device(device_name)
     if "classes" in weights.load_metadata(path):
         raise UserError(
-            f"{path} is a classifier of the pretext task, not a colorizer: `colorpipe models` lists those"
+            f"{path} is a classifier of the pretext task, not a colorizer: use a name of "
+            "`colorpipe models`"
         )
     model, metadata = load_colorizer(path, device)
     set_temperature(model, temperature, path)
-    size = metadata.get("colorize_size", metadata.get("size"))
-    if not (
-        isinstance(size, list)
-        and size
-        and all(type(side) is int and 0 < side <= MAX_SIZE for side in size)
-    ):
-        raise UserError(
-            f"{path} does not say on which size it was trained: train it again with `dvc repro`"
-        )
-    return model, max(size)
+    return model, _read_size(metadata, path)
+
+
+def select_device(name: str) -> torch.device:
+    """Return the device "cpu", "cuda" or "cuda:<number>". "auto" is a GPU if there is one.
+
+    Raises:
+        UserError: The device is unknown or unavailable.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name.split(":")[0] not in ("cpu", "cuda"):
+        raise UserError(f"--device {name}: use cpu, cuda or cuda:<number>")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--device {name}: {reason}: use another device or auto") from None
+    return device
 
 
 def set_temperature(model: Colorizer, temperature: float | None, path: Path) -> None:
-    """Set the temperature of the annealed mean, if one is given. Raises UserError for a colorizer without one."""
+    """Set the softmax temperature of a colorizer that classifies over the color bins.
+
+    Args:
+        model: The colorizer, changed in place.
+        temperature: The temperature. None leaves the colorizer unchanged.
+        path: Its weight file, for the message.
+
+    Raises:
+        UserError: The colorizer does not classify over the color bins.
+    """
     if temperature is None:
         return
     if model.head != "bins":
+        name = path.stem if path.stem != "best" else path.parent.name
         raise UserError(
-            f"--temperature: {path.stem if path.stem != 'best' else path.parent.name} predicts colors, not shares of the "
-            "313 bins: leave it out, or use a --model that does, such as unet_rebalanced"
+            f"--temperature: {name} does not classify over the color bins: leave out "
+            "--temperature, or use a --model that does, such as vivid"
         )
     model.temperature = temperature
 
 
+def _read_size(metadata: dict[str, Any], path: Path) -> int:
+    size = metadata.get("colorize_size", metadata.get("size"))
+    sides = size if isinstance(size, list) and size else [None]
+    if not all(type(side) is int and 0 < side <= MAX_SIZE for side in sides):
+        raise UserError(
+            f"{path}: its metadata has no valid training size: train it again with `dvc repro`"
+        )
+    return int(max(sides))
+
+
 def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
-    """Colorize an image; every pixel keeps its lightness (`color.gamut.render_preserving_lightness`).
+    """Colorize an image. Every pixel keeps its lightness.
 
     Args:
-        model: a colorizer in eval mode.
-        rgb: the image, gray or not, (H, W, 3) uint8.
-        size: the network sees L at about size * size pixels, in the image's aspect ratio.
+        model: A colorizer in eval mode.
+        rgb: The image, gray or in color, (H, W, 3) uint8.
+        size: The network sees L at about size * size pixels, in the aspect ratio of the image.
 
     Returns:
         sRGB, (H, W, 3) uint8.
 
     Raises:
-        UserError: the prediction is not finite.
+        UserError: The prediction is not finite.
     """
     height, width = rgb.shape[:2]
     device = next(model.parameters()).device
+    strips = _split_rows(height, width)
     with torch.no_grad():
-        rows = max(1, STRIP // width)
-        strips = [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
         L = torch.empty(1, 1, height, width)
-        for strip in strips:
-            pixels = torch.from_numpy(rgb[strip]).to(device).permute(2, 0, 1)[None]
-            L[:, :, strip] = lab.lightness(lab.from_bytes(pixels))
+        for rows in strips:
+            L[:, :, rows] = _read_lightness(rgb[rows], device)
         small = F.interpolate(L, small_size(height, width, size), mode="bilinear", antialias=True)
         ab = model(small.to(device))  # (1, 2, h, w)
         if not ab.isfinite().all():
             raise UserError(
-                "the colorizer's prediction is not finite: its weights are damaged; train it again with `dvc repro`"
+                "the colorizer's prediction is not finite, so its weights are damaged: train it "
+                "again with `dvc repro`"
             )
-        result = np.empty_like(rgb)
-        for strip, part in zip(strips, _enlarged(ab, height, width, strips), strict=True):
-            image = gamut.render_preserving_lightness(L[:, :, strip].to(device), part)
-            result[strip] = (image[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
-    return result
+        colored = np.empty_like(rgb)
+        for rows, strip_ab in zip(strips, _enlarge(ab, height, width, strips), strict=True):
+            image = gamut.render_preserving_lightness(L[:, :, rows].to(device), strip_ab)
+            colored[rows] = (image[0].permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+    return colored
+
+
+def to_gray(rgb: Array) -> Array:
+    """Return the gray version of an image, (H, W, 3) uint8. Its lightness is what the network sees.
+
+    Args:
+        rgb: The image, (H, W, 3) uint8.
+    """
+    gray = np.empty_like(rgb)
+    for rows in _split_rows(*rgb.shape[:2]):
+        L = _read_lightness(rgb[rows], torch.device("cpu"))
+        image = gamut.render(L, L.new_zeros(1, 2, *L.shape[2:]))
+        # One channel for all three, because rounding can make the channels differ by 1.
+        gray[rows] = (image[0, 1] * 255).round().byte().numpy()[..., None]
+    return gray
 
 
 def small_size(height: int, width: int, size: int) -> tuple[int, int]:
-    """The height and width in the same ratio with about size * size pixels."""
+    """Return the height and width with the same ratio and about size * size pixels."""
     scale = size / (height * width) ** 0.5
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _enlarged(ab: Tensor, height: int, width: int, strips: list[slice]) -> Iterator[Tensor]:
-    """ab (1, 2, h, w) enlarged to (1, 2, height, width), bilinear, strip by strip: never in memory as a whole."""
+def _split_rows(height: int, width: int) -> list[slice]:
+    rows = max(1, STRIP_PIXELS // width)
+    return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
+
+
+def _read_lightness(rgb: Array, device: torch.device) -> Tensor:
+    """Return L (1, 1, H, W) in [0, 100] of an image (H, W, 3) uint8."""
+    pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None]
+    return lab.lightness(lab.from_bytes(pixels))
+
+
+def _enlarge(ab: Tensor, height: int, width: int, strips: list[slice]) -> Iterator[Tensor]:
+    """Yield the strips of ab (1, 2, h, w) enlarged to (1, 2, height, width), bilinearly.
+
+    F.interpolate would need memory for the whole enlarged ab.
+    """
     wide = F.interpolate(ab, (ab.shape[2], width), mode="bilinear")  # (1, 2, h, width)
+    last = ab.shape[2] - 1
     for strip in strips:
         rows = torch.arange(strip.start, strip.stop, device=ab.device) + 0.5
-        position = (rows * ab.shape[2] / height - 0.5).clamp(
-            0, ab.shape[2] - 1
-        )  # among the rows of ab
+        position = (rows * ab.shape[2] / height - 0.5).clamp(0, last)  # among the rows of ab
         above = position.long()
-        below = (above + 1).clamp(max=ab.shape[2] - 1)
-        share = (position - above)[None, None, :, None]
-        yield wide[:, :, above] * (1 - share) + wide[:, :, below] * share
-
-
-def to_gray(rgb: Array) -> Array:
-    """An image (H, W, 3) uint8 as the network sees it, its lightness alone: (H, W, 3) uint8."""
-    gray = np.empty_like(rgb)
-    rows = max(1, STRIP // rgb.shape[1])
-    for top in range(0, len(rgb), rows):
-        pixels = torch.from_numpy(rgb[top : top + rows]).permute(2, 0, 1)[None]
-        L = lab.lightness(lab.from_bytes(pixels))
-        image = gamut.render(L, L.new_zeros(1, 2, *L.shape[2:]))
-        gray[top : top + rows] = (
-            (image[0, 1] * 255).round().byte().numpy()[..., None]
-        )  # R, G and B equal to the bit
-    return gray
+        below = (above + 1).clamp(max=last)
+        weight = (position - above)[None, None, :, None]
+        yield wide[:, :, above] * (1 - weight) + wide[:, :, below] * weight

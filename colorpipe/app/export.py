@@ -1,36 +1,44 @@
-"""A trained colorizer as an ONNX file: L (B, 1, H, W) in 0..100 in, ab (B, 2, H, W) out, any batch, height and width."""
+"""Exporting a colorizer as an ONNX file.
+
+The file's input is L (B, 1, H, W) in [0, 100], and its output is ab (B, 2, H, W) in Lab units, for
+any batch size, height and width.
+"""
 
 import json
 import logging
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 
 from colorpipe import files, weights
 from colorpipe.app.colorize import set_temperature
-from colorpipe.models.colorizer import load_colorizer
+from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
-TOLERANCE = 1e-3  # Lab units, between onnxruntime and PyTorch
-# The traced input: no size is a multiple of a network's stride, so that the padding is in the graph.
-EXAMPLE = (2, 1, 37, 61)
-CHECKED = (EXAMPLE, (1, 1, 32, 32), (3, 1, 96, 130), (1, 1, 8, 8))
+if TYPE_CHECKING:
+    import onnxruntime
+
+TOLERANCE = 1e-3  # Lab units
+# No side is a multiple of a network's stride, so that the traced graph contains the padding.
+TRACED_SHAPE = (2, 1, 37, 61)
+CHECKED_SHAPES = (TRACED_SHAPE, (1, 1, 32, 32), (3, 1, 96, 130), (1, 1, 8, 8))
 
 
-def export(path: Path, target: Path, temperature: float | None = None) -> float:
-    """Export a colorizer as an ONNX file, which is kept only if onnxruntime agrees with PyTorch.
+def export_onnx(path: Path, target: Path, temperature: float | None = None) -> float:
+    """Export a colorizer as an ONNX file if onnxruntime agrees with PyTorch.
 
     Args:
-        path: a colorizer's weights.
-        target: the file to write.
-        temperature: as in `colorize.load`; it is fixed in the file.
+        path: The weight file of the colorizer.
+        target: The file to write.
+        temperature: As in `colorize.load_model`. The exported file always uses this temperature.
 
     Returns:
-        The largest difference between the two, in Lab units.
+        The largest difference between onnxruntime and PyTorch, in Lab units.
 
     Raises:
-        UserError: they differ by more than TOLERANCE, or a package is missing.
+        UserError: The difference is larger than TOLERANCE, or a package is missing.
     """
     try:
         import onnxruntime
@@ -39,35 +47,43 @@ def export(path: Path, target: Path, temperature: float | None = None) -> float:
         raise UserError(f"export needs {error.name}: pip install 'colorpipe[export]'") from None
     model, metadata = load_colorizer(path, torch.device("cpu"))
     set_temperature(model, temperature, path)
-    dynamic = dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC)
+    program = _trace(model)
+    program.model.metadata_props[weights.KEY] = json.dumps(metadata, sort_keys=True)
+    with files.atomic_write(target) as temporary:
+        program.save(temporary)
+        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
+        difference = _largest_difference(session, model)
+        if not difference <= TOLERANCE:  # a NaN is not
+            raise UserError(
+                f"{target}: not written, because onnxruntime and PyTorch differ by "
+                f"{difference:.2g} Lab units: use another --model"
+            )
+    return difference
+
+
+def _trace(model: Colorizer) -> torch.onnx.ONNXProgram:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
             model,
-            (torch.rand(EXAMPLE) * 100,),
+            (torch.rand(TRACED_SHAPE) * 100,),
             input_names=["L"],
             output_names=["ab"],
-            dynamic_shapes=(dynamic,),
+            dynamic_shapes=(dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC),),
             dynamo=True,
             verbose=False,
         )
     assert program is not None  # dynamo=True
-    program.model.metadata_props[weights.KEY] = json.dumps(metadata, sort_keys=True)
-    with files.atomic_write(target) as temporary:
-        program.save(temporary)
-        session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
-        difference = 0.0
-        generator = torch.Generator().manual_seed(0)
-        for shape in CHECKED:
-            L = torch.rand(shape, generator=generator) * 100
-            (found,) = session.run(None, {"L": L.numpy()})
-            with torch.no_grad():
-                difference = max(
-                    difference, (torch.from_numpy(found) - model(L)).abs().max().item()
-                )
-        if not difference <= TOLERANCE:
-            raise UserError(
-                f"{path}: onnxruntime and PyTorch differ by {difference:.2g} Lab units: not written"
-            )
+    return program
+
+
+@torch.no_grad()
+def _largest_difference(session: "onnxruntime.InferenceSession", model: Colorizer) -> float:
+    difference = 0.0
+    generator = torch.Generator().manual_seed(0)
+    for shape in CHECKED_SHAPES:
+        L = torch.rand(shape, generator=generator) * 100
+        (ab,) = session.run(None, {"L": L.numpy()})
+        difference = max(difference, (torch.from_numpy(ab) - model(L)).abs().max().item())
     return difference

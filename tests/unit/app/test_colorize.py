@@ -1,4 +1,4 @@
-"""`colorpipe colorize` and `colorpipe models`: photographs of every kind and size through a real, untrained colorizer."""
+"""The commands `colorpipe colorize`, `models` and `export` with a real, untrained colorizer."""
 
 import os
 import re
@@ -17,11 +17,9 @@ from torch import nn
 from colorpipe import files
 from colorpipe import weights as weight_files
 from colorpipe.app import cli, colorize, model_zoo
-from colorpipe.app.model_zoo import DEFAULT, STYLES
 from colorpipe.color import bins, gamut, lab
 from colorpipe.data import images
 from colorpipe.models.colorizer import build_colorizer
-from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 RNG = np.random.default_rng(1)
@@ -29,7 +27,7 @@ RNG = np.random.default_rng(1)
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory) -> Path:
-    """A colorizer whose colors are strong: often outside the sRGB gamut."""
+    """Return the weight file of a colorizer whose colors are often outside the sRGB gamut."""
     torch.manual_seed(0)
     settings = {"cut": "layer1"}
     model = build_colorizer("resnet18", settings)
@@ -53,7 +51,7 @@ def weights(tmp_path_factory) -> Path:
 
 
 def photograph(height: int, width: int) -> np.ndarray:
-    """Soft shapes with some noise."""
+    """Return an image of soft shapes with some noise."""
     spots = Image.fromarray(RNG.integers(0, 256, (4, 4, 3), dtype=np.uint8))
     soft = np.asarray(spots.resize((width, height), Image.Resampling.BICUBIC))
     return (
@@ -69,7 +67,7 @@ def run(*arguments: object, code: int = 0) -> None:
             return
         with pytest.raises(SystemExit) as stopped:
             cli.main()
-    if isinstance(stopped.value.code, str):  # Python prints it, and exits with 1
+    if isinstance(stopped.value.code, str):  # Python would print it and exit with 1
         print(stopped.value.code, file=sys.stderr)
     else:
         assert stopped.value.code == code
@@ -86,37 +84,36 @@ def test_every_pixel_keeps_its_lightness(weights, tmp_path, shape):
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
     after = images.read(tmp_path / "out/a.png").rgb
     assert after.shape == before.shape
-    assert (
-        np.abs(lightness(after) - lightness(before)).max() < 0.6
-    )  # the rounding to 8 bits of three channels
-    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # and it is in color
+    # Each of the three channels is rounded to 8 bits.
+    assert np.abs(lightness(after) - lightness(before)).max() < 0.6
+    assert np.abs(after.astype(int) - after[..., :1]).max() > 20  # the image is in color
 
 
-def test_colors_are_the_networks_at_the_small_size(weights):
-    model, trained = colorize.load(weights, "cpu")
-    assert trained == 32
+def test_colors_are_those_that_the_network_predicts(weights):
+    model, size = colorize.load_model(weights, "cpu")
+    assert size == 32
     gray = np.full((32, 32, 3), 118, np.uint8)
     L = lab.lightness(lab.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
     with torch.no_grad():
         expected = gamut.render_preserving_lightness(L, model(L))
-    found = colorize.colorize(model, gray, 32)
-    assert np.abs(found - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
+    colored = colorize.colorize(model, gray, 32)
+    assert np.abs(colored - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
 
 
-def test_strips_make_no_difference(weights, monkeypatch):
-    model, _ = colorize.load(weights, "cpu")
+def test_splitting_into_strips_makes_no_difference(weights, monkeypatch):
+    model, _ = colorize.load_model(weights, "cpu")
     before = photograph(50, 40)
     whole = colorize.colorize(model, before, 24)
-    monkeypatch.setattr(colorize, "STRIP", 40 * 7)
+    monkeypatch.setattr(colorize, "STRIP_PIXELS", 40 * 7)
     assert np.abs(whole.astype(int) - colorize.colorize(model, before, 24)).max() <= 1
 
 
-def test_enlarging_is_torchs_bilinear():
+def test_strips_are_enlarged_as_torch_enlarges_the_whole():
     ab = torch.randn(1, 2, 5, 7)
     strips = [slice(0, 10), slice(10, 23)]
-    found = torch.cat(list(colorize._enlarged(ab, 23, 31, strips)), dim=2)
+    enlarged = torch.cat(list(colorize._enlarge(ab, 23, 31, strips)), dim=2)
     expected = torch.nn.functional.interpolate(ab, (23, 31), mode="bilinear")
-    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(enlarged, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_the_network_sees_about_as_many_pixels_as_in_training():
@@ -131,11 +128,12 @@ def test_a_color_outside_srgb_loses_chroma_not_lightness():
     ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
     image = gamut.render_preserving_lightness(L, ab)
     assert 0 <= image.min() <= image.max() <= 1
-    found = lab.rgb_to_lab(image)
-    assert (found[:, :1] - L).abs().max() < 0.2
-    assert (lab.rgb_to_lab(gamut.render(L, ab))[:, :1] - L).abs().max() > 3  # which clips
-    share = found[0, 1, 0] / 80
-    assert (found[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
+    rendered = lab.rgb_to_lab(image)
+    assert (rendered[:, :1] - L).abs().max() < 0.2
+    clipped = lab.rgb_to_lab(gamut.render(L, ab))
+    assert (clipped[:, :1] - L).abs().max() > 3
+    share = rendered[0, 1, 0] / 80
+    assert (rendered[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
     assert share[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
     assert 0.01 < share[2] < 0.3
     mild = torch.full_like(ab, 4.0)[..., 1:2]
@@ -205,17 +203,17 @@ def test_no_original_is_lost(weights, tmp_path, capsys):
     assert "0 colorized, 2 skipped" in capsys.readouterr().out
 
 
-def test_into_the_folder_above_and_into_one_below(weights, tmp_path, capsys):
+def test_the_output_folder_may_be_above_or_below_the_photographs(weights, tmp_path, capsys):
     (tmp_path / "album").mkdir()
     Image.fromarray(photograph(8, 8)).save(tmp_path / "album/a.png")
     for out, written in ((tmp_path, "a.png"), (tmp_path / "album/out", "album/out/a.png")):
         run("colorize", tmp_path / "album", "-o", out, "--model", weights)
         assert (tmp_path / written).exists()
     run("colorize", tmp_path / "album", "-o", tmp_path / "album/out", "--model", weights, "--force")
-    assert "1 colorized, 0 skipped" in capsys.readouterr().out  # not what it wrote before
+    assert "1 colorized, 0 skipped" in capsys.readouterr().out  # its earlier output is not an input
 
 
-def test_what_cannot_be_reached_or_written_is_skipped(weights, tmp_path, capsys):
+def test_photographs_that_cannot_be_read_or_written_are_skipped(weights, tmp_path, capsys):
     Image.fromarray(photograph(1, 20_000)).save(tmp_path / "long.png")
     Image.fromarray(photograph(8, 8)).save(tmp_path / "small.png")
     (tmp_path / "broken.png").symlink_to(tmp_path / "nothing")
@@ -243,7 +241,7 @@ def test_what_cannot_be_reached_or_written_is_skipped(weights, tmp_path, capsys)
         assert words in output.err
 
 
-def test_two_photographs_for_one_place(weights, tmp_path, capsys):
+def test_two_photographs_with_the_same_output(weights, tmp_path, capsys):
     for name in ("a.png", "a.webp", "b.png"):
         Image.fromarray(photograph(8, 8)).save(tmp_path / name)
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
@@ -261,24 +259,21 @@ def test_two_photographs_for_one_place(weights, tmp_path, capsys):
     assert [path.name for path in (tmp_path / "once").iterdir()] == ["b.png"]
 
 
-def test_a_damaged_weight_file_is_left_out(weights, tmp_path, monkeypatch, capsys):
+def test_the_list_leaves_out_a_damaged_weight_file(weights, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Path("models/bad").mkdir(parents=True)
     Path("models/bad/best.safetensors").write_bytes(weights.read_bytes()[:1000])
     run("models")
     output = capsys.readouterr()
     assert "left out: models/bad/best.safetensors is not a complete" in output.err
-    assert STYLES[DEFAULT] in output.out
+    assert "vivid" in output.out
     assert "bad" not in output.out
-    Image.fromarray(photograph(8, 8)).save(tmp_path / "a.png")
-    run("colorize", "a.png", "-o", "b.png")
-    assert f"colorizer: {STYLES[DEFAULT]}, the most vivid one here" in capsys.readouterr().err
     for command in ("models", "demo"):
         run(command, "nothing", code=1)
         assert capsys.readouterr().err == "error: there is no folder nothing\n"
 
 
-def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
+def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
     for name in ("a.png", "b.png"):
         Image.fromarray(photograph(8, 8)).save(tmp_path / name)
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
@@ -286,12 +281,12 @@ def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("hello")
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
     output = capsys.readouterr()
-    assert "1 colorized, 1 skipped, 1 there already: --force overwrites them" in output.out
+    assert "1 colorized, 1 skipped, 1 kept: use --force to overwrite files" in output.out
     assert "a.png" not in output.err
     assert (tmp_path / "out/a.png").read_bytes() == before
     (tmp_path / "bad.png").unlink()
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
-    assert "0 colorized, 0 skipped, 2 there already" in capsys.readouterr().out
+    assert "0 colorized, 0 skipped, 2 kept" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -304,7 +299,7 @@ def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
         ),
         (
             ("album", "-o", "album"),
-            "-o album is the folder of the photographs: use another, in or beside it",
+            "-o album is the folder of the photographs: use another folder",
         ),
         (
             ("album/a.png", "-o", "new.png", "--format", "jpg"),
@@ -313,7 +308,7 @@ def test_what_an_earlier_run_has_done_is_no_failure(weights, tmp_path, capsys):
         (("album/c.png", "-o", "new"), "album/c.png is missing"),
     ],
 )
-def test_one_line_for_where_it_cannot_go(
+def test_an_unusable_output_is_reported_in_one_line(
     weights, tmp_path, monkeypatch, capsys, arguments, message
 ):
     (tmp_path / "album").mkdir()
@@ -328,14 +323,14 @@ def test_one_line_for_where_it_cannot_go(
     run("colorize", "album/a.png", "-o", "new.jpeg", "--format", "jpg", "--model", weights)
 
 
-def test_a_raw_file_beside_its_jpeg_leaves_the_name_alone(weights, tmp_path):
+def test_a_raw_file_does_not_change_the_name_of_its_jpeg(weights, tmp_path):
     Image.fromarray(photograph(8, 8)).save(tmp_path / "a.jpg")
     (tmp_path / "a.CR2").write_bytes(b"raw")
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
 
 
-def test_side_by_side_and_formats(weights, tmp_path):
+def test_the_comparison_has_gray_and_color_in_the_chosen_format(weights, tmp_path):
     before = photograph(20, 30)
     Image.fromarray(before).save(tmp_path / "a.png")
     run(
@@ -361,7 +356,7 @@ def test_side_by_side_and_formats(weights, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such weights here"),
+        (["a.png", "-o", "out", "--model", "renset"], "--model renset: there are no such weights"),
         (
             ["a.png", "-o", "out", "--device", "abacus"],
             "--device abacus: use cpu, cuda or cuda:<number>",
@@ -389,13 +384,13 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
     files.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
     assert capsys.readouterr().err.startswith(
-        "error: --model resnet: it is being trained now: wait"
+        "error: --model resnet: its training is still running: wait"
     )
     run("colorize", "a.png", "-o", "out", "--model", "eccv", code=1)
-    assert capsys.readouterr().err.startswith("error: --model eccv: no such weights here")
+    assert capsys.readouterr().err.startswith("error: --model eccv: there are no such weights")
 
 
-def test_a_classifier_is_no_colorizer(weights, tmp_path, capsys):
+def test_a_classifier_is_not_a_colorizer(weights, tmp_path, capsys):
     tensors, metadata = weight_files.load(weights)
     weight_files.save(
         tmp_path / "best.safetensors", tensors, {**metadata, "classes": ["cat", "dog"]}
@@ -408,7 +403,7 @@ def test_a_classifier_is_no_colorizer(weights, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("number", ["0", "99999"])
-def test_a_port_that_is_none(capsys, number):
+def test_an_invalid_port_is_refused(capsys, number):
     run("demo", "--port", number, code=2)
     assert f"use 1 to 65535, not {number}" in capsys.readouterr().err
 
@@ -427,7 +422,7 @@ def test_an_export_overwrites_no_photograph(weights, tmp_path, capsys):
     assert (tmp_path / "a.jpg").read_bytes() == before
 
 
-def test_weights_that_are_none(tmp_path, capsys):
+def test_a_file_without_weights_is_refused(tmp_path, capsys):
     (tmp_path / "best.safetensors").write_bytes(b"nothing")
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
     assert "best.safetensors is not a complete colorpipe weight file" in capsys.readouterr().err
@@ -436,14 +431,14 @@ def test_weights_that_are_none(tmp_path, capsys):
 @pytest.mark.parametrize(
     "size", [None, "abc", [], 5, ["x"], [float("nan")], [1e300], [0], [-5], [10**6], [True]]
 )
-def test_weights_that_do_not_say_a_size(weights, tmp_path, capsys, size):
+def test_weights_without_a_valid_size_are_refused(weights, tmp_path, capsys, size):
     tensors, metadata = weight_files.load(weights)
     weight_files.save(tmp_path / "best.safetensors", tensors, {**metadata, "size": size})
     run("colorize", "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
-    assert "best.safetensors does not say on which size it was trained" in capsys.readouterr().err
+    assert "best.safetensors: its metadata has no valid training size" in capsys.readouterr().err
 
 
-def test_weights_that_predict_nothing_finite(weights, tmp_path, capsys):
+def test_a_prediction_that_is_not_finite_is_reported(weights, tmp_path, capsys):
     tensors, metadata = weight_files.load(weights)
     absurd = {
         name: torch.full_like(tensor, 1e38) if tensor.is_floating_point() else tensor
@@ -453,7 +448,7 @@ def test_weights_that_predict_nothing_finite(weights, tmp_path, capsys):
     Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
     assert (
-        "the colorizer's prediction is not finite: its weights are damaged"
+        "the colorizer's prediction is not finite, so its weights are damaged"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "out").exists()
@@ -463,13 +458,15 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     run("models")
     output = capsys.readouterr()
-    assert "models holds no trained colorizers: `dvc repro` trains them; bundled:" in output.err
-    heads, *bundled = output.out.splitlines()
+    assert "models has no trained colorizers: train them with `dvc repro`" in output.err
+    header, *bundled = output.out.splitlines()
     assert [line.split()[:5] for line in bundled] == [
-        ["unet-cifar10", "unet", "cifar10", "32x32", "mse"],
-        ["unet_rebalanced-cifar10", "unet", "cifar10", "32x32", "classification"],
+        ["vivid", "unet", "cifar10", "32x32", "classification"],
+        ["faithful", "unet", "cifar10", "32x32", "mse"],
     ]
-    assert all(len(line.split()) == len(model_zoo.COLUMNS) for line in bundled)
+    assert header.endswith("gray baseline")
+    columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
+    assert all(len(line.split()) == columns for line in bundled)
     (tmp_path / "models").symlink_to(weights.parents[1])
     files.write_json(
         Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}}
@@ -484,8 +481,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     }
     files.write_json(Path("evaluations/small.json"), evaluation)
     run("models")
-    heads, row, *_ = capsys.readouterr().out.splitlines()
-    assert heads.split()[:3] == ["name", "model", "trained"]
+    row = capsys.readouterr().out.splitlines()[1]
     assert row.split() == [
         "small",
         "resnet18",
@@ -499,9 +495,8 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         "21.50",
         "193.6",
     ]
-    files.write_json(
-        Path("evaluations/small.json"), {**evaluation, "val_loss": 149.0}
-    )  # of other weights
+    of_other_weights = {**evaluation, "val_loss": 149.0}
+    files.write_json(Path("evaluations/small.json"), of_other_weights)
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
     files.write_json(Path("evaluations/small.json"), evaluation)
@@ -513,7 +508,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         )
 
 
-def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
+def test_the_temperature_changes_the_chroma(weights, tmp_path, capsys):
     torch.manual_seed(0)
     settings = {"widths": [8, 16], "blocks": [1, 1]}
     model = build_colorizer("unet", settings, "bins")
@@ -548,82 +543,58 @@ def test_the_temperature_of_a_head_over_the_bins(weights, tmp_path, capsys):
         code=1,
     )
     assert (
-        "small predicts colors, not shares of the 313 bins: leave it out" in capsys.readouterr().err
+        "small does not classify over the color bins: leave out --temperature"
+        in capsys.readouterr().err
     )
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
     assert "use 0.01 to 10, not 0" in capsys.readouterr().err
 
 
-def test_each_style_is_the_best_colorizer_that_is_here(tmp_path, monkeypatch):
-    """Of those trained on more than the bundled photographs; else the bundled one of that style."""
-    assert tuple(STYLES) == cli.STYLES
-    monkeypatch.chdir(tmp_path)
-    epoch = {"epoch": 1, "val_loss": 1.0}
-    for name, data, mse in (("gray", "cifar10", 180.0), ("gray_large", "stl10", 250.0)):
-        files.write_json(Path(f"evaluations/baseline/{name}.json"), {"data": data})
-        files.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"loss": mse, "mse": mse}})
-    rows = (
-        ("few", "photos", 1.0, 0.0),
-        ("good", "cifar10", 120.0, 9.0),
-        ("worse", "cifar10", 150.0, 3.0),
-    )
-    for name, data, mse, distance in (
-        *rows,
-        ("gaudy", "cifar10", 190.0, 0.0),
-        ("xavier", "cifar10", 1.0, 0.0),
-    ):
-        metadata = {"data": data, "train": {"seed": 0}, "epoch": epoch}
-        weight_files.save(Path(f"models/{name}/best.safetensors"), {"w": torch.zeros(1)}, metadata)
-        run_of = {"data": data, "loss": "mse", "seed": 0, "best_epoch": 1, "val_loss": 1.0}
-        files.write_json(
-            Path(f"evaluations/{name}.json"), {**run_of, "colorfulness_distance": distance}
-        )
-        files.write_json(Path(f"metrics/{name}.json"), {"test": {"loss": mse, "mse": mse}})
-    assert model_zoo.best(Path("models"), "faithful") == "good"
-    assert (
-        model_zoo.best(Path("models"), "vivid") == "worse"
-    )  # `gaudy` has a higher error than no color
-    files.write_json(Path("metrics/good.json"), {"test": {}})
-    with pytest.raises(UserError, match=r"metrics/good\.json or evaluations/good\.json is damaged"):
-        model_zoo.best(Path("models"), "faithful")
-    Path("metrics/good.json").unlink()  # not tested
-    assert model_zoo.best(Path("models"), "faithful") == "worse"
-    Path("metrics/worse.json").unlink()
-    for style, name in STYLES.items():
-        assert model_zoo.best(Path("models"), style) == name
-
-
-@pytest.mark.parametrize("style", STYLES)
-def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys, style):
-    """In a folder without models/: each at the size that its card says; vivid unless told otherwise."""
+def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(60, 90)).save("a.png")
-    run("colorize", "a.png", "-o", "b.png", *([] if style == "vivid" else ["--style", style]))
-    output = capsys.readouterr()
-    assert output.out == "1 colorized, 0 skipped\n"
-    assert output.err.startswith(
-        f"colorizer: {STYLES[style]}, the most {style} one here; `colorpipe models` lists all\n"
-    )
-    run("colorize", "a.png", "-o", "c.png", "--style", style, "--model", STYLES[style], code=2)
-    assert "--model: not allowed with argument --style" in capsys.readouterr().err
-    path = model_zoo.BUNDLED / f"{STYLES[style]}.safetensors"
-    model, size = colorize.load(path, "cpu")
-    assert model.temperature == (1.0 if style == "vivid" else bins.TEMPERATURE)
-    assert sum(file.stat().st_size for file in model_zoo.BUNDLED.glob("*.safetensors")) < 10_000_000
-    assert (
-        size
-        == weight_files.load_metadata(path)["colorize_size"][0]
-        != weight_files.load_metadata(path)["size"][0]
-    )
-    assert np.array_equal(
-        images.read(Path("b.png")).rgb,
-        colorize.colorize(model, images.read(Path("a.png")).rgb, size),
-    )
-    assert path.stat().st_size < 5e6
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    pixels = images.read(Path("a.png")).rgb
+    run("colorize", "a.png", "-o", "default.png")
+    for name, path in model_zoo.BUNDLED.items():
+        run("colorize", "a.png", "-o", f"{name}.png", "--model", name)
+        output = capsys.readouterr()
+        assert output.out.endswith("1 colorized, 0 skipped\n")
+        model, size = colorize.load_model(path, "cpu")
+        assert size == weight_files.load_metadata(path)["colorize_size"][0] == 48
+        expected = colorize.colorize(model, pixels, size)
+        assert np.array_equal(images.read(Path(f"{name}.png")).rgb, expected)
+        assert model.temperature == (1.0 if name == "vivid" else bins.TEMPERATURE)
+        assert path.stat().st_size < 5e6
+        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    assert Path("default.png").read_bytes() == Path("vivid.png").read_bytes()
+    assert Path("vivid.png").read_bytes() != Path("faithful.png").read_bytes()
 
 
-def test_the_work_is_done_in_order_by_all_and_an_error_in_its_place():
+def test_a_model_is_chosen_by_name_or_path(weights, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    bundled = model_zoo.BUNDLED["faithful"]
+    assert model_zoo.choose_weights("unet-cifar10") == bundled
+    for name in ("resnet", "faithful", "unet-cifar10", "xavier"):
+        trained = Path("models") / name / "best.safetensors"
+        trained.parent.mkdir(parents=True)
+        trained.write_bytes(weights.read_bytes())
+    assert list(model_zoo.find_weights(Path("models"))) == [
+        "faithful",
+        "resnet",
+        "unet-cifar10",
+        "vivid",
+    ]
+    for model, path in {
+        "resnet": "models/resnet/best.safetensors",
+        "unet-cifar10": "models/unet-cifar10/best.safetensors",
+        "faithful": bundled,
+        "models/faithful": "models/faithful/best.safetensors",
+        str(weights): weights,
+    }.items():
+        assert model_zoo.choose_weights(model) == Path(path)
+
+
+def test_results_and_errors_come_in_the_order_of_the_items():
     seen = []
 
     def double(number: int) -> int:

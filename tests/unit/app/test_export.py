@@ -16,10 +16,10 @@ from colorpipe.runtime.errors import UserError
 SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {}}
 
 
-def trained(tmp_path, name: str):
+def save_colorizer(tmp_path, name: str):
     torch.manual_seed(0)
     model = build_colorizer(name, SETTINGS[name])
-    model(torch.rand(4, 1, 32, 32) * 100)  # running means and variances that are not 0 and 1
+    model(torch.rand(4, 1, 32, 32) * 100)  # so that running means and variances are not 0 and 1
     path = tmp_path / "best.safetensors"
     weights.save(
         path, model.state_dict(), {"model": name, "settings": SETTINGS[name], "size": [32, 32]}
@@ -28,7 +28,7 @@ def trained(tmp_path, name: str):
 
 
 def once(function):
-    """The function, with the result of its first call for all later ones."""
+    """Return the function. Later calls return the result of the first one."""
     results = []
 
     def called(*arguments, **options):
@@ -39,7 +39,7 @@ def once(function):
     return called
 
 
-def test_a_head_over_the_bins_at_the_temperature_asked_for(tmp_path):
+def test_the_exported_file_uses_the_given_temperature(tmp_path):
     torch.manual_seed(0)
     settings = {"widths": [8, 16], "blocks": [1, 1]}
     model = build_colorizer("unet", settings, "bins")
@@ -50,41 +50,37 @@ def test_a_head_over_the_bins_at_the_temperature_asked_for(tmp_path):
         model.state_dict(),
         {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]},
     )
-    assert export.export(path, tmp_path / "model.onnx", temperature=0.7) < 1e-3
+    assert export.export_onnx(path, tmp_path / "model.onnx", temperature=0.7) < 1e-3
     L = torch.rand(2, 1, 33, 47) * 100
-    (found,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["ab"], {"L": L.numpy()})
+    (ab,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["ab"], {"L": L.numpy()})
     model.eval().temperature = 0.7
     with torch.no_grad():
-        assert np.abs(found - model(L).numpy()).max() < 1e-3
+        assert np.abs(ab - model(L).numpy()).max() < 1e-3
         model.temperature = 0.2
-        assert np.abs(found - model(L).numpy()).max() > 1
+        assert np.abs(ab - model(L).numpy()).max() > 1
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_onnxruntime_gives_what_torch_gives_at_any_batch_and_size(tmp_path, monkeypatch, name):
-    path, model = trained(tmp_path, name)
+def test_onnxruntime_agrees_with_torch_at_any_batch_and_size(tmp_path, monkeypatch, name):
+    path, model = save_colorizer(tmp_path, name)
     monkeypatch.setattr(torch.onnx, "export", once(torch.onnx.export))
     (tmp_path / "new").mkdir()
     target = tmp_path / "new" / "model.onnx"
-    assert export.export(path, target) < 1e-3
-    assert [file.name for file in target.parent.iterdir()] == [
-        "model.onnx"
-    ]  # one file, nothing beside it
+    assert export.export_onnx(path, target) < 1e-3
+    assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]
     session = onnxruntime.InferenceSession(target)
     for shape in ((5, 1, 17, 90), (1, 1, 64, 40)):
         L = torch.rand(shape) * 100
         with torch.no_grad():
             expected = model(L).numpy()
-        (found,) = session.run(["ab"], {"L": L.numpy()})
-        assert np.abs(found - expected).max() < 1e-3
+        (ab,) = session.run(["ab"], {"L": L.numpy()})
+        assert np.abs(ab - expected).max() < 1e-3
     loaded = onnx.load(target)
-    assert (
-        json.loads({each.key: each.value for each in loaded.metadata_props}[weights.KEY])["model"]
-        == name
-    )
+    metadata = {entry.key: entry.value for entry in loaded.metadata_props}
+    assert json.loads(metadata[weights.KEY])["model"] == name
 
-    if name == "resnet18":  # once more, with no difference allowed
+    if name == "resnet18":
         monkeypatch.setattr(export, "TOLERANCE", 0.0)
-        with pytest.raises(UserError, match="Lab units: not written"):
-            export.export(path, tmp_path / "again.onnx")
+        with pytest.raises(UserError, match="not written, because onnxruntime and PyTorch differ"):
+            export.export_onnx(path, tmp_path / "again.onnx")
         assert {file.name for file in tmp_path.iterdir()} == {"best.safetensors", "new"}

@@ -1,4 +1,4 @@
-"""Putting a trained colorizer into the package: half precision, tested as it is stored, with a card."""
+"""Putting a trained colorizer into the package, in half precision and with a model card."""
 
 import io
 
@@ -48,7 +48,7 @@ def stored(tmp_path, monkeypatch):
     }
     monkeypatch.setattr(zoo, "read", lambda path, experiment: contents[path])
     monkeypatch.setattr(zoo, "commit_of", lambda experiment: "0123456789abcdef")
-    monkeypatch.setattr(zoo, "BUNDLED", tmp_path)
+    monkeypatch.setattr(zoo, "ZOO", tmp_path)
     monkeypatch.setattr(
         "sys.argv",
         [
@@ -69,7 +69,7 @@ def stored(tmp_path, monkeypatch):
 def test_a_bundled_colorizer_is_stored_in_half_and_used_in_full(stored, tmp_path):
     path, _ = stored
     assert path.stat().st_size < 0.6 * (tmp_path / "best").stat().st_size
-    model, size = colorize.load(path, "cpu")
+    model, size = colorize.load_model(path, "cpu")
     assert size == 48
     original, _ = load_colorizer(tmp_path / "best", torch.device("cpu"))
     L = torch.rand(1, 1, 32, 32) * 100

@@ -45,14 +45,19 @@ def test_each_colorizer_as_the_command_uses_it(images, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["own_folder", "-o", "results/mine/0.json"])
     own_folder.main()
     found = json.loads(Path("results/mine/0.json").read_text())
-    assert list(found["rows"]) == [*model_zoo.STYLES.values(), "mine", "no color", "original"]
+    assert list(found["rows"]) == [
+        *(path.stem for path in model_zoo.BUNDLED.values()),
+        "mine",
+        "no color",
+        "original",
+    ]
     assert found["images"] == {"train": 9, "val": 9, "test": 9}
     true = color.rgb2lab(images)[..., 1:]
     for name, path in (
         ("mine", files.checkpoint_path("mine", "best")),
-        ("unet-cifar10", model_zoo.BUNDLED / "unet-cifar10.safetensors"),
+        ("unet-cifar10", model_zoo.BUNDLED["faithful"]),
     ):
-        model, size = colorize.load(path, "cpu")
+        model, size = colorize.load_model(path, "cpu")
         colored = np.stack([colorize.colorize(model, image, size) for image in images])
         error = np.square(color.rgb2lab(colored)[..., 1:] - true).mean()
         assert found["rows"][name]["mse"] == pytest.approx(error, rel=1e-3)

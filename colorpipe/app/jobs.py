@@ -1,0 +1,163 @@
+"""Which photographs `colorpipe colorize` colorizes, and the files that it writes for each."""
+
+import os
+from collections import Counter
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from colorpipe.data import images
+from colorpipe.data.images import is_folder
+from colorpipe.runtime.errors import UserError, printable_path
+
+FileId = tuple[int, int]  # device and inode: the same for all paths of a file
+
+
+@dataclass(frozen=True)
+class Job:
+    """A photograph to colorize, and the files to write for it.
+
+    Attributes:
+        source: The photograph.
+        target: The colorized photograph.
+        comparison: Gray and color side by side, or None.
+    """
+
+    source: Path
+    target: Path
+    comparison: Path | None = None
+
+    def outputs(self) -> tuple[Path, ...]:
+        """Return the files to write."""
+        return (self.target, self.comparison) if self.comparison else (self.target,)
+
+
+class ExistsError(UserError):
+    """An output that already exists. In a batch this is not a failure."""
+
+
+def plan_jobs(
+    inputs: list[Path], out: Path, file_format: str | None, *, compare: bool
+) -> list[Job]:
+    """Return one job per photograph.
+
+    A folder means all files in it and in its subfolders, except hidden files. They keep their
+    relative paths in the output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg
+    becomes a.jpg.png and a.tif becomes a.tif.png.
+
+    Args:
+        inputs: Photographs and folders.
+        out: A folder. For a single photograph it may be a file.
+        file_format: A suffix without its dot. None means the suffix of `out` if it is a file, and
+            otherwise png.
+        compare: Also write gray and color side by side, as <name>-compare.<suffix>.
+
+    Raises:
+        UserError: `out` cannot be used for these inputs, or a folder is empty.
+    """
+    if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
+        _check_output_file(out, file_format)
+        targets = [(inputs[0], out)]
+    else:
+        targets = _name_targets(_list_photographs(inputs, out), f".{file_format or 'png'}")
+    return [
+        Job(source, target, target.with_stem(f"{target.stem}-compare") if compare else None)
+        for source, target in targets
+    ]
+
+
+def find_conflicts(jobs: list[Job], *, force: bool) -> list[UserError | None]:
+    """Return for each job an error if one of its outputs must not be written, and otherwise None.
+
+    No job may overwrite an original or an output of an earlier job. An existing file may only be
+    overwritten with `force`, and is an ExistsError without it.
+    """
+    originals = {file_id for job in jobs if (file_id := _file_id(job.source))}
+    writers: dict[Path, Path] = {}  # the photograph that each output belongs to
+    conflicts = []
+    for job in jobs:
+        errors = (_find_conflict(job, path, originals, writers, force) for path in job.outputs())
+        conflict = next(filter(None, errors), None)
+        if conflict is None:
+            writers |= dict.fromkeys(job.outputs(), job.source)
+        conflicts.append(conflict)
+    return conflicts
+
+
+def _find_conflict(
+    job: Job,
+    output: Path,
+    originals: Collection[FileId],
+    writers: Mapping[Path, Path],
+    force: bool,
+) -> UserError | None:
+    paths = f"{printable_path(job.source)}: {printable_path(output)}"
+    if output in writers:
+        first = printable_path(writers[output])
+        return UserError(f"{paths} is already the output of {first}: use another -o")
+    if _file_id(output) in originals:
+        return UserError(f"{paths} is an original, which is never overwritten: use another -o")
+    if os.path.lexists(output) and not force:
+        return ExistsError(f"{paths} exists: use --force to overwrite it")
+    return None
+
+
+def _check_output_file(out: Path, file_format: str | None) -> None:
+    writer = images.WRITERS.get(out.suffix.lower())
+    if writer is None:
+        raise UserError(
+            f"-o {printable_path(out)}: use a folder, or a file with one of the suffixes "
+            f"{', '.join(images.WRITERS)}"
+        )
+    if file_format and images.WRITERS[f".{file_format}"] != writer:
+        raise UserError(
+            f"-o {printable_path(out)} and --format {file_format} are two formats: leave one out"
+        )
+
+
+def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
+    """Return each photograph with its path in the folder `out`, which has the original suffix."""
+    is_file = not is_folder(out) and (_file_id(out) or out.suffix.lower() in images.WRITERS)
+    if is_file:
+        raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
+    photographs = []
+    for path in dict.fromkeys(inputs):
+        if not is_folder(path):
+            photographs.append((path, out / path.name))
+            continue
+        if _file_id(path) == _file_id(out):
+            raise UserError(
+                f"-o {printable_path(out)} is the folder of the photographs: use another folder"
+            )
+        sources = images.inside(path, exclude=out)
+        if not sources:
+            raise UserError(f"{printable_path(path)} holds no files: use another folder")
+        photographs += [(source, out / source.relative_to(path)) for source in sources]
+    return photographs
+
+
+def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:
+    """Replace the suffix of each target, or append to it if several photographs have that name.
+
+    A file that cannot be colorized, such as a.cr2, does not change the name of a.jpg.
+    """
+
+    def can_be_read(path: Path) -> bool:
+        return path.suffix.lower() in images.SUFFIXES
+
+    counts = Counter(target.with_suffix(suffix) for _, target in photographs if can_be_read(target))
+    targets = []
+    for source, target in photographs:
+        name = target.with_suffix(suffix)
+        others = counts[name] - can_be_read(target)
+        targets.append((source, target.with_name(target.name + suffix) if others else name))
+    return targets
+
+
+def _file_id(path: Path) -> FileId | None:
+    """Return the identity of a file, or None if there is no file."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
