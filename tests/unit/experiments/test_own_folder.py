@@ -45,7 +45,7 @@ def test_each_colorizer_as_the_command_uses_it(images, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["own_folder", "-o", "results/mine/0.json"])
     own_folder.main()
     found = json.loads(Path("results/mine/0.json").read_text())
-    assert list(found["rows"]) == [*model_zoo.STYLES.values(), "mine", "no color", "original"]
+    assert list(found["rows"]) == [*model_zoo.STYLES.values(), "mine", "gray baseline", "original"]
     assert found["images"] == {"train": 9, "val": 9, "test": 9}
     true = color.rgb2lab(images)[..., 1:]
     for name, path in (
@@ -56,8 +56,8 @@ def test_each_colorizer_as_the_command_uses_it(images, monkeypatch, capsys):
         colored = np.stack([colorize.colorize(model, image, size) for image in images])
         error = np.square(color.rgb2lab(colored)[..., 1:] - true).mean()
         assert found["rows"][name]["mse"] == pytest.approx(error, rel=1e-3)
-    assert found["rows"]["no color"]["mse"] == pytest.approx(np.square(true).mean(), rel=1e-2)
-    assert found["rows"]["no color"]["colorfulness"] == 0
+    assert found["rows"]["gray baseline"]["mse"] == pytest.approx(np.square(true).mean(), rel=1e-2)
+    assert found["rows"]["gray baseline"]["colorfulness"] == 0
     assert "| mine |" in capsys.readouterr().out
 
 
