@@ -18,7 +18,7 @@ from colorpipe import config, files, metrics, weights
 from colorpipe.app import colorize, model_zoo
 from colorpipe.color import lab
 from colorpipe.data.dataset import Array
-from colorpipe.report.tables import NO_COLOR, ORIGINAL, to_markdown
+from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
@@ -65,7 +65,9 @@ def results() -> dict[str, Any]:
         rows[name] = scores(
             np.stack([colorize.colorize(model, image, size) for image in originals]), originals
         )
-    rows[NO_COLOR] = scores(np.stack([colorize.to_gray(image) for image in originals]), originals)
+    rows[GRAY_BASELINE] = scores(
+        np.stack([colorize.to_gray(image) for image in originals]), originals
+    )
     counts = {
         part: len(np.load(files.images_path(DATA, part), mmap_mode="r"))
         for part in ("train", "val", "test")

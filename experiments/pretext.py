@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from colorpipe.config import REFERENCE_ENCODERS, PretextRun
-from colorpipe.report import pretext_report, tables
+from colorpipe.report import pretext_results, tables
 from experiments import summary
 from experiments.differences import interval
 
@@ -69,7 +69,7 @@ def depth_table(folder: Path) -> str:
 
 
 def draw(folder: Path) -> None:
-    """Draw pretext_report.png: means with their intervals, probes by depth, training curves. Nothing where there are no results."""
+    """Draw means with intervals, probes by depth and training curves, if there are results."""
     found = results(folder)
     if found.empty:
         return
@@ -90,7 +90,7 @@ def draw(folder: Path) -> None:
         PretextRun(*key): histories[histories["run"] == Path(PretextRun(*key).name).name]
         for key in found[[*PretextRun._fields]].drop_duplicates().itertuples(index=False)
     }
-    pretext_report.figure(folder / "pretext.png", pd.DataFrame(points), curves)
+    pretext_results.draw_pretext(folder / "pretext.png", pd.DataFrame(points), curves)
 
 
 def _by_setting(

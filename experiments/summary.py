@@ -13,11 +13,11 @@ from PIL import Image
 from colorpipe.config import parse_yaml
 from colorpipe.evaluation import grids
 from colorpipe.report import color_figures, figures, tables
-from colorpipe.report.tables import COLOR_SCORES, NO_COLOR, ORIGINAL, SCORES
+from colorpipe.report.results import loss_label
+from colorpipe.report.tables import COLOR_SCORES, GRAY_BASELINE, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
 OWN = ("seed", "pretext.inits")  # params that each result has of its own
-RECOGNIZED = "recognized beyond gray"
 PRETEXT = "pretext"  # a folder of it for each initialization: <folder>/pretext/<init>/<seed>/
 
 
@@ -63,7 +63,7 @@ def load(folder: Path) -> dict[str, list[Run]]:
     def order(name: str) -> tuple:
         if name == PRETEXT:
             return (True,)
-        loss = tables.loss_label(found[name][0].metrics)
+        loss = loss_label(found[name][0].metrics)
         return False, loss != "mse", loss, _mean(found[name], _test("loss"))
 
     return {name: found[name] for name in sorted(found, key=order)}
@@ -107,13 +107,13 @@ def _originals(grid: Path) -> bytes:
 
 
 def _means(colorizers: dict[str, list[Run]]) -> pd.DataFrame:
-    """Colorfulness and ab MSE, means over seeds, of each colorizer, of no color and of the originals."""
+    """Return colorfulness and ab MSE of colorizers, gray baseline and originals, over seeds."""
     rows = [
         {"colorizer": name, **_point(runs, lambda run: run.metrics)}
         for name, runs in colorizers.items()
     ]
     runs = next(iter(colorizers.values()))
-    rows.append({"colorizer": NO_COLOR, **_point(runs, lambda run: run.metrics["baseline"])})
+    rows.append({"colorizer": GRAY_BASELINE, **_point(runs, lambda run: run.metrics["baseline"])})
     originals = {"colorizer": ORIGINAL, "colorfulness": runs[0].metrics["original_colorfulness"]}
     return pd.DataFrame([*rows, originals]).assign(data=runs[0].metrics["data"])
 
@@ -130,7 +130,7 @@ def _frames(runs: list[Run]) -> pd.DataFrame:
 
 
 def colorizers_table(folder: Path) -> str:
-    """A row a colorizer, and after those that are comparable by loss a row for no color, in Markdown."""
+    """Return a Markdown table: a row per colorizer, and after each loss the gray baseline."""
     rows = []
     found = [(name, runs) for name, runs in load(folder).items() if name != PRETEXT]
     for number, (name, runs) in enumerate(found):
@@ -139,23 +139,23 @@ def colorizers_table(folder: Path) -> str:
         rows.append(
             {
                 "colorizer": name,
-                "loss": tables.loss_label(metrics) + _temperature(metrics),
+                "loss": loss_label(metrics) + _temperature(metrics),
                 "seeds": str(len(runs)),
                 "epochs (best)": f"{len(runs[0].history)} ({best})",
                 **_scores(runs, _test),
                 **_paper(name, metrics),
             }
         )
-        loss = tables.loss_label(metrics)
-        if number + 1 == len(found) or tables.loss_label(found[number + 1][1][0].metrics) != loss:
-            rows.append({"colorizer": NO_COLOR, "loss": loss, **_scores(runs[:1], _baseline)})
+        loss = loss_label(metrics)
+        if number + 1 == len(found) or loss_label(found[number + 1][1][0].metrics) != loss:
+            rows.append({"colorizer": GRAY_BASELINE, "loss": loss, **_scores(runs[:1], _baseline)})
     shown = [(column, f"paper's {column.split()[-1]}") for column in _scores(found[0][1], _test)]
     columns = ["colorizer", "loss", "seeds", "epochs (best)", *itertools.chain(*shown)]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=columns).dropna(axis=1, how="all"))
 
 
 def short_table(folder: Path) -> str:
-    """Six columns for the README: a row a colorizer, then no color and the originals, in Markdown."""
+    """Return six columns in Markdown for colorizers, the gray baseline and the originals."""
     found = {name: runs for name, runs in load(folder).items() if name != PRETEXT}
 
     def row(name: str, runs: list[Run], metrics: Callable[[Run], dict]) -> dict[str, str]:
@@ -170,7 +170,7 @@ def short_table(folder: Path) -> str:
 
     rows = [row(name, runs, lambda run: run.metrics) for name, runs in found.items()]
     runs = next(iter(found.values()))
-    rows.append(row(NO_COLOR, runs[:1], lambda run: run.metrics["baseline"]))
+    rows.append(row(GRAY_BASELINE, runs[:1], lambda run: run.metrics["baseline"]))
     rows.append(
         {"colorizer": ORIGINAL, "colorfulness": f"{runs[0].metrics['original_colorfulness']:.1f}"}
     )
@@ -178,16 +178,12 @@ def short_table(folder: Path) -> str:
 
 
 def colors_table(folder: Path) -> str:
-    """A row a colorizer, then no color and the originals, in Markdown: the metrics of docs/metrics.md beside the paper's.
+    """Return the metrics of docs/metrics.md for colorizers, gray baseline and originals.
 
-    Results of earlier code have only some of them.
+    The table is Markdown. Results of earlier code have only some of the metrics.
     """
     found = {name: runs for name, runs in load(folder).items() if name != PRETEXT}
     columns = {column: SCORES[column] for column in ("ab MSE", "colorfulness")} | COLOR_SCORES
-    del columns[
-        "recognized"
-    ]  # each run has a judge of its own: its gain over gray images is what can be compared
-    columns[RECOGNIZED] = ("gain", 3)
 
     def row(colorizer: str, seeds: str, metrics: list[dict]) -> dict[str, str]:
         frame = pd.json_normalize(metrics)  # "test.mse" and so on
@@ -202,8 +198,7 @@ def colors_table(folder: Path) -> str:
         return {"colorizer": colorizer, "seeds": seeds, **cells}
 
     rows = [
-        row(name, str(len(runs)), [with_gain(run.metrics) for run in runs])
-        for name, runs in found.items()
+        row(name, str(len(runs)), [run.metrics for run in runs]) for name, runs in found.items()
     ]
     newest = max(
         (run.metrics for runs in found.values() for run in runs),
@@ -214,20 +209,13 @@ def colors_table(folder: Path) -> str:
         for key, value in newest.items()
         if key.startswith("original_")
     }
-    originals = with_gain({**originals, "baseline": newest["baseline"]})
-    rows += [row(NO_COLOR, "", [newest["baseline"]]), row(ORIGINAL, "", [originals])]
+    rows += [row(GRAY_BASELINE, "", [newest["baseline"]]), row(ORIGINAL, "", [originals])]
     shown = [
         "colorizer",
         "seeds",
         *(column for column in columns if any(column in one for one in rows)),
     ]
     return tables.to_markdown(pd.DataFrame(rows).reindex(columns=shown))
-
-
-def with_gain(metrics: dict) -> dict:
-    """A run's metrics, and how much more often its judge recognizes its images than gray ones, where both are known."""
-    recognized = [one.get("recognized") for one in (metrics, metrics["baseline"])]
-    return metrics if None in recognized else {**metrics, "gain": recognized[0] - recognized[1]}
 
 
 def temperatures_table(folder: Path) -> str:

@@ -1,11 +1,11 @@
-"""Put the metrics, the curves and the grids together: a table, figures and a page."""
+"""Write the tables, the figures and the page from all results."""
 
 from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Write report/: results.md, results.csv, the figures and index.html."""
-    from colorpipe.report import build  # late: Ctrl-C during the imports is one line too
+    """Write report/: results.md, results.csv, pretext.csv, the figures and index.html."""
+    from colorpipe.report import build  # imported late, so that Ctrl-C during it prints one line
 
     build.build()
 

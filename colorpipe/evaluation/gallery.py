@@ -1,4 +1,4 @@
-"""A colorizer's test images by error, as one file: the best, the median, the worst, and random ones."""
+"""The gallery of a colorizer: best, median, worst and random test images, in one JSON file."""
 
 import base64
 import io
@@ -15,19 +15,26 @@ from colorpipe import files
 from colorpipe.evaluation import grids
 
 COUNT = 6  # images of each kind
-STANDARD = ("gray", "predicted", "original")
 
 
 def choose(errors: Tensor, seed: int) -> dict[str, list[int]]:
-    """Choose which images to show by their errors (N,): their numbers by kind; random ones are drawn with the seed."""
+    """Choose the test images to show.
+
+    Args:
+        errors: The ab MSE of each test image, (N,).
+        seed: The seed of the random images.
+
+    Returns:
+        At most COUNT image numbers for each of the kinds "best", "median", "worst" and "random".
+    """
     ranked = errors.argsort(stable=True).tolist()
     middle = max(0, (len(ranked) - COUNT) // 2)
-    drawn = torch.randperm(len(ranked), generator=torch.Generator().manual_seed(seed))
+    shuffled = torch.randperm(len(ranked), generator=torch.Generator().manual_seed(seed))
     return {
         "best": ranked[:COUNT],
         "median": ranked[middle : middle + COUNT],
         "worst": ranked[::-1][:COUNT],
-        "random": sorted(drawn[:COUNT].tolist()),
+        "random": sorted(shuffled[:COUNT].tolist()),
     }
 
 
@@ -39,34 +46,32 @@ def write(
     renderings: Mapping[str, Tensor],
     histograms: Mapping[str, list[float]],
 ) -> None:
-    """Write the images of each kind, and the shares of the ab bins.
+    """Write a gallery as JSON with the keys "kinds", "images" and "histograms".
 
-    For each of `numbers` its scores (n,) and renderings (n, 3, H, W) in 0..1: gray, predicted and original, and those at
-    temperatures under their number.
+    Args:
+        path: The file to write.
+        kinds: Image numbers by kind, as `choose` returns them.
+        numbers: The numbers of the n images to write.
+        scores: Scores of these images by name, (n,) each.
+        renderings: "gray", "predicted" and "original" sRGB images in [0, 1], (n, 3, H, W) each.
+        histograms: Shares (313,) of the color bins. Three significant digits are written.
     """
-    pixels = {name: grids.as_bytes(images) for name, images in renderings.items()}
+    pixels = {name: grids.to_uint8(images) for name, images in renderings.items()}
     images = {
         str(number): {
-            **{name: float(values[row]) for name, values in scores.items()},
-            **{name: _png(rows[row]) for name, rows in pixels.items()},
+            **{name: float(values[index]) for name, values in scores.items()},
+            **{name: _png(arrays[index]) for name, arrays in pixels.items()},
         }
-        for row, number in enumerate(numbers)
+        for index, number in enumerate(numbers)
     }
     rounded = {
         name: [float(f"{share:.3g}") for share in shares] for name, shares in histograms.items()
     }
-    temperatures = [name for name in renderings if name not in STANDARD]
-    content = {
-        "kinds": kinds,
-        "images": images,
-        "temperatures": temperatures,
-        "histograms": rounded,
-    }
-    files.write_json(path, content, indent=None)
+    files.write_json(path, {"kinds": kinds, "images": images, "histograms": rounded}, indent=None)
 
 
 def _png(pixels: NDArray[np.uint8]) -> str:
-    """An image (H, W, 3) uint8 as PNG in base64."""
+    """Return an image (H, W, 3) as PNG in base64."""
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
     return base64.b64encode(buffer.getvalue()).decode()

@@ -1,4 +1,4 @@
-"""Grids of images as PNG: one row per kind (gray, predicted, original), one column per image."""
+"""Grids of images as PNG. The rows are gray, predicted and original, the columns are images."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,27 +10,30 @@ from torch import Tensor
 
 from colorpipe import files
 
-CELL = 96  # pixels, about: images are enlarged by a whole factor, so that each pixel stays a square
-GAP = 4
-LABEL = 84
+CELL = 96  # approximate height of an image in pixels; images are enlarged by a whole factor
+GAP = 4  # pixels between images
+GROUP_GAP = 3 * GAP
+LABEL = 84  # width of the row names in pixels
+MARGIN = 8  # pixels between a row name and its images
+FONT_SIZE = 16
 
 
 def write(path: Path, rows: Mapping[str, Tensor]) -> None:
-    """Draw the rows, by name, of images (N, 3, H, W) in 0..1."""
-    pixels = {name: as_bytes(images) for name, images in rows.items()}
+    """Draw a grid.
+
+    Args:
+        path: The PNG to write.
+        rows: sRGB images in [0, 1] by row name, (N, 3, H, W) each.
+    """
+    pixels = {name: to_uint8(images) for name, images in rows.items()}
     count, height, width = next(iter(pixels.values())).shape[:3]
     factor = max(1, round(CELL / height))
     cell_height, cell_width = height * factor, width * factor
-    canvas = Image.new(
-        "RGB",
-        (LABEL + count * (cell_width + GAP) + GAP, len(rows) * (cell_height + GAP) + GAP),
-        "white",
-    )
-    draw = ImageDraw.Draw(canvas)
-    font = ImageFont.load_default(size=16)
+    size = (LABEL + count * (cell_width + GAP) + GAP, len(rows) * (cell_height + GAP) + GAP)
+    canvas = Image.new("RGB", size, "white")
     for row, (name, images) in enumerate(pixels.items()):
         top = GAP + row * (cell_height + GAP)
-        draw.text((LABEL - 8, top + cell_height // 2), name, fill="black", font=font, anchor="rm")
+        _draw_name(canvas, name, LABEL, top + cell_height // 2)
         for column, image in enumerate(images):
             enlarged = Image.fromarray(image).resize(
                 (cell_width, cell_height), Image.Resampling.NEAREST
@@ -39,8 +42,8 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
     _save(path, canvas)
 
 
-def as_bytes(images: Tensor) -> NDArray[np.uint8]:
-    """(N, 3, H, W) in 0..1 to (N, H, W, 3) uint8."""
+def to_uint8(images: Tensor) -> NDArray[np.uint8]:
+    """Convert images (N, 3, H, W) in [0, 1] to an array (N, H, W, 3) of uint8."""
     rounded: NDArray[np.uint8] = (
         (images.permute(0, 2, 3, 1).cpu().numpy() * 255).round().astype(np.uint8)
     )
@@ -48,40 +51,49 @@ def as_bytes(images: Tensor) -> NDArray[np.uint8]:
 
 
 def compare(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
-    """Draw grids as one. Each group, by name, is of the same images: gray once, the predictions, the originals once."""
-    rows = [row for group in groups for row in _rows(group)]
-    font = ImageFont.load_default(size=16)
-    left = round(max(font.getlength(name) for name, _ in rows)) + 2 * GAP + 8
-    width = left + max(images.width for _, images in rows)
-    gaps = 3 * GAP * (len(groups) - 1)
-    canvas = Image.new(
-        "RGB", (width, sum(images.height for _, images in rows) + gaps + GAP), "white"
-    )
-    draw = ImageDraw.Draw(canvas)
+    """Combine grids into one grid.
+
+    Args:
+        path: The PNG to write.
+        groups: Grids by colorizer. The grids of a group show the same images. A group becomes one
+            row in gray, one row per colorizer, and one row of originals.
+    """
+    rows = [row for group in groups for row in _strips(group)]
+    font = ImageFont.load_default(size=FONT_SIZE)
+    left = round(max(font.getlength(name) for name, _ in rows)) + 2 * GAP + MARGIN
+    width = left + max(strip.width for _, strip in rows)
+    height = sum(strip.height for _, strip in rows) + GROUP_GAP * (len(groups) - 1) + GAP
+    canvas = Image.new("RGB", (width, height), "white")
     top = 0
-    for name, images in rows:
+    for name, strip in rows:
         if name == "gray" and top:
-            top += 3 * GAP
-        canvas.paste(images, (left, top))
-        draw.text((left - 8, top + images.height // 2), name, fill="black", font=font, anchor="rm")
-        top += images.height
+            top += GROUP_GAP
+        canvas.paste(strip, (left, top))
+        _draw_name(canvas, name, left, top + strip.height // 2)
+        top += strip.height
     _save(path, canvas)
 
 
-def _rows(group: Mapping[str, Path]) -> list[tuple[str, Image.Image]]:
-    """The rows of grids of the same images, without their names."""
+def _strips(group: Mapping[str, Path]) -> list[tuple[str, Image.Image]]:
+    """Return the names and the images of a group's rows, cut from its grids."""
     opened = {name: Image.open(grid).convert("RGB") for name, grid in group.items()}
     first = next(iter(opened.values()))
-    strip = (first.height - GAP) // 3  # the three rows of a grid, each with the gap above it
+    height = (first.height - GAP) // 3  # of a row, with the gap above it
     rows = [
         ("gray", first, 0),
-        *((name, image, 1) for name, image in opened.items()),
+        *((name, grid, 1) for name, grid in opened.items()),
         ("original", first, 2),
     ]
     return [
-        (name, image.crop((LABEL, row * strip, image.width, (row + 1) * strip)))
-        for name, image, row in rows
+        (name, grid.crop((LABEL, row * height, grid.width, (row + 1) * height)))
+        for name, grid, row in rows
     ]
+
+
+def _draw_name(canvas: Image.Image, name: str, left: int, middle: int) -> None:
+    """Write the name of a row next to its images, whose left edge and middle are given."""
+    font = ImageFont.load_default(size=FONT_SIZE)
+    ImageDraw.Draw(canvas).text((left - MARGIN, middle), name, fill="black", font=font, anchor="rm")
 
 
 def _save(path: Path, canvas: Image.Image) -> None:

@@ -1,92 +1,120 @@
-"""The report stage: tables, figures and the page, from what the other stages wrote."""
+"""The report stage: tables, figures and the page from the results of the other stages."""
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from colorpipe import config, files
 from colorpipe.evaluation import grids
-from colorpipe.report import color_figures, figures, page, pretext_report
-from colorpipe.report.conclusions import conclusions
+from colorpipe.report import color_figures, page
+from colorpipe.report.figures import training_curves
+from colorpipe.report.highlights import highlights
+from colorpipe.report.page_table import Table
+from colorpipe.report.pretext_results import (
+    PRETEXT_CAPTION,
+    accuracies,
+    draw_pretext,
+    load_pretext_results,
+    pretext_table,
+)
+from colorpipe.report.results import Result, load_history, load_results
 from colorpipe.report.tables import (
     CAPTION,
     COLOR_CAPTION,
     COLOR_SCORES,
-    Result,
     color_table,
-    formatted,
-    load_history,
-    load_results,
     results_table,
     to_markdown,
 )
 
 
 def build() -> None:
-    """Write report/ from metrics/, evaluations/, curves/, grids/ and galleries/. Raises UserError where one is damaged."""
-    results, baselines, classifiers = (
-        load_results(),
-        load_results("baseline"),
-        pretext_report.load(config.load_params().pretext),
-    )
-    left_out = {
-        str(result.run["left_out"]) for result in classifiers.values() if "left_out" in result.run
-    }
-    classifiers = {
-        run: result for run, result in classifiers.items() if "left_out" not in result.run
-    }
+    """Write report/ from metrics/, evaluations/, curves/, grids/ and galleries/.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    results = load_results()
     histories = {name: load_history(name) for name in results}
-    pretext_histories = {run: load_history(run.name) for run in classifiers}
-    every, pretext_rows = (
-        results_table(results, baselines),
-        pretext_report.table(classifiers, pretext_histories),
-    )
-    table, colors = (
-        every.drop(columns=[column for column in COLOR_SCORES if column in every]),
-        color_table(every),
-    )
-    vgg = " or ".join(sorted({str(result.run.get("lpips_vgg")) for result in results.values()}))
-    color_caption = COLOR_CAPTION.format(vgg=vgg)
-    pretext_caption = (
-        f"Left out: {', '.join(sorted(left_out))}." if left_out else pretext_report.CAPTION
-    )
-
-    pictures: dict[str, dict[str, Path]] = {}
-    for name, result in results.items():
-        pictures.setdefault(result.run["data"], {})[name] = files.grid_path(name)
-    grids.compare(files.REPORT / "overview.png", list(pictures.values()))
-    losses = {name: str(result.run["loss"]) for name, result in results.items()}
-    figures.training_curves(files.REPORT / "curves.png", histories, losses)
-    trained = {run: history for run, history in pretext_histories.items() if len(history)}
-    pretext_report.figure(files.REPORT / "pretext.png", pretext_report.points(classifiers), trained)
-    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", every)
-    color_figures.histograms(files.REPORT / "histograms.png", ab_shares(results))
-
-    files.write_text(files.REPORT / "results.csv", every.to_csv(index=False))
-    files.write_text(files.REPORT / "pretext.csv", pretext_rows.to_csv(index=False))
-    sections = [
-        to_markdown(table),
-        CAPTION,
-        to_markdown(colors),
-        color_caption,
-        *([to_markdown(pretext_rows)] if classifiers else []),
-        pretext_caption,
-    ]
-    files.write_text(files.REPORT / "results.md", "\n\n".join(sections) + "\n")
-    results_section = page.Table(table, formatted(table), CAPTION)
-    pretext_section = page.Table(pretext_rows, formatted(pretext_rows), pretext_caption)
-    colors_section = page.Table(colors, formatted(colors), color_caption)
-    page.write(results, (results_section, colors_section, pretext_section), histories, trained)
-    print(to_markdown(table))
-    print("\n".join(conclusions(table)))
+    galleries = {name: files.read_json(files.gallery_path(name)) for name in results}
+    scores = results_table(results, load_results("baseline"))
+    draw_figures(results, histories, galleries, scores)
+    pretext, trained = build_pretext()
+    vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
+    tables = {
+        "results": Table(scores.drop(columns=list(COLOR_SCORES)), CAPTION),
+        "colors": Table(color_table(scores), COLOR_CAPTION.format(vgg=vgg)),
+        "pretext": pretext,
+    }
+    sentences = highlights(scores)
+    write_tables(scores, tables, sentences)
+    page.write(results, tables, galleries, sentences, [*results, *trained])
+    print(to_markdown(tables["results"].numbers))
+    print("\n".join(sentences))
     print(f"report: {files.REPORT / 'index.html'}")
 
 
-def ab_shares(results: Mapping[str, Result]) -> dict[str, list[float]]:
-    """The shares of the ab bins (313,) of each colorizer and, after those of a data set, of its originals."""
-    shares: dict[str, list[float]] = {}
-    for data in dict.fromkeys(result.run["data"] for result in results.values()):
-        for name in (name for name, result in results.items() if result.run["data"] == data):
-            histograms = files.read_json(files.gallery_path(name))["histograms"]
-            shares[name] = histograms["predicted"]
-        shares[f"original ({data})"] = histograms["original"]
-    return shares
+def draw_figures(
+    results: Mapping[str, Result],
+    histories: Mapping[str, pd.DataFrame],
+    galleries: Mapping[str, Any],
+    scores: pd.DataFrame,
+) -> None:
+    """Draw the figures about the colorizers.
+
+    Args:
+        results: The results by colorizer.
+        histories: The training histories by colorizer.
+        galleries: The content of galleries/<name>.json by colorizer.
+        scores: The results table.
+    """
+    grid_groups: dict[str, dict[str, Path]] = {}
+    for name, result in results.items():
+        grid_groups.setdefault(result.run["data"], {})[name] = files.grid_path(name)
+    grids.compare(files.REPORT / "overview.png", list(grid_groups.values()))
+    losses = {name: result.run["loss"] for name, result in results.items()}
+    training_curves(files.REPORT / "curves.png", histories, losses)
+    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores)
+    shares = {}
+    for data, group in grid_groups.items():
+        for name in group:
+            shares[name] = galleries[name]["histograms"]["predicted"]
+            originals = galleries[name]["histograms"]["original"]
+        shares[f"original ({data})"] = originals
+    color_figures.histograms(files.REPORT / "histograms.png", shares)
+
+
+def build_pretext() -> tuple[Table, list[str]]:
+    """Draw the figure of the pretext task. Return its table and the names of its trainings.
+
+    If the data set has no classes, the table is empty and its caption gives the reason.
+    """
+    results = load_pretext_results(config.load().pretext)
+    caption = PRETEXT_CAPTION
+    reason = next(iter(results.values())).run.get("left_out")
+    if reason:  # All runs share a data set, so all of them are left out.
+        results, caption = {}, f"The pretext task is left out: {reason}."
+    histories = {run: load_history(run.name) for run in results}
+    table = Table(pretext_table(results, histories), caption)
+    draw_pretext(files.REPORT / "pretext.png", accuracies(results), histories)
+    return table, [run.name for run, history in histories.items() if len(history)]
+
+
+def write_tables(scores: pd.DataFrame, tables: Mapping[str, Table], sentences: list[str]) -> None:
+    """Write results.csv, pretext.csv and results.md.
+
+    Args:
+        scores: The results table.
+        tables: The tables of the page. The table "pretext" may be empty.
+        sentences: What the tables show in short.
+    """
+    pretext = tables["pretext"].numbers
+    files.write_text(files.REPORT / "results.csv", scores.to_csv(index=False))
+    files.write_text(files.REPORT / "pretext.csv", pretext.to_csv(index=False))
+    sections = list(sentences)
+    for table in tables.values():
+        sections += [to_markdown(table.numbers)] if len(table.numbers) else []
+        sections.append(table.caption)
+    files.write_text(files.REPORT / "results.md", "\n\n".join(sections) + "\n")

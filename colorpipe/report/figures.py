@@ -1,4 +1,4 @@
-"""Figures of training curves, and what the report's figures share."""
+"""The figure of the training curves, and what all figures of the report share."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,6 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
@@ -17,6 +16,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
     "val": {"linestyle": "-", "linewidth": 1.8},
 }
+# The colors of Okabe and Ito, which are distinguishable with any color vision, a gray and a brown.
 COLORS = (
     "#0072b2",
     "#d55e00",
@@ -27,97 +27,109 @@ COLORS = (
     "#000000",
     "#7f7f7f",
     "#8c564b",
-)  # Okabe and Ito, distinguishable with any color vision; and a gray and a brown
-MANY_EPOCHS = 40  # without a mark for each
+)
+MANY_EPOCHS = 40  # from this number on, epochs have no markers
+CURVE_COLUMNS = 3
+LEGEND_COLUMNS = 6
 LOSS_TITLES = {"mse": "Loss: MSE of ab", "lpips": "Loss: LPIPS"}
 
 
-def loss_title(kind: str) -> str:
-    """A loss in words."""
-    return LOSS_TITLES.get(kind, f"Loss: {kind}")
-
-
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG, the same bytes on every run."""
+    """Write a figure as PNG. The same figure gives the same bytes on every run."""
     with files.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def panel_grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """Return a new figure and its panels, which fill the rows of a grid.
+
+    Args:
+        count: The number of panels.
+        columns: The number of panels in a full row.
+        width: The width of a panel in inches.
+        height: The height of a panel in inches.
+    """
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(width * columns, height * rows + 0.5), layout="constrained")
+    panels = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for panel in panels[count:]:
+        panel.remove()
+    return figure, panels[:count]
+
+
+def tidy(panel: Axes) -> None:
+    """Draw a light grid and remove the upper and the right border of a panel."""
+    panel.grid(alpha=0.3)
+    panel.spines[["top", "right"]].set_visible(False)
 
 
 def training_curves(
     path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
 ) -> None:
-    """Loss, SSIM and PSNR of every colorizer by epoch; a panel for each kind of loss, as their units differ.
+    """Draw loss, SSIM and PSNR of all colorizers by epoch.
 
-    Where a name has the histories of several seeds, one below the other, the mean and standard deviation over seeds.
+    Each kind of loss has its own panel, because losses have different units.
+
+    Args:
+        path: The PNG to write.
+        curves: The training history of each colorizer. The histories of several seeds, one below
+            the other, are drawn as their mean and standard deviation.
+        losses: The loss that each colorizer is trained with.
     """
-    kinds = list(dict.fromkeys(losses.values()))
-    figure, panels = _panels(len(kinds) + 2, width=4.2)
+    names, kinds = list(curves), list(dict.fromkeys(losses.values()))
+    figure, panels = panel_grid(len(kinds) + 2, CURVE_COLUMNS, width=4.2, height=3.5)
     for panel, kind in zip(panels, kinds, strict=False):
         chosen = {name: frame for name, frame in curves.items() if losses[name] == kind}
-        draw_lines(panel, chosen, list(curves), "loss")
-        panel.set_title(loss_title(kind))
-    for panel, measure, title in zip(
-        panels[-2:], ("ssim", "psnr"), ("SSIM of ab", "PSNR of ab (dB)"), strict=True
-    ):
-        draw_lines(panel, curves, list(curves), measure)
+        draw_lines(panel, chosen, names, "loss")
+        panel.set_title(LOSS_TITLES.get(kind, f"Loss: {kind}"))
+    titles = {"ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
+    for panel, (metric, title) in zip(panels[-2:], titles.items(), strict=True):
+        draw_lines(panel, curves, names, metric)
         panel.set_title(title)
-    _finish(figure, panels, path, curves)
-
-
-def _panels(count: int, width: float) -> tuple[Figure, Sequence[Axes]]:
-    figure = Figure(figsize=(width * count, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, list(figure.subplots(1, count))
+    for panel in panels:
+        tidy(panel)
+    add_legend(figure, names)
+    save(figure, path)
 
 
 def draw_lines(
-    panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], measure: str
+    panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], metric: str
 ) -> None:
-    """A metric of some of `names` by epoch, in training and validation; of several seeds the mean and deviation."""
+    """Draw a metric by epoch, in training and in validation.
+
+    Args:
+        panel: The axes to draw into.
+        curves: The histories to draw by name. Those of several seeds, one below the other, are
+            drawn as their mean and standard deviation.
+        names: All names of the figure in the order of the legend, which decides the colors.
+        metric: The metric, such as "loss".
+    """
     for name, frame in curves.items():
+        color = line_color(names.index(name))
         for part, style in STYLES.items():
-            shade = color(names.index(name))
-            seeds = frame.groupby("epoch")[f"{part}_{measure}"]
-            mean, spread = seeds.mean(), seeds.std()
-            panel.plot(
-                mean.index,
-                mean,
-                color=shade,
-                marker="." if len(mean) < MANY_EPOCHS else "",
-                **style,
-            )
-            if spread.notna().any():
-                panel.fill_between(
-                    mean.index, mean - spread, mean + spread, color=shade, alpha=0.2, linewidth=0
-                )
+            seeds = frame.groupby("epoch")[f"{part}_{metric}"]
+            mean, deviation = seeds.mean(), seeds.std()
+            marker = "." if len(mean) < MANY_EPOCHS else ""
+            panel.plot(mean.index, mean, color=color, marker=marker, **style)
+            if deviation.notna().any():
+                low, high = mean - deviation, mean + deviation
+                panel.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
+    panel.set_xlabel("epoch")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
-def color(number: int) -> str:
-    """The color of the line of that number; after the last the first again."""
+def line_color(number: int) -> str:
+    """Return the color of the line with this number. The colors repeat."""
     return COLORS[number % len(COLORS)]
 
 
-def legend(names: Sequence[str]) -> list[Line2D]:
-    """A line for each name in its color, and one for training and for validation."""
-    lines = [Line2D([], [], color=color(number), label=name) for number, name in enumerate(names)]
-    words = {"train": "train", "val": "validation"}
-    return [
-        *lines,
-        *(
-            Line2D([], [], color="gray", label=words[part], **style)
-            for part, style in STYLES.items()
-        ),
+def add_legend(figure: Figure, names: Sequence[str]) -> None:
+    """Add a legend with the color of each name and the line styles of training and validation."""
+    titles = {"train": "training", "val": "validation"}
+    lines = [
+        *(Line2D([], [], color=line_color(index), label=name) for index, name in enumerate(names)),
+        *(Line2D([], [], color="gray", label=titles[part], **STYLES[part]) for part in STYLES),
     ]
-
-
-def _finish(
-    figure: Figure, panels: Sequence[Axes], path: Path, curves: Mapping[str, pd.DataFrame]
-) -> None:
-    for panel in panels:
-        panel.set_xlabel("epoch")
-        panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-        panel.grid(alpha=0.3)
-        panel.spines[["top", "right"]].set_visible(False)
-    lines = legend(list(curves))
-    figure.legend(handles=lines, loc="outside lower center", ncols=len(lines), frameon=False)
-    save(figure, path)
+    columns = min(len(lines), LEGEND_COLUMNS)
+    figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)

@@ -1,18 +1,17 @@
-"""The report's tables: colorizers with the no-color baseline, as data and as Markdown."""
+"""The table of results and the table of colors, with the gray baseline and the originals.
+
+A table is a DataFrame with one row per colorizer. `to_markdown` and `formatted` turn it into text.
+"""
 
 import itertools
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
-from colorpipe import files
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.report.results import Result, loss_label
 
-# Table 1 of the paper: CIFAR-10 test set, 50 epochs. Shown only beside results on CIFAR-10 with the same loss.
+# Table 1 of the paper: CIFAR-10 test set, 50 epochs.
 PAPER = {
     ("resnet", "mse"): {"paper's loss": 147.256, "paper's SSIM": 0.227, "paper's PSNR": 21.212},
     ("resnet_lpips", "lpips"): {
@@ -23,7 +22,7 @@ PAPER = {
     ("densenet", "mse"): {"paper's loss": 149.831, "paper's SSIM": 0.225, "paper's PSNR": 21.190},
     ("eccv", "mse"): {"paper's loss": 150.343, "paper's SSIM": 0.201, "paper's PSNR": 21.130},
 }
-# Columns of the results table: the key in the metrics, digits after the point.
+# Columns of the results table: the key in metrics/<name>.json and the digits after the point.
 SCORES = {
     "test loss": ("test.loss", None),
     "ab SSIM": ("test.ssim", 3),
@@ -33,7 +32,7 @@ SCORES = {
     "RGB PSNR": ("rgb.psnr", 2),
     "colorfulness": ("colorfulness", 1),
 }
-# Columns of the table of colors, likewise; the key is one of metrics/<name>.json or of evaluations/<name>.json.
+# Columns of the table of colors. The key is in metrics/<name>.json or in evaluations/<name>.json.
 COLOR_SCORES = {
     "AuC": ("auc", 3),
     "AuC re-balanced": ("auc_rb", 3),
@@ -41,139 +40,83 @@ COLOR_SCORES = {
     "RGB MAE %": ("rgb_mae", 2),
     "colorfulness distance": ("colorfulness_distance", 1),
     "histogram divergence": ("histogram_divergence", 3),
-    "recognized": ("recognized", 3),
-    "ab MSE, flips averaged": ("flip_mse", 1),
 }
 DIGITS = {
-    **{column: digits for column, (_, digits) in COLOR_SCORES.items()},
-    **{column: digits for column, (_, digits) in SCORES.items() if digits},
+    **{column: digits for column, (_, digits) in (SCORES | COLOR_SCORES).items() if digits},
     "paper's SSIM": 3,
     "paper's PSNR": 2,
     "first train accuracy": 3,
     "last train accuracy": 3,
     "test accuracy": 3,
+    "minutes": 2,
 }
 IDENTITY = ["data", "n", "loss", "seed", "epoch", "init"]
-NO_COLOR = "no color"
+GRAY_BASELINE = "gray baseline"
 ORIGINAL = "original"
-TRIVIAL = (NO_COLOR, ORIGINAL)
+REFERENCE_ROWS = (GRAY_BASELINE, ORIGINAL)  # the rows that are not colorizers
 CAPTION = (
-    "n test images; the weights of the best epoch: by validation loss, but of an adversarial row the one nearest to the "
-    "originals' colorfulness within a bound on ab MSE. Loss, ab SSIM and ab PSNR (dB) follow the paper's "
-    "protocol: on the ab planes in Lab units, with the data range of each batch of 64. A loss over bins of color is taken "
-    "at 1/2 or 1/4 of the images' resolution, as it says. RGB SSIM, RGB PSNR (dB) and colorfulness (Hasler and "
-    "Suesstrunk) are means over the rendered images."
+    "n is the number of test images. Each colorizer is tested with the weights of its best epoch. "
+    "The best epoch is the one with the lowest validation loss. For adversarial training it is the "
+    "epoch nearest to the originals' colorfulness among those whose ab MSE is low enough. Loss, ab "
+    "SSIM and ab PSNR (dB) follow the paper's protocol: they are computed on the ab planes in Lab "
+    "units, with the data range of each batch of 64 images. A loss over color bins is computed at "
+    "the given fraction of the images' resolution. RGB SSIM, RGB PSNR (dB) and colorfulness "
+    "(Hasler and Suesstrunk) are means over the rendered images."
 )
 COLOR_CAPTION = (
-    "docs/metrics.md defines them. AuC: share of pixels within t of the true ab, over t = 0..150; re-balanced: each bin of "
-    "color counts alike. LPIPS: on a VGG with {vgg} weights. Colorfulness distance: from the originals'; histogram "
-    "divergence: of the 313 ab bins, in bits. Recognized: accuracy of a classifier trained on true colors. Flips averaged: "
-    "over an image and its mirror image; nothing else here is."
+    "docs/metrics.md defines these metrics. AuC is the share of pixels whose ab is within t Lab "
+    "units of the true ab, averaged over t = 0..150. The re-balanced AuC gives each color bin the "
+    "same weight. LPIPS uses a VGG with {vgg} weights. Colorfulness distance is the absolute "
+    "difference to the originals' colorfulness. Histogram divergence compares the shares of the "
+    "313 color bins with the originals' shares, in bits."
 )
-
-
-@dataclass(frozen=True)
-class Result:
-    """What identifies a result (data, n, loss, seed...), and its metrics: "test.loss", "rgb.psnr"..."""
-
-    run: Mapping[str, Any]
-    metrics: Mapping[str, float]
-
-    @property
-    def setting(self) -> tuple[str, str]:
-        """The data set, and the loss with what is under it: results are comparable within a setting."""
-        return self.run["data"], loss_label(self.run)
-
-
-def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[str, Result]:
-    """The results in metrics/ and evaluations/, or in a folder of them, by name: all that are there, or some.
-
-    In order: the data set that most results have first, then by loss and name. Raises UserError where there are none.
-    """
-    folder = files.METRICS / group
-    if names is None:
-        names = [path.stem for path in sorted(folder.glob("*.json"))]
-    if not names:
-        raise UserError(f"{folder} holds no metrics: run `dvc repro` to create them")
-    found = {}
-    for name in ((Path(group) / one).as_posix() for one in names):
-        try:
-            result = Result(
-                files.read_json(files.evaluation_path(name)),
-                dict(_flat(files.read_json(files.metrics_path(name)))),
-            )
-            _ = result.run["data"]
-        except (KeyError, TypeError, AttributeError) as error:
-            message = f"{files.evaluation_path(name)} or {files.metrics_path(name)} is damaged ({one_line(error)})"
-            raise UserError(f"{message}: remove it and run `dvc repro`") from None
-        found[Path(name).name] = result
-    sets = [result.run["data"] for result in found.values()]
-
-    def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, str]:
-        name, result = item
-        data, loss = result.setting
-        return -sets.count(data), data, loss != "mse", loss, name
-
-    return dict(sorted(found.items(), key=order))
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix + key, value
-
-
-def load_history(name: str) -> pd.DataFrame:
-    """A training history, one row per epoch. Raises UserError where it is missing or damaged."""
-    path = files.curves_path(name)
-    try:
-        return pd.read_csv(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
-    except ValueError as error:  # pandas' errors are
-        raise UserError(
-            f"{path} is damaged ({one_line(error)}): remove it and run `dvc repro`"
-        ) from error
 
 
 def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]) -> pd.DataFrame:
-    """One row per colorizer; after those of a setting, one for no color; after those of a data set, one for the originals.
+    """Return the scores of the colorizers, of the gray baseline and of the originals.
 
-    The columns: the name, the results, what identifies them.
+    Args:
+        results: Results of the colorizers by name, sorted by setting.
+        baselines: Results of the gray baseline, one per data set. A data set may lack one.
+
+    Returns:
+        One row per colorizer. A row for the gray baseline follows the colorizers of each setting,
+        and a row for the originals follows those of each data set. The columns are the name,
+        SCORES, COLOR_SCORES, the paper's numbers if they apply, and IDENTITY.
     """
-    rows, by_data = [], {baseline.run["data"]: baseline for baseline in baselines.values()}
-    for data, of_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
-        baseline = by_data.get(data)
-        for _, group in itertools.groupby(of_data, key=lambda item: item[1].setting):
-            for name, result in group:
-                run = {
-                    "seed": result.run["seed"],
-                    "epoch": result.run["best_epoch"],
-                    "init": result.run["init"],
-                }
-                scores = _scores(result) | paper_numbers(name, result.run)
-                rows.append({"colorizer": name, **_setting(result), **run, **scores})
-            if baseline:  # its loss is that of the group; results of earlier code do not say it
-                scores = _scores(baseline) | {
-                    "test loss": result.run.get("baseline_loss", math.nan)
-                }
-                rows.append({"colorizer": NO_COLOR, **_setting(result), **scores})
+    rows: list[dict[str, Any]] = []
+    baseline_of = {baseline.run["data"]: baseline for baseline in baselines.values()}
+    for data, in_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
+        baseline = baseline_of.get(data)
+        for _, comparable in itertools.groupby(in_data, key=lambda item: item[1].setting):
+            group = list(comparable)
+            rows += [_colorizer_row(name, result) for name, result in group]
+            if baseline:
+                rows.append(_baseline_row(baseline, group[-1][1]))
         if baseline:
-            colorfulness = baseline.run["original_colorfulness"]
-            original = {
-                "colorizer": ORIGINAL,
-                "data": data,
-                "n": baseline.run["n"],
-                "colorfulness": colorfulness,
-            }
-            if "original_recognized" in baseline.run:
-                original["recognized"] = baseline.run["original_recognized"]
-            rows.append(original)
+            rows.append(_original_row(baseline))
     table = pd.DataFrame(rows)
-    shown = [column for column in table if column not in IDENTITY]
-    return table[[*shown, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+    scores = [column for column in table if column not in IDENTITY]
+    return table[[*scores, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+
+
+def _colorizer_row(name: str, result: Result) -> dict[str, Any]:
+    run = result.run
+    identity = {"seed": run["seed"], "epoch": run["best_epoch"], "init": run["init"]}
+    scores = {**_scores(result), **paper_numbers(name, run)}
+    return {"colorizer": name, **_setting(result), **identity, **scores}
+
+
+def _baseline_row(baseline: Result, colorizer: Result) -> dict[str, Any]:
+    """Return the scores of the gray baseline, with its loss under the loss of a colorizer."""
+    scores = {**_scores(baseline), "test loss": colorizer.run["baseline_loss"]}
+    return {"colorizer": GRAY_BASELINE, **_setting(colorizer), **scores}
+
+
+def _original_row(baseline: Result) -> dict[str, Any]:
+    run = baseline.run
+    scores = {"colorfulness": run["original_colorfulness"]}
+    return {"colorizer": ORIGINAL, "data": run["data"], "n": run["n"], **scores}
 
 
 def _setting(result: Result) -> dict[str, Any]:
@@ -181,35 +124,41 @@ def _setting(result: Result) -> dict[str, Any]:
 
 
 def _scores(result: Result) -> dict[str, float]:
-    every = {**result.run, **result.metrics}
-    colors = {column: every[key] for column, (key, _) in COLOR_SCORES.items() if key in every}
-    return {column: result.metrics[key] for column, (key, _) in SCORES.items()} | colors
+    values = {**result.run, **result.metrics}
+    return {column: values[key] for column, (key, _) in (SCORES | COLOR_SCORES).items()}
 
 
 def color_table(table: pd.DataFrame) -> pd.DataFrame:
-    """The columns of the results table that are about colors; no color once for each data set."""
-    columns = ["colorizer", *(column for column in COLOR_SCORES if column in table), "data", "n"]
-    repeated = (table["colorizer"] == NO_COLOR) & table.duplicated(["colorizer", "data"])
-    return table.loc[~repeated, columns].reset_index(drop=True)
+    """Return the columns of the results table that are about colors.
+
+    The gray baseline occurs once per data set, because these scores do not depend on the loss. The
+    originals have no scores here.
+    """
+    columns = ["colorizer", *COLOR_SCORES, "data", "n"]
+    rows = table.loc[table["colorizer"] != ORIGINAL, columns]
+    return rows.drop_duplicates(["colorizer", "data"]).reset_index(drop=True)
 
 
 def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:
-    """The paper's numbers for a colorizer; none where the data or the loss differ."""
+    """Return the paper's numbers for a colorizer.
+
+    Args:
+        name: A colorizer.
+        run: What its result belongs to: data, loss and, for LPIPS, lpips_weights.
+
+    Returns:
+        The paper's loss, SSIM and PSNR by column. The loss is left out if LPIPS uses a VGG with
+        random weights, which is another quantity. If the data set or the loss differ from the
+        paper's, there are no numbers.
+    """
     numbers = dict(PAPER.get((name, run["loss"]), {})) if run["data"] == "cifar10" else {}
     if run.get("lpips_weights") == "random":
-        numbers.pop("paper's loss", None)  # LPIPS on ImageNet's VGG is another quantity
+        numbers.pop("paper's loss", None)
     return numbers
 
 
-def loss_label(run: Mapping[str, Any]) -> str:
-    """The loss's name; of LPIPS with what is under it, of a loss over the bins with the resolution of the logits."""
-    if "lpips_weights" in run:
-        return f"lpips, {run['lpips_weights']} VGG"
-    return f"{run['loss']} at 1/{run['scale']}" if "scale" in run else str(run.get("loss"))
-
-
 def to_markdown(table: pd.DataFrame) -> str:
-    """A table in Markdown, numbers with their significant digits."""
+    """Return a table in Markdown. Numbers are rounded as in `formatted`."""
     cells = formatted(table)
     lines = [
         list(cells.columns),
@@ -220,7 +169,7 @@ def to_markdown(table: pd.DataFrame) -> str:
 
 
 def formatted(table: pd.DataFrame) -> pd.DataFrame:
-    """The table as text; empty where there is no value."""
+    """Return a table as text. Numbers have the digits of their column, missing values are empty."""
 
     def text(column: str, value: Any) -> str:
         if pd.isna(value):

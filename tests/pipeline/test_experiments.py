@@ -106,7 +106,7 @@ def test_mean_and_spread_over_seeds(results):
     assert by_name["resnet_lpips"]["paper's loss"] == "0.095 (ImageNet VGG)"
     assert [row["colorizer"] for row in rows][-2:] == [
         "resnet_lpips",
-        "no color",
+        "gray baseline",
     ]  # followed by its baseline
 
 
@@ -129,19 +129,15 @@ def test_colors_beside_the_papers_metrics(results):
             key: value for key, value in content["baseline"].items() if key in older
         }
         if auc:
-            content |= {"auc": auc, "original_recognized": 0.75, "recognized": 0.625}
-            content["baseline"] |= {"auc": 0.25, "recognized": 0.5}
+            content |= {"auc": auc}
+            content["baseline"] |= {"auc": 0.25}
         file.write_text(json.dumps(content))
     rows = {row["colorizer"]: row for row in cells(summary.colors_table(results))}
     assert rows["resnet"]["AuC"] == "0.600 ± 0.141"
-    assert rows["no color"]["AuC"] == "0.250"
+    assert rows["gray baseline"]["AuC"] == "0.250"
     assert rows["eccv"]["AuC"] == ""  # of earlier code
-    assert (
-        rows["original"] | {"recognized beyond gray": "0.250", "colorfulness": "30.6"}
-        == rows["original"]
-    )
-    assert rows["resnet"]["recognized beyond gray"] == "0.125 ± 0.000"
-    assert list(rows) == ["resnet", "eccv", "no color", "original"]
+    assert rows["original"]["colorfulness"] == "30.6"
+    assert list(rows) == ["resnet", "eccv", "gray baseline", "original"]
 
 
 def test_every_temperature_of_every_rebalancing(results):

@@ -1,4 +1,4 @@
-"""A real Chromium to test pages."""
+"""Chromium, to test pages in a real browser."""
 
 import atexit
 import shutil
@@ -13,13 +13,13 @@ CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 needs_chromium = pytest.mark.skipif(
-    not CHROMIUM, reason="no Chromium is installed (Debian: apt-get install chromium)"
+    not CHROMIUM, reason="Chromium is not installed (Debian: apt-get install chromium)"
 )
 
 
 @cache
 def chromium() -> Browser:
-    """One Chromium for all tests of a process, which ends with it."""
+    """Start Chromium once per process. It is closed when the process ends."""
     playwright = sync_playwright().start()
     atexit.register(playwright.stop)
     return playwright.chromium.launch(
@@ -29,7 +29,7 @@ def chromium() -> Browser:
 
 @contextmanager
 def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-    """The page at `url`; afterwards checks that it logged no errors and requested nothing elsewhere."""
+    """Open a page. Afterwards, check that it logged no errors and requested nothing elsewhere."""
     errors, requests = [], []
     page = chromium().new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page.on(
@@ -37,15 +37,15 @@ def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]
     )
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.set_default_timeout(300_000)  # for what hangs: a busy machine is not a fault
+    page.set_default_timeout(300_000)  # A busy machine is not a fault, so only a hang times out.
     page.goto(url)
     yield page
     page.close()
     assert errors == [], errors
-    own = url.split("/")[2]
+    host = url.split("/")[2]
     elsewhere = [
-        each
-        for each in requests
-        if not each.startswith(("data:", "blob:")) and each.split("/")[2] != own
+        request
+        for request in requests
+        if not request.startswith(("data:", "blob:")) and request.split("/")[2] != host
     ]
     assert elsewhere == [], elsewhere

@@ -48,7 +48,7 @@ def test_each_colorizer_as_the_command_uses_it(images, monkeypatch, capsys):
     assert list(found["rows"]) == [
         *(path.stem for path in model_zoo.BUNDLED.values()),
         "mine",
-        "no color",
+        "gray baseline",
         "original",
     ]
     assert found["images"] == {"train": 9, "val": 9, "test": 9}
@@ -61,8 +61,8 @@ def test_each_colorizer_as_the_command_uses_it(images, monkeypatch, capsys):
         colored = np.stack([colorize.colorize(model, image, size) for image in images])
         error = np.square(color.rgb2lab(colored)[..., 1:] - true).mean()
         assert found["rows"][name]["mse"] == pytest.approx(error, rel=1e-3)
-    assert found["rows"]["no color"]["mse"] == pytest.approx(np.square(true).mean(), rel=1e-2)
-    assert found["rows"]["no color"]["colorfulness"] == 0
+    assert found["rows"]["gray baseline"]["mse"] == pytest.approx(np.square(true).mean(), rel=1e-2)
+    assert found["rows"]["gray baseline"]["colorfulness"] == 0
     assert "| mine |" in capsys.readouterr().out
 
 

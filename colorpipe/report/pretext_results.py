@@ -1,0 +1,163 @@
+"""The results of the pretext task: a table, and a figure of accuracy by labels, depth and epoch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from colorpipe.config import PretextConfig, PretextRun
+from colorpipe.report.figures import add_legend, draw_lines, line_color, save, tidy
+from colorpipe.report.results import Result, load_results
+
+MODES = {
+    "finetune": "Fine-tuned",
+    "probe": "Linear probe, last stage",
+    "knn": "k nearest neighbors, last stage",
+}
+PRETEXT_CAPTION = (
+    "Each classifier starts from an encoder: a colorizer's encoder or a reference encoder. "
+    "finetune trains the whole network, probe trains a linear layer on frozen features, and knn "
+    "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
+    "labels. Training accuracy is given after the first and the last epoch. Test accuracy and test "
+    "loss (cross-entropy) are those of the best epoch, which has the lowest validation loss."
+)
+
+Panel = Callable[[Axes, Sequence[str]], None]  # draws into the axes; the inits decide the colors
+Curves = Mapping[PretextRun, pd.DataFrame]
+
+
+def load_pretext_results(settings: PretextConfig) -> dict[PretextRun, Result]:
+    """Load the results of the runs in params.yaml, in their order.
+
+    Raises:
+        UserError: A file is missing or damaged.
+    """
+    runs = {Path(run.name).name: run for run in settings.runs()}
+    results = load_results("pretext", list(runs))
+    return {run: results[name] for name, run in runs.items()}
+
+
+def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd.DataFrame:
+    """Return one row per run, with accuracies in [0, 1].
+
+    Args:
+        results: The results by run.
+        histories: The training history of each run. It has no epochs if nothing was trained (knn).
+    """
+    rows = []
+    for run, result in results.items():
+        row = {
+            "init": run.init,
+            "mode": run.mode,
+            "labels": run.labels,
+            "test accuracy": result.metrics["top1"],
+            **{key: result.run[key] for key in ("data", "n", "seed")},
+        }
+        history = histories[run]
+        if len(history):
+            row |= {
+                "epoch": result.run["best_epoch"],
+                "first train accuracy": history["train_accuracy"].iloc[0],
+                "last train accuracy": history["train_accuracy"].iloc[-1],
+                "last train loss": history["train_loss"].iloc[-1],
+                "test loss": result.metrics["test.loss"],
+            }
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return table.astype({"epoch": "Int64"}) if "epoch" in table else table
+
+
+def accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:
+    """Return the accuracies of one seed in the columns that `draw_pretext` takes."""
+    rows = [
+        {
+            **run._asdict(),
+            "accuracy": result.metrics["top1"],
+            "half": 0.0,
+            "stages": result.run.get("stages", {}),
+        }
+        for run, result in results.items()
+    ]
+    return pd.DataFrame(rows, columns=[*PretextRun._fields, "accuracy", "half", "stages"])
+
+
+def draw_pretext(path: Path, points: pd.DataFrame, curves: Curves) -> None:
+    """Draw accuracy by labels, linear probes by depth, and the training curves of fine-tuning.
+
+    Accuracy by labels is drawn if there are several percentages of labels.
+
+    Args:
+        path: The PNG to write.
+        points: One row per run. The columns are init, mode, labels, accuracy in [0, 1], half
+            (half the width of the accuracy's interval) and stages (accuracies by stage of a probe).
+        curves: The training histories. The histories of several seeds are one below the other.
+    """
+    inits = list(dict.fromkeys(points["init"]))
+    rows = _panel_rows(points, {run: curves[run] for run in curves if run.mode == "finetune"})
+    size = (4.4 * max(map(len, rows)) + 0.6, 3.4 * len(rows) + 0.5)
+    figure = Figure(figsize=size, layout="constrained")
+    parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+    for part, row in zip(parts, rows, strict=True):
+        for panel, draw in zip(part.subplots(1, len(row), squeeze=False)[0], row, strict=True):
+            draw(panel, inits)
+            tidy(panel)
+    add_legend(figure, inits)
+    save(figure, path)
+
+
+def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[Panel]]:
+    """Return the panels of each row of the figure. There is at least one panel."""
+    labels, modes = (list(dict.fromkeys(points[column])) for column in ("labels", "mode"))
+    rows: list[list[Panel]] = []
+    if len(labels) > 1:
+        by_mode = [(points[points["mode"] == mode], MODES[mode]) for mode in modes]
+        rows.append([partial(_draw_by_labels, *arguments) for arguments in by_mode])
+    if "probe" in modes:
+        probes = points[points["mode"] == "probe"]
+        by_share = [(probes[probes["labels"] == share], share) for share in labels]
+        rows.append([partial(_draw_by_depth, *arguments) for arguments in by_share])
+    if tuned:
+        accuracy: list[Panel] = [
+            partial(_draw_by_epoch, tuned, share, "accuracy") for share in labels
+        ]
+        loss: list[Panel] = [partial(_draw_by_epoch, tuned, share, "loss") for share in labels]
+        rows += [accuracy, loss] if len(labels) > 1 else [accuracy + loss]
+    return rows or [[partial(_draw_by_labels, points, MODES["knn"])]]
+
+
+def _draw_by_labels(points: pd.DataFrame, title: str, panel: Axes, inits: Sequence[str]) -> None:
+    for init, rows in points.groupby("init"):
+        panel.errorbar(
+            rows["labels"],
+            rows["accuracy"],
+            yerr=rows["half"],
+            color=line_color(inits.index(str(init))),
+            marker="o",
+            markersize=4,
+            capsize=3,
+        )
+    shares = sorted(set(points["labels"]))
+    panel.set(title=title, xlabel="labels (% of the training set)", ylabel="test accuracy")
+    panel.set_xscale("log")
+    panel.set_xticks(shares, [str(share) for share in shares], minor=False)
+    panel.minorticks_off()
+
+
+def _draw_by_depth(points: pd.DataFrame, share: int, panel: Axes, inits: Sequence[str]) -> None:
+    for _, row in points.iterrows():
+        color = line_color(inits.index(row["init"]))
+        names, values = list(row["stages"]), list(row["stages"].values())
+        panel.plot(names, values, color=color, marker="o", markersize=4)
+    panel.set(title=f"Linear probe of each stage, {share}% of the labels", ylabel="test accuracy")
+
+
+def _draw_by_epoch(
+    curves: Curves, share: int, metric: str, panel: Axes, inits: Sequence[str]
+) -> None:
+    of_share = {run.init: frame for run, frame in curves.items() if run.labels == share}
+    draw_lines(panel, of_share, inits, metric)
+    title = {"accuracy": "accuracy", "loss": "cross-entropy"}[metric]
+    panel.set_title(f"Fine-tuned: {title}, {share}% of the labels")

@@ -1,0 +1,41 @@
+import pandas as pd
+import pytest
+
+from colorpipe.report import figures
+
+METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss", "ssim", "psnr")]
+
+
+@pytest.fixture
+def saved(monkeypatch):
+    """The figures that are saved, which are not written."""
+    saved = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: saved.append(figure))
+    return saved
+
+
+def test_curves_of_several_seeds_are_their_mean_and_deviation(tmp_path, saved):
+    seeds = [
+        pd.DataFrame({"epoch": [1, 2], **{metric: [first, 0.5] for metric in METRICS}})
+        for first in (0.1, 0.2, 0.6)
+    ]
+    curves = {"a": pd.concat(seeds), "b": seeds[0]}
+    figures.training_curves(tmp_path / "curves.png", curves, {"a": "mse", "b": "mse"})
+    (figure,) = saved
+    assert len(figure.axes) == 3
+    for panel in figure.axes:
+        a, b = panel.lines[0], panel.lines[2]
+        assert a.get_ydata().tolist() == pytest.approx([0.3, 0.5])
+        assert b.get_ydata().tolist() == [0.1, 0.5]
+        assert len(panel.collections) == 2  # training and validation of a; b has no deviation
+        edges = panel.collections[0].get_paths()[0].vertices[:, 1]
+        assert (edges.min(), edges.max()) == pytest.approx((0.3 - 0.2646, 0.3 + 0.2646), abs=1e-3)
+
+
+def test_each_loss_has_its_own_panel(tmp_path, saved):
+    history = pd.DataFrame({"epoch": [1], **{metric: [0.5] for metric in METRICS}})
+    losses = {"a": "mse", "b": "lpips"}
+    figures.training_curves(tmp_path / "curves.png", dict.fromkeys(losses, history), losses)
+    titles = [panel.get_title() for panel in saved[0].axes]
+    assert titles == ["Loss: MSE of ab", "Loss: LPIPS", "SSIM of ab", "PSNR of ab (dB)"]
+    assert [len(panel.lines) for panel in saved[0].axes] == [2, 2, 4, 4]
