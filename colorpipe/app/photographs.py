@@ -61,7 +61,7 @@ def plan(inputs: list[Path], out: Path, kind: str | None) -> list[Job]:
                 f"-o {printable_path(out)} is the folder of the photographs: use another, in or beside it"
             )
         folder = given if is_folder(given) else given.parent
-        sources = images.inside(given, exclude=out) if is_folder(given) else [given]
+        sources = images.list_files(given, exclude=out) if is_folder(given) else [given]
         if not sources:
             raise UserError(f"{printable_path(given)} holds no files")
         found += [(source, out / source.relative_to(folder)) for source in sources]
