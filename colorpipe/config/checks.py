@@ -76,9 +76,9 @@ def check(path: Path = Path("params.yaml")) -> None:
                 f"{path}: pretext.inits: should be of {allowed}, with the pretext.model {params.pretext.model}, not "
                 f"{shown(init)}"
             )
-    for name, settings in params.datasets.items():
+    for name in (params.dataset, params.large_dataset):  # the sources of others need not exist
         if hasattr(module := plugin("datasets", name), "check_source"):
-            module.check_source(f"{path}: datasets.{name}.source", settings.source)
+            module.check_source(f"{path}: datasets.{name}", params.datasets[name])
 
 
 def plugin(section: str, name: str) -> ModuleType:

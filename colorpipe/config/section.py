@@ -48,9 +48,9 @@ def explain(error: Mapping[str, Any], root: type[BaseModel]) -> str:
         return f"{key}: should not be empty"
     message = error["msg"].removeprefix("Input ").replace("valid integer", "whole number")
     if error["type"] == "string_pattern_mismatch":
-        message = "should be an md5 of 32 lowercase hexadecimal digits, or '' for no check"
+        message = "should be an md5 of 32 lowercase hexadecimal digits"
         if last == "sha256":
-            message = "should be a sha256, or its first 8 or more lowercase hexadecimal digits, or '' for no check"
+            message = "should be a sha256, or its first 8 or more lowercase hexadecimal digits"
     return f"{key}: {message}, not {found}"
 
 
