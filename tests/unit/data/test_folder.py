@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -246,6 +247,39 @@ def test_the_check_stage_looks_for_the_folder_if_it_is_used(dataset):
     message = r"^params\.yaml: datasets\.folder\.source: there is no folder data/my-photos: use"
     with pytest.raises(UserError, match=message):
         config.check()
+
+
+def stage_dependencies(project: Project) -> dict[str, list[str]]:
+    """Return the dependencies of each download stage as DVC resolves them."""
+    script = """if True:
+        import json
+        from dvc.repo import Repo
+
+        paths = {
+            stage.addressing: [dependency.def_path for dependency in stage.deps]
+            for stage in Repo().index.stages
+            if stage.addressing.startswith("download")
+        }
+        print(json.dumps(paths))
+    """
+    return json.loads(project.run(sys.executable, "-c", script).splitlines()[-1])
+
+
+def test_only_the_folder_data_set_depends_on_the_photographs(tmp_path):
+    project = Project(tmp_path)
+    project.run("git", "init", "--quiet")
+    for dataset, large_dataset in (
+        ("photos", "photos96"),
+        ("cifar10", "cifar10"),
+        ("folder", "photos96"),
+        ("photos", "folder"),
+        ("folder", "folder"),
+    ):
+        project.edit_params(dataset=dataset, large_dataset=large_dataset)
+        dependencies = stage_dependencies(project)
+        assert dependencies.keys() == {f"download@{dataset}", f"download@{large_dataset}"}
+        for stage, paths in dependencies.items():
+            assert ("data/my-photos" in paths) == (stage == "download@folder")
 
 
 def test_photographs_without_classes_through_dvc(tmp_path):
