@@ -30,9 +30,9 @@ RUNS = Path("runs")  # when and where results were made; not tracked, because th
 RESUME = ROOT / RUNS / "resume"  # checkpoints of unfinished trainings
 
 
-def raw_path(data: str) -> Path:
-    """Return the folder of a data set's archive."""
-    return DATA / data / "raw"
+def source_path(data: str) -> Path:
+    """Return the path of a data set's source: JSON that says what `split` reads."""
+    return DATA / data / "source.json"
 
 
 def init_weights_path(data: str, name: str) -> Path:
@@ -93,6 +93,12 @@ def gallery_path(name: str) -> Path:
 def grid_path(name: str) -> Path:
     """Return the path of a colorizer's grid of gray, predicted and original images: PNG."""
     return GRIDS / f"{name}.png"
+
+
+def hash_file(path: Path, algorithm: str) -> str:
+    """Return a file's hash in hexadecimal digits. `algorithm` is "md5" or "sha256"."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 @contextlib.contextmanager

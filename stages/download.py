@@ -1,21 +1,25 @@
-"""Fetch a data set's archive and the weights that its settings ask for: the only stage that uses the network."""
+"""Download or find a data set and the weights that its settings ask for.
+
+No other stage uses the network.
+"""
 
 import argparse
+import socket
 
 from colorpipe.runtime.process import name, run_main
 
 
 def main() -> None:
-    """Write data/<data>/raw and data/<data>/weights."""
+    """Write data/<data>/source.json and data/<data>/weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=name, help="a data set of params.yaml")
+    parser.add_argument("data", type=name, help="name of a data set in params.yaml")
     args = parser.parse_args()
-    from colorpipe import (
-        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    )
+    # Imported late, so that --help is quick and Ctrl-C during the imports ends with one line.
+    from colorpipe import config
     from colorpipe.data.download import download
 
-    download(args.data, config.load_params())
+    socket.setdefaulttimeout(60)  # seconds; the libraries that download wait forever
+    download(args.data, config.load())
 
 
 if __name__ == "__main__":

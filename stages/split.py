@@ -1,4 +1,4 @@
-"""Turn a data set's archive into prepared arrays, and draw its validation set with the seed."""
+"""Turn a data set into prepared arrays. The validation set is drawn with the seed."""
 
 import argparse
 
@@ -8,11 +8,10 @@ from colorpipe.runtime.process import name, run_main
 def main() -> None:
     """Write data/<data>/{train,val,test}.npy, their labels, classes.json and prior.npy."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=name, help="a data set of params.yaml")
+    parser.add_argument("data", type=name, help="name of a data set in params.yaml")
     args = parser.parse_args()
-    from colorpipe import (
-        config,  # late, for a quick --help; and Ctrl-C during the imports is one line too
-    )
+    # Imported late, so that --help is quick and Ctrl-C during the imports ends with one line.
+    from colorpipe import config
     from colorpipe.data.split import split
 
     params = config.load_params()

@@ -129,7 +129,7 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
             raise UserError(
                 f"-o {printable_path(out)} is the folder of the photographs: use another folder"
             )
-        sources = images.inside(path, exclude=out)
+        sources = images.list_files(path, exclude=out)
         if not sources:
             raise UserError(f"{printable_path(path)} holds no files: use another folder")
         photographs += [(source, out / source.relative_to(path)) for source in sources]

@@ -72,9 +72,9 @@ def check_params(path: Path = Path("params.yaml")) -> None:
     encoders = [name for name, model in models.items() if model == pretext.model]
     for init in pretext.inits:
         _require_one_of(f"{path}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
-    for name, settings in params.datasets.items():
+    for name in (params.dataset, params.large_dataset):  # other sources need not exist
         if hasattr(module := load_plugin("datasets", name), "check_source"):
-            module.check_source(f"{path}: datasets.{name}.source", settings.source)
+            module.check_source(f"{path}: datasets.{name}", params.datasets[name])
 
 
 def load_plugin(section: str, name: str) -> ModuleType:

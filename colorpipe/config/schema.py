@@ -117,7 +117,7 @@ class PretextConfig(Strict):
 
 class ImageNetConfig(Strict):
     source: Text
-    sha256: Annotated[str, Field(pattern=r"^([0-9a-f]{8,64})?$")]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{8,64}$")]
 
 
 class Params(Strict):

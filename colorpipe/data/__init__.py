@@ -1,1 +1,1 @@
-"""The data sets, one file each, named as in params.yaml; archives, images, download, split and load."""
+"""Data sets, one file each, under the names of params.yaml; download, split, arrays and images."""

@@ -1,4 +1,4 @@
-"""Prepared arrays as tensors: memory-mapped on the CPU, or in the memory of the device."""
+"""Prepared arrays as tensors: memory-mapped on a CPU, or in the memory of a GPU."""
 
 import mmap
 import warnings
@@ -12,18 +12,24 @@ from colorpipe.runtime.errors import UserError, one_line
 
 
 def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tensor:
-    """The array at `path`: images (N, 3, H, W) uint8, labels (N,) int64, or a prior (313,) float32.
+    """Return an array that `split` wrote.
 
-    On the CPU it is memory-mapped: read where a batch touches it, and not to be written.
+    On a CPU the file is memory-mapped: a row is read when a batch uses it. The tensor must not be
+    written to.
 
     Args:
-        path: a file that `split` wrote.
-        device: where the tensor is to be.
-        shuffled: whether its rows will be read in a random order. Then the system reads nothing ahead, which it would have
-            to throw away again where the array is larger than the memory.
+        path: A file that `split` wrote.
+        device: Device of the tensor.
+        shuffled: Whether the rows will be read in random order. If so, the system does not read
+            ahead, because it would have to drop those rows again if the array is larger than the
+            memory.
+
+    Returns:
+        Images of shape (N, 3, H, W), uint8; labels of shape (N,), int64; or a color prior of shape
+        (313,), float32.
 
     Raises:
-        UserError: it is missing or damaged.
+        UserError: The file is missing or damaged.
     """
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -31,15 +37,16 @@ def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tens
         raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
     except PermissionError:
         raise UserError(
-            f"{path} cannot be read: permission denied: check the file's permissions"
+            f"{path} cannot be read (permission denied): check the file's permissions"
         ) from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
-            f"{path} is not a prepared array ({one_line(error)}): remove it and run `dvc repro`"
+            f"{path} is not a prepared array ({one_line(error)}): delete it and run `dvc repro`"
         ) from error
     if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1), (np.float32, 1)):
         raise UserError(
-            f"{path} holds {array.dtype} {array.shape}, neither images, labels nor a prior: remove it and run `dvc repro`"
+            f"{path} holds {array.dtype} {array.shape}, which are neither images, labels nor a "
+            "prior: delete it and run `dvc repro`"
         )
     if shuffled and device.type == "cpu":
         array._mmap.madvise(mmap.MADV_RANDOM)

@@ -1,14 +1,14 @@
-"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images, 32x32, from the official binary archive.
+"""CIFAR-10 (Krizhevsky 2009): 50,000 training and 10,000 test images of 32x32 pixels.
 
-Records of 3,073 bytes: the label, then 3,072 pixels, channel by channel, row by row.
+The official binary archive holds records of 3,073 bytes: a label, then 3,072 pixels, channel by
+channel and row by row.
 """
 
-import tarfile
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
-from colorpipe.data.archives import CheckedTarInfo, naming_damage, read_members
+from colorpipe.data.archives import read_members
 from colorpipe.data.dataset import Dataset, Images
 from colorpipe.runtime.errors import UserError
 
@@ -18,42 +18,34 @@ FOLDER = "cifar-10-batches-bin"
 TRAIN = [f"{FOLDER}/data_batch_{number}.bin" for number in range(1, 6)]
 TEST = [f"{FOLDER}/test_batch.bin"]
 RECORD_BYTES = 1 + 3 * 32 * 32
-PYTHON_FOLDER = "cifar-10-batches-py"  # of the archive in pickles
-BINARY = (
-    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz, md5 c32a1d4ab5d03f1284b67883e8d87530"
-)
 
 
-def read(archive: Path, size: int = 32) -> Dataset:
-    """The official split at size x size pixels. Raises UserError for any other archive."""
-    with naming_damage(archive, "tar"), tarfile.open(archive, tarinfo=CheckedTarInfo) as tar:
-        first = tar.next()
-    if first and first.name.removeprefix("./").split("/")[0] == PYTHON_FOLDER:
-        raise UserError(
-            f"{archive} is the python version of CIFAR-10: use the binary version, {BINARY}"
-        )
-    members = read_members(archive, TRAIN + TEST)
+def read(source: Mapping[str, str], size: int) -> Dataset:
+    """Return the official training and test set at `size` x `size` pixels.
+
+    Raises:
+        UserError: The archive is not one of CIFAR-10's binary version, or has changed.
+    """
+    official = f"the official {ARCHIVE}, which is the binary version and not the python version"
+    members = read_members(source, TRAIN + TEST, official)
+    for name, content in members.items():
+        if len(content) % RECORD_BYTES:
+            raise UserError(
+                f"{source['archive']}: {name} has {len(content)} bytes, which are not records of "
+                f"{RECORD_BYTES} bytes: use {official}"
+            )
+        if (label := max(content[::RECORD_BYTES], default=0)) >= len(CLASSES):
+            raise UserError(
+                f"{source['archive']}: {name} has the label {label}, but labels are 0 to "
+                f"{len(CLASSES) - 1}: use {official}"
+            )
     train, test = (
-        b"".join(_checked(archive, name, members[name]) for name in names)
-        for names in (TRAIN, TEST)
+        _parse_records(b"".join(members[name] for name in names)) for names in (TRAIN, TEST)
     )
-    return Dataset(_images(train), _images(test), CLASSES).resized(size)
+    return Dataset(train, test, CLASSES).resized(size)
 
 
-def _checked(archive: Path, name: str, content: bytes) -> bytes:
-    """The records of a batch. Raises UserError where they are not records of CIFAR-10."""
-    if len(content) % RECORD_BYTES:
-        raise UserError(
-            f"{archive}: {name} has {len(content)} bytes, expected records of {RECORD_BYTES}: fetch it again"
-        )
-    if (label := max(content[::RECORD_BYTES], default=0)) >= len(CLASSES):
-        raise UserError(
-            f"{archive}: {name} has label {label}, expected 0..{len(CLASSES) - 1}: fetch it again"
-        )
-    return content
-
-
-def _images(content: bytes) -> Images:
+def _parse_records(content: bytes) -> Images:
     records = np.frombuffer(content, np.uint8).reshape(-1, RECORD_BYTES)
     return Images(
         records[:, 1:].reshape(-1, 3, 32, 32),

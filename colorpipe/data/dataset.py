@@ -1,4 +1,4 @@
-"""What a data set is: images, labels and areas, split into train and test where it has its own test set."""
+"""The content of a data set: images, labels and areas, split into train and test if it says so."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -11,9 +11,14 @@ Array = NDArray[Any]
 
 
 class Images(NamedTuple):
-    """Images (N, 3, H, W) uint8 sRGB; labels (N,) int64; areas (N,) int64.
+    """Images with a label and an area each.
 
-    Images of the same area may share pixels, so they always stay on one side of a split.
+    Images of the same area may share pixels, so `split` never separates them.
+
+    Attributes:
+        images: sRGB images of shape (N, 3, H, W), uint8.
+        labels: Class of each image, shape (N,), int64.
+        areas: Area of each image, shape (N,), int64.
     """
 
     images: Array
@@ -23,25 +28,34 @@ class Images(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """A data set: train images, test images where it has its own, and the class names, if any."""
+    """A data set in memory or in a memory-mapped file.
+
+    Attributes:
+        train: Images to train and validate on.
+        test: Images to test on, or None if the data set has no test set of its own.
+        classes: Names of the classes. Empty if there are none.
+    """
 
     train: Images
     test: Images | None
     classes: tuple[str, ...]
 
     def resized(self, size: int) -> Self:
-        """All images at size x size pixels; those of that size unchanged."""
-        train = self.train._replace(images=_resized(self.train.images, size))
-        test = self.test._replace(images=_resized(self.test.images, size)) if self.test else None
+        """Return the data set with all images resized to `size` x `size` pixels.
+
+        Images that have this size already are not changed.
+        """
+        train = self.train._replace(images=_resize(self.train.images, size))
+        test = self.test._replace(images=_resize(self.test.images, size)) if self.test else None
         return type(self)(train, test, self.classes)
 
 
-def _resized(images: Array, size: int) -> Array:
-    """Square images (N, 3, H, H) as (N, 3, size, size)."""
+def _resize(images: Array, size: int) -> Array:
+    """Resize square images of shape (N, 3, H, H) to (N, 3, size, size)."""
     if images.shape[-1] == size:
         return images
-    squares = (
+    resized = (
         Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
         for image in images.transpose(0, 2, 3, 1)
     )
-    return np.array([np.asarray(square).transpose(2, 0, 1) for square in squares])
+    return np.array([np.asarray(image).transpose(2, 0, 1) for image in resized])

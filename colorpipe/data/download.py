@@ -1,86 +1,158 @@
-"""The download stage: a data set's archive, and what encoders and losses are initialized from."""
+"""The download stage: it finds or downloads a data set's source and ImageNet weights."""
 
-import shutil
+import http.client
+import tempfile
 from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import torch
 
 from colorpipe import config, files, weights
-from colorpipe.config import ImageNetConfig, Params
-from colorpipe.data.fetch import SourceError, check_hash, fetch
+from colorpipe.config import DatasetConfig, ImageNetConfig, Params
 from colorpipe.data.imagenet import read_torchvision
-from colorpipe.runtime.errors import UserError
-
-BUNDLED = "bundled"
+from colorpipe.runtime.errors import UserError, one_line
 
 
 def download(data: str, params: Params) -> None:
-    """Write data/<data>/raw and data/<data>/weights.
+    """Write data/<data>/source.json and data/<data>/weights.
 
-    Every encoder and loss has its weight file, with or without tensors, so that dvc.yaml can declare it row by row, and a
-    change of settings reruns just the rows whose file changed.
+    Each encoder and each loss has a weight file, with or without tensors. So dvc.yaml can declare
+    it for each colorizer, and a change of settings retrains only colorizers whose file changed.
 
     Args:
-        data: a data set of params.yaml.
-        params: its settings, the sources of ImageNet weights, and the losses' settings, which their files carry.
+        data: Name of a data set in params.yaml.
+        params: Settings of the data set and the losses, and sources of ImageNet weights.
 
     Raises:
-        UserError: a source cannot be fetched, or is not what params.yaml says.
+        UserError: A source cannot be found or downloaded, or is not what params.yaml says.
     """
-    get_archive(data, params)
     settings = params.data(data)
+    files.write_json(files.source_path(data), find_source(data, settings))
     for name, encoder in params.imagenet.items():
         if name not in params.losses:
-            write_init(data, name, encoder if settings.pretrained else None, "pretrained=false", {})
+            source = encoder if settings.pretrained else None
+            write_weights(data, name, source, f"set datasets.{data}.pretrained=false", {})
     for name, loss_settings in params.losses.items():
         source = params.imagenet.get(name) if settings.lpips_weights == "imagenet" else None
-        write_init(data, name, source, "lpips_weights=random", loss_settings)
-    write_init(data, "none", None, "", {})
+        alternative = f"set datasets.{data}.lpips_weights=random"
+        write_weights(data, name, source, alternative, loss_settings)
+    write_weights(data, "none", None, "", {})
 
 
-def get_archive(data: str, params: Params) -> None:
-    """Put a data set's archive in place: bundled or fetched; of a folder of photographs, its manifest."""
-    module, settings = config.load_plugin("datasets", data), params.data(data)
-    if hasattr(module, "check_source"):
-        module.check_source(f"datasets.{data}.source", settings.source)
-    archive = files.raw_path(data) / module.ARCHIVE
-    if settings.source == BUNDLED:
-        if not hasattr(module, "bundle"):
-            raise UserError(
-                f"datasets.{data}.source: no archive is bundled for {data}: use an https URL, a file URL or a path"
-            )
-        archive.parent.mkdir(parents=True, exist_ok=True)
-        module.bundle(archive)
-        _check_packed(archive, settings.md5, "the photographs of the installed scikit-image")
-    elif hasattr(module, "list_folder") and Path(settings.source).is_dir():
-        if settings.md5:
-            raise UserError(
-                f"datasets.{data}.md5: it is of an archive, and the source is a folder: set it to ''"
-            )
-        module.list_folder(Path(settings.source), archive)
-    else:
-        instead = "use the bundled default (dataset=photos, large_dataset=photos96)"
-        fetch(settings.source, files.ARCHIVES / module.ARCHIVE, "md5", settings.md5, instead)
-        with files.atomic_write(archive) as temporary:
-            shutil.copyfile(files.ARCHIVES / module.ARCHIVE, temporary)
+def find_source(data: str, settings: DatasetConfig) -> dict[str, Any]:
+    """Return the content of source.json: what `split` reads.
+
+    For an archive, it is the archive's path, relative to the project's root, and its md5. Archives
+    are downloaded to data/archives. Other data sets describe their sources themselves.
+
+    Args:
+        data: Name of a data set in params.yaml.
+        settings: Settings of the data set.
+
+    Raises:
+        UserError: The source cannot be found or downloaded, or is not what `settings` say.
+    """
+    module, key = config.plugin("datasets", data), f"datasets.{data}"
+    if not hasattr(module, "ARCHIVE"):
+        source: dict[str, Any] = module.describe_source(key, settings)
+        return source
+    if not settings.md5:
+        local = _local_path(settings.source)
+        md5 = f"{files.hash_file(local, 'md5')}, " if local and local.is_file() else ""
+        raise UserError(f"{key}.md5: is empty: set it to {md5}the md5 of {settings.source}")
+    alternative = "use the bundled photographs (dataset=photos, large_dataset=photos96)"
+    path = find_file(settings.source, module.ARCHIVE, "md5", settings.md5, alternative)
+    archive = path if path.is_absolute() else path.relative_to(files.ROOT)
+    return {"archive": archive.as_posix(), "md5": settings.md5}
 
 
-def _check_packed(archive: Path, md5: str, source: str) -> None:
-    """Check the md5 of an archive that was packed here. Raises UserError, and removes it, where it differs."""
-    try:
-        check_hash(archive, "md5", md5, source)
-    except SourceError as error:
-        archive.unlink()
-        raise UserError(f"{source} {error}") from None
-
-
-def write_init(
-    data: str, name: str, source: ImageNetConfig | None, switch: str, settings: dict[str, object]
+def write_weights(
+    data: str,
+    name: str,
+    source: ImageNetConfig | None,
+    alternative: str,
+    settings: dict[str, object],
 ) -> None:
-    """Write what an encoder or a loss is initialized from: ImageNet weights, or without a source only metadata."""
+    """Write the file that an encoder or a loss is initialized from.
+
+    Args:
+        data: Name of the data set.
+        name: Name of the encoder or the loss.
+        source: Source of ImageNet weights. None: the file holds only metadata.
+        alternative: What to do if the weights cannot be downloaded, for the error message.
+        settings: Settings of the loss, which are part of the metadata.
+
+    Raises:
+        UserError: The source cannot be found or downloaded, or holds no torchvision weights.
+    """
     target = files.init_weights_path(data, name)
     if source is None:
         weights.save(target, {}, {"weights": "random", **settings})
         return
-    file = files.ARCHIVES / f"imagenet-{name}.pth"
-    fetch(source.source, file, "sha256", source.sha256, f"do without it (datasets.{data}.{switch})")
+    path = find_file(source.source, f"imagenet-{name}.pth", "sha256", source.sha256, alternative)
     metadata = {"weights": "imagenet", "source": source.source, "sha256": source.sha256, **settings}
-    weights.save(target, read_torchvision(file), metadata)
+    weights.save(target, read_torchvision(path), metadata)
+
+
+def find_file(
+    source: str, name: str, algorithm: Literal["md5", "sha256"], digest: str, alternative: str
+) -> Path:
+    """Return the path of a file with a known hash, which is downloaded if `source` is a URL.
+
+    A download is put into data/archives. If a file with the right hash is there already, it is not
+    downloaded again. A file gets its name only after its hash is checked.
+
+    Args:
+        source: An https URL, a file URL, or a path relative to the project's root.
+        name: Name of the file in data/archives.
+        algorithm: Algorithm of the hash.
+        digest: The hash in hexadecimal digits. Of a sha256, the first digits are enough.
+        alternative: What else to do if there is no such file, for the error message.
+
+    Raises:
+        UserError: The file cannot be found or downloaded, or has another hash.
+    """
+    local = _local_path(source)
+    path = local or files.ARCHIVES / name
+    shown = one_line(source, 1000)
+    if path.is_file():
+        actual = files.hash_file(path, algorithm)
+        if actual.startswith(digest):
+            return path
+        if local:
+            raise UserError(
+                f"{shown} has the {algorithm} {actual}, not {digest}: use the right file, correct "
+                f"the {algorithm} in params.yaml, or {alternative}"
+            )
+        print(f"{path} has the {algorithm} {actual}, not {digest}")
+    elif local:
+        raise UserError(
+            f"{shown} is not a file: use an https URL or the path of a file, or {alternative}"
+        )
+    print(f"downloading {shown} to {path}", flush=True)
+    try:
+        files.ARCHIVES.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".download-", dir=files.ARCHIVES) as folder:
+            if algorithm == "md5":
+                from torchvision.datasets.utils import download_url  # late: it takes seconds
+
+                download_url(source, folder, name, digest)
+            else:
+                torch.hub.download_url_to_file(source, f"{folder}/{name}", digest)
+            Path(folder, name).replace(path)
+    except (OSError, http.client.HTTPException, RuntimeError, ValueError) as error:
+        raise UserError(
+            f"{shown}: the file with the {algorithm} {digest} cannot be downloaded "
+            f"({one_line(error)}): run the command again, put the file into place as {path}, or "
+            f"{alternative}"
+        ) from error
+    return path
+
+
+def _local_path(source: str) -> Path | None:
+    """Return the path that a source names, or None if the source is to be downloaded."""
+    if source.startswith("file:"):
+        return Path(url2pathname(urlsplit(source).path))
+    return None if source.startswith(("http://", "https://")) else files.ROOT / source

@@ -1,20 +1,16 @@
-"""The user's own photographs: a folder of them, or a zip or tar archive, with a subfolder for each class or without classes.
+"""The folder data set: the user's own photographs, with or without a subfolder for each class.
 
-A folder is not copied: `download` writes a manifest of its photographs, and `split` reads them where they are. Each is
-cropped to its central square and resized once, and kept in a file, so that an album may be larger than the memory. There is
-no test set: `split` draws one.
+The photographs stay where they are. `download` lists them in source.json, and `split` crops each
+one to its central square and resizes it. The squares are kept in a file, so there may be more of
+them than fit into memory. There is no test set; `split` draws one.
 """
 
-import hashlib
 import io
-import stat
-import tarfile
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -23,199 +19,175 @@ from tqdm import tqdm
 
 from colorpipe import files
 from colorpipe.color import lab
-from colorpipe.data import archives, images, manifest
+from colorpipe.config import DatasetConfig
+from colorpipe.data import images
 from colorpipe.data.dataset import Array, Dataset, Images
+from colorpipe.data.listing import list_photographs, read_listed, report_unused
 from colorpipe.runtime.errors import UserError, name_files, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
-ARCHIVE = "my-photos.archive"  # zip or tar; of a folder, its manifest
-GRAY = 5  # Lab units: without a larger |a| or |b| Zhang et al. 2016 count an image as gray
-MAX_NAMED = 3  # damaged files that a message names
-
-list_folder = manifest.write
+GRAY = 5  # Lab units: Zhang et al. 2016 count an image as gray if no |a| or |b| is larger
+MAX_NAMED = 3  # number of unreadable files that a message names
 
 
-class Decoded(NamedTuple):
-    """A photograph's name, its pixels (3, H, H) uint8 or why they cannot be read, and the hash of its file."""
+class Square(NamedTuple):
+    """The central square of a photograph.
+
+    Attributes:
+        name: Path of the photograph in the folder.
+        pixels: sRGB image of shape (3, size, size), uint8, or the reason why there is none.
+        sha256: Hash of the photograph's file.
+    """
 
     name: str
-    image: Array | UserError
+    pixels: Array | UserError
     sha256: str
 
 
-def check_source(key: str, source: str) -> None:
-    """Raise UserError, naming the parameter, where the source is no local folder or archive: DVC watches it for changes."""
-    wanted = "use the path of a folder of photographs or of a zip or tar file"
-    if "://" in source or not Path(source).exists():
-        raise UserError(f"{key}: there is no {one_line(source, 999)}: {wanted}")
-    if Path(source).is_file() and Path(source).suffix.lower() in images.SUFFIXES:
-        raise UserError(f"{key}: {one_line(source, 999)} is a single photograph: {wanted}")
-
-
-def read(archive: Path, size: int) -> Dataset:
-    """The photographs at size x size pixels, sorted by name.
-
-    Those without color and exact copies of others are left out and reported, and so is every other file. Where every
-    photograph is in a folder, its first folder is its class; otherwise there are no classes.
-
-    Args:
-        archive: a zip or tar archive, or the manifest of a folder.
-        size: pixels a side.
+def check_source(key: str, settings: DatasetConfig) -> None:
+    """Check the data set's source in params.yaml, whose section is named `key`.
 
     Raises:
-        UserError: the archive or a photograph cannot be read, or differs from the manifest.
+        UserError: The source is not a folder, or an md5 is given.
     """
-    unused: list[str] = []
-    kept: list[str] = []
-    decoded = ordered_map(
-        partial(_decode, size=size, budget=PixelBudget()), _entries(archive, unused)
-    )
-    with _unnamed_file(archive.parent) as pixels:
-        for name, image in _select(
-            tqdm(decoded, "reading", unit="photo", disable=None, leave=False)
-        ):
-            with files.naming_write_errors(archive.parent):
-                pixels.write(image.tobytes())
-                pixels.flush()
-            kept.append(name)
-        if unused:
-            print(f"folder: not used, as not {images.KINDS}: {name_files(unused)}")
-        if not kept:
-            raise UserError(
-                f"folder: none of its files is a color photograph ({images.KINDS}): set datasets.folder.source"
-            )
-        squares = np.memmap(pixels, np.uint8, "r", shape=(len(kept), 3, size, size))
-    classes, labels = _labels(kept)
-    print(f"folder: {len(kept)} photographs, {len(classes) or 'no'} classes")
-    return Dataset(Images(squares, labels, np.arange(len(kept))), None, classes)
-
-
-def _unnamed_file(folder: Path) -> IO[bytes]:
-    """A file that is gone when nothing uses it any more, killed or not."""
-    with files.naming_write_errors(folder):
-        return tempfile.TemporaryFile(dir=folder)
-
-
-def _decode(entry: tuple[str, Callable[[], bytes]], size: int, budget: PixelBudget) -> Decoded:
-    """A photograph's central square at size x size pixels."""
-    name, load = entry
-    content = load()
-    with budget.spend(images.count_pixels(io.BytesIO(content))):
-        try:
-            rgb = images.read(Path(name), io.BytesIO(content)).rgb
-        except UserError as error:
-            return Decoded(name, error, "")
-        square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
-    return Decoded(name, np.asarray(square).transpose(2, 0, 1), hashlib.sha256(content).hexdigest())
-
-
-def _select(photographs: Iterable[Decoded]) -> Iterator[tuple[str, Array]]:
-    """The names and images to use; gray ones and copies are reported. Raises UserError where some cannot be read."""
-    damaged, gray, copies = [], [], []
-    seen = set()
-    for name, image, sha256 in photographs:
-        if isinstance(image, UserError):
-            damaged.append(str(image))
-        elif sha256 in seen:
-            copies.append(name)
-        else:
-            seen.add(sha256)
-            if is_gray(image):
-                gray.append(name)
-            else:
-                yield name, image
-    if damaged:
-        more = f"; and {len(damaged) - MAX_NAMED} more" if len(damaged) > MAX_NAMED else ""
+    folder, shown = Path(settings.source), one_line(settings.source, 1000)
+    if folder.is_file():
         raise UserError(
-            f"folder: repair or remove the unreadable files: {'; '.join(damaged[:MAX_NAMED])}{more}"
+            f"{key}.source: {shown} is a file: use the path of a folder of photographs (unpack an "
+            "archive first)"
         )
-    for names, why in (
-        (gray, f"gray (no |a| or |b| over {GRAY} Lab units)"),
-        (copies, "copies of others"),
-    ):
-        if names:
-            print(f"folder: not used, as {why}: {name_files(names)}")
+    if not folder.is_dir():
+        raise UserError(
+            f"{key}.source: there is no folder {shown}: use the path of a folder of photographs"
+        )
+    if settings.md5:
+        raise UserError(f"{key}.md5: should be '', because a folder has no md5")
+
+
+def describe_source(key: str, settings: DatasetConfig) -> dict[str, Any]:
+    """Return what source.json holds: the photographs' names, sizes and hashes.
+
+    Raises:
+        UserError: The source is not a folder of photographs, or one of them cannot be read.
+    """
+    check_source(key, settings)
+    return list_photographs(Path(settings.source))
+
+
+def read(source: Mapping[str, Any], size: int) -> Dataset:
+    """Return the photographs at `size` x `size` pixels, sorted by name.
+
+    Photographs without color and exact copies of others are left out and reported. If all
+    photographs are in subfolders, the first subfolder is the class. Otherwise there are no classes.
+
+    Args:
+        source: Content of source.json.
+        size: Width and height of the images, in pixels.
+
+    Raises:
+        UserError: A photograph cannot be read or has changed since it was listed.
+    """
+    load = partial(_load_square, Path(source["folder"]), size=size, budget=PixelBudget())
+    squares = tqdm(
+        ordered_map(load, source["photographs"]),
+        "reading",
+        len(source["photographs"]),
+        unit="photo",
+        disable=None,
+        leave=False,
+    )
+    names: list[str] = []
+    place = files.source_path("folder").parent
+    with _open_unnamed_file(place) as file:
+        for name, pixels in _select_squares(squares):
+            with files.naming_write_errors(place):
+                file.write(pixels.tobytes())
+                file.flush()
+            names.append(name)
+        report_unused(source["unused"])
+        if not names:
+            raise UserError(
+                f"folder: none of its files is a color photograph ({images.KINDS}): set "
+                "datasets.folder.source to a folder of photographs"
+            )
+        array = np.memmap(file, np.uint8, "r", shape=(len(names), 3, size, size))
+    classes, labels = _label_photographs(names)
+    print(f"folder: {len(names)} photographs, {len(classes) or 'no'} classes")
+    return Dataset(Images(array, labels, np.arange(len(names))), None, classes)
 
 
 def is_gray(image: Array) -> bool:
-    """Whether a photograph (3, H, W) uint8 is gray, or nearly so: trained on, it would teach that gray is right."""
+    """Return whether a photograph of shape (3, H, W), uint8, is gray or nearly gray.
+
+    Training on gray photographs teaches a colorizer that gray is right.
+    """
     ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[:, 1:]
     return bool((ab.abs() <= GRAY).all())
 
 
-def _labels(names: list[str]) -> tuple[tuple[str, ...], Array]:
-    """The classes, and the label of each photograph (N,) int64; all 0 without classes."""
+def _open_unnamed_file(folder: Path) -> IO[bytes]:
+    """Open a file that is deleted when nothing uses it any more, even if the process is killed."""
+    with files.naming_write_errors(folder):
+        return tempfile.TemporaryFile(dir=folder)
+
+
+def _load_square(folder: Path, entry: Mapping[str, Any], size: int, budget: PixelBudget) -> Square:
+    """Load the central square of a listed photograph. Raise UserError if its file has changed."""
+    name, sha256 = entry["name"], entry["sha256"]
+    content = read_listed(folder, entry)
+    with budget.spend(images.count_pixels(io.BytesIO(content))):
+        try:
+            rgb = images.read(Path(name), io.BytesIO(content)).rgb
+        except UserError as error:
+            return Square(name, error, sha256)
+        square = ImageOps.fit(Image.fromarray(rgb), (size, size), Image.Resampling.LANCZOS)
+    return Square(name, np.asarray(square).transpose(2, 0, 1), sha256)
+
+
+def _select_squares(squares: Iterable[Square]) -> Iterator[tuple[str, Array]]:
+    """Yield names and pixels of the photographs to use, then report the others.
+
+    Raise UserError at the end if some photographs cannot be read.
+    """
+    unreadable, gray, copies = [], [], []
+    hashes = set()
+    for name, pixels, sha256 in squares:
+        if isinstance(pixels, UserError):
+            unreadable.append(str(pixels))
+        elif sha256 in hashes:
+            copies.append(name)
+        else:
+            hashes.add(sha256)
+            if is_gray(pixels):
+                gray.append(name)
+            else:
+                yield name, pixels
+    if unreadable:
+        more = len(unreadable) - MAX_NAMED
+        raise UserError(
+            f"folder: repair or delete the unreadable files: {'; '.join(unreadable[:MAX_NAMED])}"
+            + (f"; and {more} more" if more > 0 else "")
+        )
+    if gray:
+        reason = f"they are gray (no |a| or |b| is over {GRAY} Lab units)"
+        print(f"folder: not used, because {reason}: {name_files(gray)}")
+    if copies:
+        print(f"folder: not used, because they are copies of others: {name_files(copies)}")
+
+
+def _label_photographs(names: list[str]) -> tuple[tuple[str, ...], Array]:
+    """Return the classes, and the label of each photograph, shape (N,), int64."""
     folders = [PurePosixPath(name).parts[:-1] for name in names]
-    while (
-        all(folders) and len({parts[0] for parts in folders}) == 1
-    ):  # a single folder around all is not a class
+    # A single folder that holds all photographs is not a class.
+    while all(folders) and len({parts[0] for parts in folders}) == 1:
         folders = [parts[1:] for parts in folders]
     if not all(folders):
         if any(folders):
             outside = [name for name, parts in zip(names, folders, strict=True) if not parts]
             print(
-                f"folder: no classes, as some photographs are in no subfolder: {name_files(outside)}"
+                "folder: there are no classes, because some photographs are in no subfolder: "
+                f"{name_files(outside)}"
             )
         return (), np.zeros(len(names), np.int64)
     classes = tuple(sorted({parts[0] for parts in folders}))
     return classes, np.array([classes.index(parts[0]) for parts in folders], np.int64)
-
-
-def _entries(archive: Path, unused: list[str]) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """The name of every photograph and how to read it, in the names' order; the names of other files go to `unused`."""
-    with archives.naming_damage(archive, "zip or tar"):
-        with archive.open("rb") as file:
-            start = file.read(2)
-        if start.startswith(manifest.START):
-            album = manifest.load(archive)
-            unused += album.unused
-            for photograph in album.photographs:
-                yield photograph.name, partial(manifest.content, album, photograph)
-        elif start == b"PK":  # `is_zipfile` is fooled by a tar archive whose last file is a zip
-            with zipfile.ZipFile(archive) as opened:
-                entries = {
-                    entry.filename: entry
-                    for entry in _checked_entries(archive, opened)
-                    if not entry.is_dir()
-                }
-                for name in _sort_out(entries, unused):
-                    yield name, partial(bytes, opened.read(entries[name]))
-        else:
-            with tarfile.open(archive, tarinfo=archives.CheckedTarInfo) as opened:
-                members = {
-                    member.name: member
-                    for member in archives.checked_members(archive, opened)
-                    if member.isfile()
-                }
-                for name in _sort_out(members, unused):
-                    yield name, partial(bytes, archives.read_member(archive, opened, members[name]))
-
-
-def _sort_out(names: Iterable[str], unused: list[str]) -> list[str]:
-    """The names of photographs, sorted; other files go to `unused`."""
-    photographs, others = images.sort_out(sorted(names))
-    unused += others
-    return photographs
-
-
-def _checked_entries(archive: Path, opened: zipfile.ZipFile) -> list[zipfile.ZipInfo]:
-    """The members of a zip archive. Raises UserError for what `archives.checked_members` refuses."""
-    entries = opened.infolist()
-    if (
-        len(entries) > archives.MAX_MEMBERS
-        or sum(entry.file_size for entry in entries) > archives.MAX_ARCHIVE_BYTES
-    ):
-        raise UserError(
-            f"{archive} claims more than {archives.MAX_MEMBERS} members or {archives.MAX_ARCHIVE_BYTES} bytes: refused"
-        )
-    for entry in entries:
-        archives.refuse_outside(archive, entry.filename)
-        if stat.S_IFMT(entry.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
-            raise UserError(
-                f"{archive}: {entry.filename!r} is a link, a device or the like: refused"
-            )
-        if entry.file_size > archives.MAX_READ_BYTES:
-            raise UserError(
-                f"{archive}: {entry.filename!r} claims {entry.file_size} bytes: refused"
-            )
-    return entries

@@ -1,4 +1,4 @@
-"""torchvision's files of ImageNet weights."""
+"""ImageNet weights in torchvision's files."""
 
 import re
 import warnings
@@ -9,38 +9,38 @@ from torch import Tensor
 
 from colorpipe.runtime.errors import UserError, one_line
 
-OLD_NAME = re.compile(
-    r"(denselayer\d+\.(?:norm|conv))\.([12])\."
-)  # DenseNet's file has the names of PyTorch 0.3
-EXPECTED = "expected torchvision's trained weights"
+# DenseNet's file names these layers as PyTorch 0.3 did.
+OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
+EXPECTED = "but torchvision's trained weights are expected"
 
 
 def read_torchvision(path: Path) -> dict[str, Tensor]:
-    """Read the weights of a torchvision file, but those of its classification layers, under the names of today's layers.
+    """Return the weights in a file of torchvision, without those of the classification layers.
 
-    Only tensors are loaded (`weights_only`). "features." is removed, since the encoders have no such level.
+    Names are those of today's layers, without "features.", because the encoders have no such level.
+    Only tensors are loaded (`weights_only`), so no code in the file is run.
 
     Args:
-        path: a file that torchvision distributes.
+        path: A file that torchvision distributes.
 
     Returns:
         float32 tensors by name.
 
     Raises:
-        UserError: the file is damaged, or holds anything else.
+        UserError: The file is damaged or holds anything else.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # about what is refused below
+        with warnings.catch_warnings(action="ignore"):  # about tensors that are refused below
             state = torch.load(path, map_location="cpu", weights_only=True)
         tensors = {
             name: tensor
             for name, tensor in state.items()
             if isinstance(tensor, Tensor) and isinstance(name, str)
         }
-    except Exception as error:  # torch.load raises many kinds for a damaged file
+    except Exception as error:  # torch.load raises many kinds of errors for a damaged file
         raise UserError(
-            f"{path} is not a complete file of torchvision weights, tensors only ({one_line(error)}): remove it and run "
-            "`dvc repro` to fetch it again"
+            f"{path} is not a complete file of torchvision weights, tensors only "
+            f"({one_line(error)}): use another file"
         ) from error
     for name, tensor in tensors.items():
         plain = (
@@ -55,9 +55,8 @@ def read_torchvision(path: Path) -> dict[str, Tensor]:
     if not tensors:
         raise UserError(f"{path} holds no tensors by name, {EXPECTED}: use another file")
     return {
-        OLD_NAME.sub(r"\1\2.", name).removeprefix(
-            "features."
-        ): tensor.clone()  # two names may share memory
+        # A tensor is cloned because two names may share memory.
+        OLD_NAME.sub(r"\1\2.", name).removeprefix("features."): tensor.clone()
         for name, tensor in tensors.items()
         if not name.startswith(("fc.", "classifier."))
     }

@@ -1,4 +1,4 @@
-"""Image files: reading JPEG, PNG, WebP, TIFF and HEIC of every kind as 8-bit sRGB, and writing them atomically."""
+"""Image files: JPEG, PNG, WebP, TIFF and HEIC are read as 8-bit sRGB and written atomically."""
 
 import io
 import os
@@ -18,22 +18,17 @@ from colorpipe.data.dataset import Array
 from colorpipe.runtime.errors import UserError, printable_path
 
 pillow_heif.register_heif_opener()
-# Pillow's warnings are about odd metadata; what matters raises. (A filter around each image would not be thread-safe.)
+# Pillow warns about odd metadata, and raises an error for anything worse. A filter around each
+# image would not be thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
 
-FORMATS = (
-    "JPEG",
-    "PNG",
-    "WEBP",
-    "TIFF",
-    "HEIF",
-)  # JPEG also reads MPO, in which phones store several images
+# Pillow's names. JPEG includes MPO, in which phones store several images.
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF")
 KINDS = "JPEG, PNG, WebP, TIFF or HEIC"
-PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a tag of TIFF and one of its values
+PHOTOMETRIC, WHITE_IS_ZERO = 262, 0  # a TIFF tag and one of its values
 SUFFIXES = {".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif"}
-WRITERS: dict[
-    str, tuple[str, dict[str, Any]]
-] = {  # by suffix: Pillow's format and options; only JPEG is lossy
+# Pillow's format and options by suffix. Only JPEG is lossy.
+WRITERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".png": ("PNG", {"compress_level": 1}),
     ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
     ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
@@ -45,7 +40,13 @@ WRITERS: dict[
 
 @dataclass(frozen=True)
 class Photograph:
-    """An upright image: sRGB (H, W, 3) uint8, alpha (H, W) uint8 or None, and notes on what reading its file changed."""
+    """An upright image.
+
+    Attributes:
+        rgb: sRGB image of shape (H, W, 3), uint8.
+        alpha: Opacity of shape (H, W), uint8, or None.
+        notes: What was changed or ignored when the file was read.
+    """
 
     rgb: Array
     alpha: Array | None
@@ -53,39 +54,43 @@ class Photograph:
 
 
 def is_folder(path: Path) -> bool:
-    """Whether `path` is a folder; False where it cannot be accessed."""
+    """Return whether `path` is a folder. It is not if it cannot be accessed."""
     try:
         return path.is_dir()
     except OSError:
         return False
 
 
-def inside(folder: Path, exclude: Path | None = None) -> list[Path]:
-    """The files in and below a folder, including broken links, without hidden ones and those in `exclude`.
+def list_files(folder: Path, exclude: Path | None = None) -> list[Path]:
+    """Return the files in and below a folder, without hidden files.
 
-    Links to folders are followed, each folder once. An unreadable folder counts as one failed input: its path is among the
-    results.
+    Links to folders are followed, and each folder is listed once. Broken links are included. If a
+    folder cannot be read, its own path is included, so that it is reported like a file.
+
+    Args:
+        folder: The folder.
+        exclude: A folder in it that is left out.
     """
-    unread: list[Path] = []
-    found: list[Path] = []
-    seen: set[Path] = set()
+    unreadable: list[Path] = []
+    paths: list[Path] = []
+    visited: set[Path] = set()
     excluded = exclude.resolve() if exclude else None
     walk = os.walk(
-        folder, onerror=lambda error: unread.append(Path(error.filename)), followlinks=True
+        folder, onerror=lambda error: unreadable.append(Path(error.filename)), followlinks=True
     )
     for place, folders, names in walk:
         resolved = Path(place).resolve()
-        if resolved in seen or (excluded and resolved == excluded != folder.resolve()):
+        if resolved in visited or (excluded and resolved == excluded != folder.resolve()):
             folders.clear()
             continue
-        seen.add(resolved)
+        visited.add(resolved)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
-    return found + unread
+        paths += [Path(place) / name for name in sorted(names) if not name.startswith(".")]
+    return paths + unreadable
 
 
-def sort_out(names: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The names of photographs, by their suffixes, and those of other files; hidden ones are in neither."""
+def separate_photographs(names: Iterable[str]) -> tuple[list[str], list[str]]:
+    """Return the names with a photograph's suffix and the other names, without hidden files."""
     photographs: list[str] = []
     others: list[str] = []
     for name in names:
@@ -96,7 +101,7 @@ def sort_out(names: Iterable[str]) -> tuple[list[str], list[str]]:
 
 
 def count_pixels(file: Path | BinaryIO) -> int:
-    """The pixels of an image by its header, before it is read; 0 for what `read` refuses."""
+    """Return the number of pixels that an image's header states, or 0 if it cannot be read."""
     try:
         if isinstance(file, Path) and not file.is_file():
             return 0
@@ -107,14 +112,17 @@ def count_pixels(file: Path | BinaryIO) -> int:
 
 
 def read(path: Path, content: BinaryIO | None = None) -> Photograph:
-    """Read an image: EXIF orientation and ICC profile applied, 16 bits a channel reduced to 8, alpha kept.
+    """Read an image.
+
+    The EXIF orientation and the ICC profile are applied, 16 bits per channel are reduced to 8, and
+    alpha is kept.
 
     Args:
-        path: of the file.
-        content: what to read in place of the file, under its name.
+        path: Path of the file.
+        content: Content of the file, if it is not to be read from `path`.
 
     Raises:
-        UserError: one line that names the file and what is wrong with it.
+        UserError: The file cannot be read. The message names the file and what is wrong with it.
     """
     try:
         if not content and stat.S_ISFIFO(path.stat().st_mode):
@@ -127,11 +135,12 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         raise UserError(f"{printable_path(path)} is a folder") from None
     except PermissionError:
         raise UserError(
-            f"{printable_path(path)} cannot be read: permission denied: check the file's permissions"
+            f"{printable_path(path)} cannot be read (permission denied): check the file's "
+            "permissions"
         ) from None
     except Image.UnidentifiedImageError:
         raise UserError(
-            f"{printable_path(path)} is not a {KINDS}, or a rare kind of one, or damaged"
+            f"{printable_path(path)} is not a {KINDS} file, or is of a rare kind, or is damaged"
         ) from None
     except Image.DecompressionBombError as error:
         raise UserError(
@@ -139,13 +148,14 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         ) from None
     except Exception as error:  # a damaged image can raise anything
         raise UserError(
-            f"{printable_path(path)} cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+            f"{printable_path(path)} cannot be read: "
+            f"{' '.join(str(error).split()) or type(error).__name__}"
         ) from error
 
 
 def _decode(image: Image.Image) -> Photograph:
     notes = []
-    if _has_more(image):
+    if _has_more_images(image):
         notes.append("only the first of its images is used")
     if image.mode.startswith("I;16") or any(
         ";16" in str(tile) for tile in getattr(image, "tile", ())
@@ -157,20 +167,20 @@ def _decode(image: Image.Image) -> Photograph:
     try:
         image = ImageOps.exif_transpose(image)
     except Exception:  # damaged EXIF can raise anything
-        notes.append("its EXIF data is damaged: orientation as stored")
+        notes.append("its EXIF data is damaged, so the orientation is as stored")
 
     alpha = None
     if image.mode.startswith("I;16"):
         gray = np.asarray(image)
         if "transparency" in image.info:
             alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)
-        gray = 65535 - gray if white_is_zero else gray  # Pillow inverts 8 bits only
-        image = Image.fromarray(
-            (gray.astype(np.float32) / 257).round().astype(np.uint8)
-        )  # 0..65535 to 0..255
+        gray = 65535 - gray if white_is_zero else gray  # Pillow inverts only 8 bits
+        # 65535 / 257 is 255.
+        image = Image.fromarray((gray.astype(np.float32) / 257).round().astype(np.uint8))
     elif image.mode in ("I", "F"):
         raise UserError(
-            "it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits a channel first"
+            "it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits per "
+            "channel first"
         )
     elif image.has_transparency_data:
         image = image.convert("RGBA")
@@ -184,15 +194,17 @@ def _decode(image: Image.Image) -> Photograph:
     return Photograph(np.array(image.convert("RGB")), alpha, tuple(notes))
 
 
-def _has_more(image: Image.Image) -> bool:
-    """Whether there are images after the first; MPO repeats the same one in other sizes."""
+def _has_more_images(image: Image.Image) -> bool:
+    """Return whether the file has other images than the first one."""
     if image.format == "TIFF":
-        return bool(image.tag_v2.next != 0)  # type: ignore[attr-defined]  # counting them would visit each: minutes, where a file claims many
+        # To count the images takes minutes if a damaged file claims to have many.
+        return bool(image.tag_v2.next != 0)  # type: ignore[attr-defined]
+    # MPO repeats one image in several sizes.
     return image.format != "MPO" and getattr(image, "n_frames", 1) > 1
 
 
 def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]]:
-    """The image converted to sRGB by its ICC profile; unchanged, with a note, where the profile does not fit."""
+    """Convert an image to sRGB. If its ICC profile does not fit, return it as it is with a note."""
     try:
         source = ImageCms.getOpenProfile(io.BytesIO(profile))
         if ImageCms.getProfileDescription(source).startswith("sRGB"):
@@ -206,15 +218,18 @@ def _to_srgb(image: Image.Image, profile: bytes) -> tuple[Image.Image, list[str]
 
 
 def write(path: Path, rgb: Array, alpha: Array | None) -> tuple[str, ...]:
-    """Write an image (H, W, 3) uint8 atomically, in the format of the path's suffix.
+    """Write an image atomically, in the format of the path's suffix.
 
     Args:
-        path: the file to write; its suffix is one of WRITERS.
-        rgb: sRGB, (H, W, 3) uint8.
-        alpha: (H, W) uint8, or None.
+        path: Path of the file. Its suffix is one of WRITERS.
+        rgb: sRGB image of shape (H, W, 3), uint8.
+        alpha: Opacity of shape (H, W), uint8, or None.
 
     Returns:
-        Notes on what the format dropped.
+        Notes on what the format cannot hold.
+
+    Raises:
+        UserError: The file cannot be written, or the format does not allow images of this size.
     """
     name, options = WRITERS[path.suffix.lower()]
     image = Image.fromarray(rgb)
@@ -226,6 +241,6 @@ def write(path: Path, rgb: Array, alpha: Array | None) -> tuple[str, ...]:
     with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         try:
             image.save(file, name, **options)
-        except ValueError as error:  # of a size that the format does not allow
+        except ValueError as error:  # a size that the format does not allow
             raise UserError(f"{printable_path(path)} cannot be written: {error}") from error
     return notes

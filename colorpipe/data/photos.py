@@ -1,15 +1,151 @@
-"""32x32 crops of the color photographs inside scikit-image: real photographs, no download."""
+"""Crops of 32x32 pixels of the color photographs inside the scikit-image package.
 
+They are real photographs and need no download.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from io import BytesIO
 from pathlib import Path
 
-from colorpipe.data.bundled import bundle_photographs, read_photographs
-from colorpipe.data.dataset import Dataset
+import numpy as np
+import skimage
 
-ARCHIVE = "photos.tar"
+from colorpipe.config import DatasetConfig
+from colorpipe.data import images
+from colorpipe.data.dataset import Array, Dataset, Images
+from colorpipe.runtime.errors import UserError
 
-bundle = bundle_photographs
+FOLDER = Path(skimage.__file__).parent / "data"
+# Each photograph is first shrunk by this factor, to 500 to 750 pixels. motorcycle_right.png is left
+# out because it is the other eye of motorcycle_left.png, and color.png because it is a drawing.
+PHOTOGRAPHS = {
+    "astronaut.png": 1,
+    "chelsea.png": 1,
+    "coffee.png": 1,
+    "hubble_deep_field.jpg": 2,
+    "ihc.png": 1,
+    "motorcycle_left.png": 1,
+    "retina.jpg": 2,
+    "rocket.jpg": 1,
+}
 
 
-def read(archive: Path, size: int = 32) -> Dataset:
-    """Areas of 128 pixels: in each, four crops at full scale, four at half scale, one at a quarter."""
-    return read_photographs(archive, size=32, area=128, scales={1: 64, 2: 64, 4: 128}).resized(size)
+def check_source(key: str, settings: DatasetConfig) -> None:
+    """Check the data set's source in params.yaml, whose section is named `key`.
+
+    Raises:
+        UserError: It is not "bundled".
+    """
+    if settings.source != "bundled":
+        raise UserError(f"{key}.source: should be 'bundled', not {settings.source!r}")
+
+
+def describe_source(key: str, settings: DatasetConfig) -> dict[str, str]:
+    """Return what source.json holds: the md5 of the photographs, one after another.
+
+    Raises:
+        UserError: The installed photographs have another md5 than `settings`.
+    """
+    check_source(key, settings)
+    _read_files(settings.md5)
+    return {"md5": settings.md5}
+
+
+def read(source: Mapping[str, str], size: int) -> Dataset:
+    """Return the crops at `size` x `size` pixels.
+
+    An area is 128 pixels wide and has four crops at full scale, four at half and one at a quarter.
+    """
+    return read_crops(source, 32, area=128, strides={1: 64, 2: 64, 4: 128}).resized(size)
+
+
+def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[int, int]) -> Dataset:
+    """Return crops of the photographs. A crop's label says which photograph it is from.
+
+    Each photograph is divided into square areas. All crops of an area, at every scale, are in the
+    training set or all in the test set, so no pixel of a test crop is in a training crop.
+
+    Args:
+        source: Content of source.json.
+        size: Width and height of a crop, in pixels.
+        area: Width and height of an area, in pixels.
+        strides: Scales and strides of the crops; see `cut_crops`.
+
+    Raises:
+        UserError: The installed photographs have another md5 than `source`.
+    """
+    parts: dict[bool, list[tuple[Array, int, int]]] = {True: [], False: []}
+    contents = _read_files(source["md5"])
+    number = 0
+    for label, (name, factor) in enumerate(PHOTOGRAPHS.items()):
+        photograph = shrink(images.read(Path(name), BytesIO(contents[name])).rgb, factor)
+        for row in range(photograph.shape[0] // area):
+            for column in range(photograph.shape[1] // area):
+                square = photograph[
+                    row * area : (row + 1) * area, column * area : (column + 1) * area
+                ]
+                part = parts[is_test_area(row, column)]
+                part += [(crop, label, number) for crop in cut_crops(square, size, strides)]
+                number += 1
+    train, test = (Images(*map(np.array, zip(*parts[key], strict=True))) for key in (False, True))
+    return Dataset(train, test, tuple(Path(name).stem for name in PHOTOGRAPHS))
+
+
+def is_test_area(row: int, column: int) -> bool:
+    """Return whether an area is for testing: every fifth one, spread like a knight's moves."""
+    return (2 * row + column) % 5 == 1
+
+
+def shrink(image: Array, factor: int) -> Array:
+    """Shrink an image to 1 / `factor` of its width and height.
+
+    Each pixel is the rounded mean of a square of pixels. Rows and columns that do not fill a square
+    are cut off.
+
+    Args:
+        image: Image of shape (H, W, 3), uint8.
+        factor: Width of a square, in pixels.
+
+    Returns:
+        Image of shape (H // factor, W // factor, 3), uint8.
+    """
+    height, width = (size // factor for size in image.shape[:2])
+    squares = image[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
+    shrunk: Array = np.round(squares.mean(axis=(1, 3))).astype(np.uint8)
+    return shrunk
+
+
+def cut_crops(area: Array, size: int, strides: dict[int, int]) -> list[Array]:
+    """Return square crops of an area.
+
+    Args:
+        area: Image of shape (H, W, 3), uint8.
+        size: Width and height of a crop, in pixels.
+        strides: Distance of neighboring crops, in pixels of the area, for each scale. A crop at
+            scale s covers size * s pixels of the area and is shrunk by s.
+
+    Returns:
+        Images of shape (3, size, size), uint8.
+    """
+    crops = []
+    for scale, stride in strides.items():
+        extent = size * scale
+        for top in range(0, area.shape[0] - extent + 1, stride):
+            for left in range(0, area.shape[1] - extent + 1, stride):
+                crop = area[top : top + extent, left : left + extent]
+                crops.append(shrink(crop, scale).transpose(2, 0, 1))
+    return crops
+
+
+def _read_files(md5: str) -> dict[str, bytes]:
+    """Return the photographs' files by name. Raise UserError if they do not have this md5."""
+    paths = [FOLDER / name for name in PHOTOGRAPHS]
+    contents = {path.name: path.read_bytes() for path in paths if path.is_file()}
+    installed = hashlib.md5(b"".join(contents.values()), usedforsecurity=False).hexdigest()
+    if installed != md5:
+        raise UserError(
+            f"the photographs of the installed scikit-image have the md5 {installed}, not {md5!r}: "
+            "install the version in requirements.lock, or correct the md5 in params.yaml"
+        )
+    return contents

@@ -1,15 +1,16 @@
-"""The photographs of `photos` at 96x96, in place of STL-10."""
+"""Crops of 96x96 pixels of the photographs of `photos`: larger images without a download."""
 
-from pathlib import Path
+from collections.abc import Mapping
 
-from colorpipe.data.bundled import bundle_photographs, read_photographs
 from colorpipe.data.dataset import Dataset
+from colorpipe.data.photos import check_source, describe_source, read_crops
 
-ARCHIVE = "photos.tar"
-
-bundle = bundle_photographs
+__all__ = ["check_source", "describe_source", "read"]
 
 
-def read(archive: Path, size: int = 96) -> Dataset:
-    """Areas of 192 pixels: in each, nine overlapping crops at full scale and one at half scale."""
-    return read_photographs(archive, size=96, area=192, scales={1: 48, 2: 192}).resized(size)
+def read(source: Mapping[str, str], size: int) -> Dataset:
+    """Return the crops at `size` x `size` pixels.
+
+    An area is 192 pixels wide and has nine overlapping crops at full scale and one at half scale.
+    """
+    return read_crops(source, 96, area=192, strides={1: 48, 2: 192}).resized(size)

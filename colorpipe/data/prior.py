@@ -1,4 +1,4 @@
-"""The prior of colors: the share of each of the 313 ab bins in a data set's training images."""
+"""The color prior: the share of each of the 313 color bins in a data set's training images."""
 
 import torch
 from torch import Tensor
@@ -6,28 +6,30 @@ from tqdm import tqdm
 
 from colorpipe.color import bins, lab
 
-STEP = 0.5  # Lab units: colors are counted on a grid, and its points encoded; a pixel each would take minutes
-HALF = 256  # steps from gray to the edge of that grid
-IMAGES = 1 << 20  # pixels in memory at a time, about
+# Colors are counted on a grid, and the grid's points are encoded. To encode every pixel would take
+# minutes.
+STEP = 0.5  # distance of neighboring points of the grid, in Lab units
+HALF = 256  # steps from gray to the edge of the grid
+PIXELS = 1 << 20  # approximate number of pixels in memory at a time
 
 
 def color_prior(images: Tensor, neighbors: int, sigma: float, title: str) -> Tensor:
-    """The mean soft encoding of all pixels: smoothed as the targets of training are.
+    """Return the mean soft encoding of all pixels, which is as smooth as the targets of training.
 
     Args:
-        images: sRGB, (N, 3, H, W) uint8.
-        neighbors: of `bins.SoftEncoding`.
-        sigma: of `bins.SoftEncoding`.
-        title: of the progress bar.
+        images: sRGB images of shape (N, 3, H, W), uint8.
+        neighbors: Parameter of `bins.SoftEncoding`.
+        sigma: Parameter of `bins.SoftEncoding`, in Lab units.
+        title: Title of the progress bar.
 
     Returns:
-        Shares that sum to 1, (313,) float32.
+        Shares of shape (313,), float32. Their sum is 1.
     """
     side = 2 * HALF + 1
     counts = torch.zeros(side * side, dtype=torch.int64)
-    each = max(1, IMAGES // images[0, 0].numel())
-    for start in tqdm(range(0, len(images), each), title, unit="batch", leave=False, disable=None):
-        ab = lab.rgb_to_lab(lab.from_bytes(images[start : start + each]))[:, 1:]
+    batch = max(1, PIXELS // images[0, 0].numel())
+    for start in tqdm(range(0, len(images), batch), title, unit="batch", leave=False, disable=None):
+        ab = lab.rgb_to_lab(lab.from_bytes(images[start : start + batch]))[:, 1:]
         a, b = (ab / STEP).round().long().add(HALF).unbind(1)
         counts += (a * side + b).flatten().bincount(minlength=side * side)
     occupied = counts.nonzero().flatten()

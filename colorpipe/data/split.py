@@ -1,6 +1,7 @@
-"""From a data set's archive to prepared arrays: train, validation (drawn once with the seed) and test, memory-mappable.
+"""The split stage: it turns a data set's source into prepared arrays for train, val and test.
 
-A set may be larger than the memory: its images are copied from file to file in small portions.
+The arrays can be memory-mapped. A data set may be larger than the memory, because its images are
+copied from file to file in small portions.
 """
 
 from pathlib import Path
@@ -16,103 +17,125 @@ from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.prior import color_prior
 from colorpipe.runtime.errors import UserError
 
-MIN_SHARE = 10  # images, of a share
-PORTION = 4 << 20  # bytes of images in memory at a time, about
+MIN_IMAGES = 10  # in a validation or test set whose size is a share
+PORTION = 4 << 20  # approximate number of bytes of images in memory at a time
 
 
 class Part(NamedTuple):
-    """Some of a set's images, by their numbers (N,) int64."""
+    """Some of the images of a set, by their numbers, shape (N,), int64."""
 
     source: Images
     numbers: Array
 
     @classmethod
     def whole(cls, source: Images) -> "Part":
-        """All of them."""
+        """Return the part with all images."""
         return cls(source, np.arange(len(source.images)))
 
     def held_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
-        """The images that are drawn, and the others."""
-        chosen = draw(self.source.areas[self.numbers], count, seed, data)
-        return self._replace(numbers=self.numbers[chosen]), self._replace(
-            numbers=self.numbers[~chosen]
+        """Return the part that `draw_areas` draws and the part with the other images."""
+        drawn = draw_areas(self.source.areas[self.numbers], count, seed, data)
+        return (
+            self._replace(numbers=self.numbers[drawn]),
+            self._replace(numbers=self.numbers[~drawn]),
         )
 
     @property
     def labels(self) -> Array:
-        """Of its images, (N,) int64."""
+        """Labels of the part's images, shape (N,), int64."""
         labels: Array = self.source.labels[self.numbers]
         return labels
 
 
 def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigma: float) -> None:
-    """Read a data set's archive; write data/<data>/{train,val,test}.npy, their labels, the class names and the color prior.
+    """Write a data set's train, val and test arrays, their labels, the classes and the color prior.
 
-    Where a data set has no test set, one of the same size as the validation set is drawn first.
+    If the data set has no test set, one of the validation set's size is drawn first.
 
     Args:
-        data: a data set of params.yaml.
-        size: pixels a side.
-        val_size: images held out for validation; below 1 their share of all, MIN_SHARE images at least.
-        seed: of the draw.
-        neighbors: of the color prior (`bins.SoftEncoding`).
-        sigma: likewise.
+        data: Name of a data set in params.yaml.
+        size: Width and height of the images, in pixels.
+        val_size: Number of images held out for validation. Below 1: their share of all images, but
+            at least MIN_IMAGES images.
+        seed: Seed of the draw.
+        neighbors: Parameter of the color prior (`bins.SoftEncoding`).
+        sigma: Parameter of the color prior (`bins.SoftEncoding`), in Lab units.
 
     Raises:
-        UserError: the archive is damaged, or leaves nothing to train, validate or test on.
+        UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
-    module = config.load_plugin("datasets", data)
-    content: Dataset = module.read(files.raw_path(data) / module.ARCHIVE, size)
-    train, test = Part.whole(content.train), Part.whole(content.test) if content.test else None
-    count = int(val_size) if val_size >= 1 else max(MIN_SHARE, round(val_size * len(train.numbers)))
-    if test is None:
-        if 2 * count >= len(train.numbers):
-            raise UserError(
-                f"datasets.{data}.val_size: {count} for validation and as many for testing leave none of "
-                f"{len(train.numbers)} images to train on: set it to a lower number of images, or add images"
-            )
+    module = config.plugin("datasets", data)
+    content: Dataset = module.read(files.read_json(files.source_path(data)), size)
+    train = Part.whole(content.train)
+    if val_size >= 1:
+        count = int(val_size)
+    else:
+        count = max(MIN_IMAGES, round(val_size * len(train.numbers)))
+    if content.test:
+        test = Part.whole(content.test)
+    elif 2 * count < len(train.numbers):
         test, train = train.held_out(count, seed, data)
+    else:
+        raise UserError(
+            f"datasets.{data}.val_size: {count} images for validation and as many for testing "
+            f"leave none of {len(train.numbers)} to train on: set a lower number or add images"
+        )
     if not len(test.numbers):
-        raise UserError(f"{data}: the archive has no test images")
+        raise UserError(f"{data}: the data set has no test images: use the official archive")
     val, train = train.held_out(count, seed, data)
     absent = [
         name for label, name in enumerate(content.classes) if not (train.labels == label).any()
     ]
     if absent:
-        print(f"{data}: no training images of {', '.join(absent)}")
+        print(f"{data}: there are no training images of {', '.join(absent)}")
     for name, part in (("train", train), ("val", val), ("test", test)):
         _write_images(files.images_path(data, name), part, f"{data} {name}")
-        _write(files.labels_path(data, name), part.labels)
+        _write_array(files.labels_path(data, name), part.labels)
         print(f"{data} {name}: {len(part.numbers)} images")
     files.write_json(files.classes_path(data), content.classes, indent=None)
     images = arrays.load_array(files.images_path(data, "train"), torch.device("cpu"))
-    _write(files.prior_path(data), color_prior(images, neighbors, sigma, f"{data} colors").numpy())
+    prior = color_prior(images, neighbors, sigma, f"{data} colors")
+    _write_array(files.prior_path(data), prior.numpy())
 
 
-def draw(areas: Array, val_size: int, seed: int, data: str) -> Array:
-    """Draw the images to hold out, with the seed: (N,) bool, `val_size` of them true.
+def draw_areas(areas: Array, count: int, seed: int, data: str) -> Array:
+    """Draw images to hold out.
 
-    Images of one area stay together, so that no pixel of a held-out image is in another; where areas hold several images,
-    as many whole areas as fit are drawn. Raises UserError where that leaves either side empty.
+    Images of one area stay together, so no pixel of a held-out image is in another image. If areas
+    hold several images, as many whole areas are drawn as fit.
+
+    Args:
+        areas: Area of each image, shape (N,), int64.
+        count: Number of images to hold out.
+        seed: Seed of the draw.
+        data: Name of the data set, for error messages.
+
+    Returns:
+        Whether each image is held out, shape (N,), bool.
+
+    Raises:
+        UserError: All images or none are held out.
     """
     if len(areas) < 2:
         raise UserError(
-            f"{data}: {len(areas)} training images cannot be split into train and validation: add images, two at least"
+            f"{data}: {len(areas)} training images cannot be split into train and validation: use "
+            "two images or more"
         )
     order = np.random.default_rng(seed).permutation(np.unique(areas))
     sizes = np.bincount(areas)[order]
-    chosen, count = [], 0
+    drawn, total = [], 0
     for area, size in zip(order, sizes, strict=True):
-        if count + size <= val_size:
-            chosen.append(area)
-            count += size
-    in_val = np.isin(areas, chosen)
-    if not in_val.any() or in_val.all():
+        if total + size <= count:
+            drawn.append(area)
+            total += size
+    held_out = np.isin(areas, drawn)
+    if not held_out.any() or held_out.all():
         raise UserError(
-            f"datasets.{data}.val_size: {val_size} of {len(areas)} training images leaves nothing to "
-            f"{'train on' if in_val.any() else 'validate on'}; allowed here: {sizes.max()} to {len(areas) - sizes.max()}"
+            f"datasets.{data}.val_size: {count} of {len(areas)} images leave none to "
+            f"{'train on' if held_out.any() else 'validate on'}: set {sizes.max()} to "
+            f"{len(areas) - sizes.max()}"
         )
-    return in_val
+    return held_out
 
 
 def _write_images(path: Path, part: Part, title: str) -> None:
@@ -123,15 +146,14 @@ def _write_images(path: Path, part: Part, title: str) -> None:
         "fortran_order": False,
         "shape": (len(part.numbers), *shape),
     }
-    each = max(1, PORTION // images[0].nbytes)
+    count = max(1, PORTION // images[0].nbytes)
+    starts = range(0, len(part.numbers), count)
     with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in tqdm(
-            range(0, len(part.numbers), each), title, unit="portion", leave=False, disable=None
-        ):
-            file.write(images[part.numbers[start : start + each]].tobytes())
+        for start in tqdm(starts, title, unit="portion", leave=False, disable=None):
+            file.write(images[part.numbers[start : start + count]].tobytes())
 
 
-def _write(path: Path, array: Array) -> None:
+def _write_array(path: Path, array: Array) -> None:
     with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

@@ -1,10 +1,10 @@
-"""STL-10 (Coates et al. 2011): its 5,000 training and 8,000 test images, 96x96, from the official binary archive.
+"""STL-10 (Coates et al. 2011): 5,000 training and 8,000 test images of 96x96 pixels.
 
-Images are stored channel by channel and, unlike CIFAR-10's, column by column; labels are bytes 1..10. The 100,000
-unlabeled images in the archive are skipped.
+The official binary archive stores images channel by channel and, unlike CIFAR-10's, column by
+column. Labels are bytes from 1 to 10. The archive's 100,000 unlabeled images are not used.
 """
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -18,13 +18,17 @@ FOLDER = "stl10_binary"
 IMAGE_BYTES = 3 * 96 * 96
 
 
-def read(archive: Path, size: int = 96) -> Dataset:
-    """The official split at size x size pixels. Raises UserError for any other archive."""
+def read(source: Mapping[str, str], size: int) -> Dataset:
+    """Return the official training and test set at `size` x `size` pixels.
+
+    Raises:
+        UserError: The archive is not STL-10's, or has changed.
+    """
     names = [f"{FOLDER}/{split}_{part}.bin" for split in ("train", "test") for part in "Xy"]
-    members = read_members(archive, names)
+    members = read_members(source, names, f"the official {ARCHIVE}")
     train, test = (
-        _images(
-            archive,
+        _parse_split(
+            source["archive"],
             split,
             members.pop(f"{FOLDER}/{split}_X.bin"),
             members.pop(f"{FOLDER}/{split}_y.bin"),
@@ -34,16 +38,18 @@ def read(archive: Path, size: int = 96) -> Dataset:
     return Dataset(train, test, CLASSES).resized(size)
 
 
-def _images(archive: Path, split: str, pixels: bytes, label_bytes: bytes) -> Images:
+def _parse_split(archive: str, split: str, pixels: bytes, label_bytes: bytes) -> Images:
     count, rest = divmod(len(pixels), IMAGE_BYTES)
     if rest or count != len(label_bytes):
         raise UserError(
-            f"{archive}: {split}_X.bin holds {len(pixels)} bytes, expected {IMAGE_BYTES} for each label"
+            f"{archive}: {split}_X.bin has {len(pixels)} bytes, but {len(label_bytes)} images of "
+            f"{IMAGE_BYTES} bytes were expected: use the official {ARCHIVE}"
         )
     labels = np.frombuffer(label_bytes, np.uint8).astype(np.int64) - 1
     if count and not 0 <= labels.min() <= labels.max() < len(CLASSES):
-        raise UserError(f"{archive}: {split}_y.bin has labels outside 1..{len(CLASSES)}")
-    images = (
-        np.frombuffer(pixels, np.uint8).reshape(count, 3, 96, 96).transpose(0, 1, 3, 2)
-    )  # columns to rows
-    return Images(images, labels, np.arange(count))
+        raise UserError(
+            f"{archive}: {split}_y.bin has labels outside of 1 to {len(CLASSES)}: use the official "
+            f"{ARCHIVE}"
+        )
+    columns_first = np.frombuffer(pixels, np.uint8).reshape(count, 3, 96, 96)
+    return Images(columns_first.transpose(0, 1, 3, 2), labels, np.arange(count))

@@ -1,4 +1,4 @@
-"""Work on many files at once, on all cores, in order and with bounded memory."""
+"""Work on many files at once: on all cores, in order and with bounded memory."""
 
 import contextlib
 import os
@@ -11,15 +11,22 @@ from typing import TypeVar
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 WORKERS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-MAX_PIXELS = 100_000_000  # of the images in memory at a time; a larger one is alone
+MAX_PIXELS = 100_000_000  # in memory at a time; a larger image is in memory alone
 
 
 def ordered_map(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS
 ) -> Iterator[Result]:
-    """The function of each item, computed by threads, in the items' order; an error is raised in its item's place.
+    """Yield the function's result for each item, in the order of the items.
 
-    At most twice as many items as there are workers, and one, are taken ahead: what they hold never fills the memory.
+    Threads compute the results. If the function raises an error for an item, the error is raised
+    when it is the item's turn. At most 2 * `workers` + 1 items are taken ahead, so that waiting
+    items do not fill the memory.
+
+    Args:
+        function: Function to call, from several threads at once.
+        items: Arguments of the calls.
+        workers: Number of threads.
     """
     with ThreadPoolExecutor(workers) as pool:
         pending: deque[Future[Result]] = deque()
@@ -36,7 +43,13 @@ def ordered_map(
 
 
 class PixelBudget:
-    """How many pixels may be in memory at a time, over all threads; an image with more than that has to be alone."""
+    """A limit on the pixels that all threads together have in memory.
+
+    An image with more pixels than the limit is in memory alone.
+
+    Args:
+        pixels: The limit.
+    """
 
     def __init__(self, pixels: int = MAX_PIXELS) -> None:
         self.pixels = self.free = pixels
@@ -44,7 +57,7 @@ class PixelBudget:
 
     @contextlib.contextmanager
     def spend(self, pixels: int) -> Iterator[None]:
-        """Wait until there is room for an image, and take it."""
+        """Wait until an image with this many pixels fits, and reserve them during the block."""
         pixels = min(pixels, self.pixels)
         with self.changed:
             self.changed.wait_for(lambda: self.free >= pixels)

@@ -1,4 +1,4 @@
-"""Odd images are read, bad ones are named in one line; never a traceback, and the others are colorized."""
+"""Odd images are read, and bad images are named in one line while the others are colorized."""
 
 from pathlib import Path
 
@@ -6,9 +6,10 @@ import odd_images
 import pytest
 import torch
 
-from colorpipe import weights
+from colorpipe import files, weights
 from colorpipe.app import cli
-from colorpipe.data import folder, images, manifest
+from colorpipe.data import folder, images
+from colorpipe.data.listing import list_photographs
 from colorpipe.models.colorizer import build_colorizer
 from colorpipe.runtime.errors import UserError, printable_path
 
@@ -16,19 +17,19 @@ from colorpipe.runtime.errors import UserError, printable_path
 @pytest.fixture(scope="module")
 def album(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("odd") / "album"
-    odd_images.write(root, {**odd_images.READ, **odd_images.REFUSED, **odd_images.DAMAGED})
+    odd_images.write_files(root, {**odd_images.READ, **odd_images.REFUSED, **odd_images.DAMAGED})
     return root
 
 
-def test_there_are_more_than_forty():
+def test_there_are_at_least_sixty_images():
     assert len(odd_images.READ) + len(odd_images.REFUSED) >= 60
 
 
 @pytest.mark.parametrize("name", odd_images.READ, ids=repr)
 def test_odd_files_are_read(album, name):
-    found = images.read(album / name)
-    assert found.rgb.ndim == 3
-    assert all("\n" not in note for note in found.notes)
+    photograph = images.read(album / name)
+    assert photograph.rgb.ndim == 3
+    assert all("\n" not in note for note in photograph.notes)
 
 
 @pytest.mark.parametrize("name", odd_images.REFUSED, ids=repr)
@@ -39,7 +40,7 @@ def test_bad_files_are_named(album, name):
     assert "\n" not in str(raised.value)
 
 
-def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
+def test_colorize_skips_bad_files_and_names_them(album, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
     model = build_colorizer("resnet18", {"cut": "layer1"})
@@ -65,19 +66,22 @@ def test_colorize_does_what_it_can(album, tmp_path, monkeypatch, capsys):
     assert not Path("harm").exists()
 
 
-def test_a_data_set_of_odd_photographs(tmp_path):
-    odd_images.write(tmp_path / "photos", odd_images.READ)
-    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
-    data = folder.read(tmp_path / "a.tar", 16)
-    gray = 6  # two of them 16 bits deep, one of one bit; two of a single pixel that is nearly gray
-    assert (
-        len(data.train.images) == len(set(odd_images.READ.values())) - gray
-    )  # without exact copies
+def test_a_data_set_of_odd_photographs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd_images.write_files(tmp_path / "photos", odd_images.READ)
+    files.source_path("folder").parent.mkdir(parents=True)
+    data = folder.read(list_photographs(tmp_path / "photos"), 16)
+    # Gray photographs and exact copies are not used. Two gray ones have 16 bits per channel, one
+    # has one bit, and two have a single pixel that is nearly gray.
+    gray = 6
+    assert len(data.train.images) == len(set(odd_images.READ.values())) - gray
 
 
-def test_bad_photographs_in_a_data_set_are_named(tmp_path):
-    odd_images.write(tmp_path / "photos", {**odd_images.READ, **odd_images.REFUSED})
-    manifest.write(tmp_path / "photos", tmp_path / "a.tar")
+def test_bad_photographs_in_a_data_set_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    odd_images.write_files(tmp_path / "photos", {**odd_images.READ, **odd_images.REFUSED})
+    files.source_path("folder").parent.mkdir(parents=True)
+    source = list_photographs(tmp_path / "photos")
     with pytest.raises(UserError, match=rf"; and {len(odd_images.REFUSED) - 3} more$") as raised:
-        folder.read(tmp_path / "a.tar", 16)
+        folder.read(source, 16)
     assert "\n" not in str(raised.value)

@@ -45,7 +45,7 @@ for model, loss, recipe in %r:
 
 
 def start(folder: Path, hash_seed: str) -> subprocess.Popen:
-    (folder / "data/my-photos").mkdir(parents=True)
+    folder.mkdir(parents=True)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = 1
     content["threads"] = 1

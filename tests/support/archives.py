@@ -1,5 +1,6 @@
 """Small archives in the official formats of CIFAR-10 and STL-10."""
 
+import hashlib
 import io
 import tarfile
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from colorpipe import files
 from colorpipe.color import bins
 
-PRIOR = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of colors, for losses that need none
+PRIOR = torch.full((bins.COUNT,), 1 / bins.COUNT)  # a color prior for losses that do not use it
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:
@@ -21,21 +23,40 @@ def write_tar(path: Path, members: dict[str, bytes]) -> Path:
     return path
 
 
-def cifar10(path: Path, per_batch: int, seed: int = 0) -> tuple[Path, np.ndarray, list[int]]:
-    """The binary archive, of 5 + 1 batches; its images (N, 3, 32, 32) and labels, training batches first."""
+def describe(path: Path) -> dict[str, str]:
+    """Return what the download stage writes to source.json for an archive."""
+    return {"archive": str(path), "md5": hashlib.md5(path.read_bytes()).hexdigest()}
+
+
+def write_source(data: str, path: Path) -> None:
+    """Write source.json as the download stage does."""
+    files.write_json(files.source_path(data), describe(path))
+
+
+def cifar10(path: Path, batch_size: int, seed: int = 0) -> tuple[Path, np.ndarray, list[int]]:
+    """Write a binary archive of CIFAR-10 with five training batches and one test batch.
+
+    Returns:
+        The path, images of shape (N, 3, 32, 32) and labels. Those of the training set are first.
+    """
     rng = np.random.default_rng(seed)
-    images = smooth_images(rng, 6 * per_batch, 32)
-    labels = [int(label) for label in rng.permutation(np.arange(6 * per_batch) % 10)]
+    images = smooth_images(rng, 6 * batch_size, 32)
+    labels = [int(label) for label in rng.permutation(np.arange(6 * batch_size) % 10)]
     members = {"cifar-10-batches-bin/batches.meta.txt": b"airplane\n"}
     for number, name in enumerate([f"data_batch_{n}" for n in range(1, 6)] + ["test_batch"]):
-        part = range(number * per_batch, (number + 1) * per_batch)
-        records = b"".join(bytes([labels[index]]) + images[index].tobytes() for index in part)
+        batch = range(number * batch_size, (number + 1) * batch_size)
+        records = b"".join(bytes([labels[index]]) + images[index].tobytes() for index in batch)
         members[f"cifar-10-batches-bin/{name}.bin"] = records
     return write_tar(path, members), images, labels
 
 
 def stl10(path: Path, train: int, test: int, seed: int = 0) -> tuple[Path, np.ndarray, np.ndarray]:
-    """An archive; with it the images (N, 3, 96, 96), row by row, and the labels from 0, training ones first."""
+    """Write a binary archive of STL-10.
+
+    Returns:
+        The path, images of shape (N, 3, 96, 96) row by row, and labels from 0. Those of the
+        training set are first.
+    """
     rng = np.random.default_rng(seed)
     images = smooth_images(rng, train + test, 96)
     labels = rng.permutation(np.arange(train + test) % 10)
@@ -51,10 +72,12 @@ def stl10(path: Path, train: int, test: int, seed: int = 0) -> tuple[Path, np.nd
 
 
 def smooth_images(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Color gradients, (N, 3, size, size) uint8: different in rows and columns and in each channel."""
+    """Return color gradients of shape (N, 3, size, size), uint8.
+
+    They differ between rows, columns and channels.
+    """
     corners = rng.uniform(0, 255, (count, 3, 4, 1, 1))
     down, right = np.linspace(0, 1, size)[:, None], np.linspace(0, 1, size)[None, :] ** 2
     a, b, c, d = (corners[:, :, number] for number in range(4))
-    return ((a * (1 - down) + b * down) * (1 - right) + (c * (1 - down) + d * down) * right).astype(
-        np.uint8
-    )
+    top, bottom = a * (1 - down) + b * down, c * (1 - down) + d * down
+    return (top * (1 - right) + bottom * right).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Image files that people have, and hostile ones: what colorize and the folder data set may meet."""
+"""Image files that people have, and hostile ones, for `colorize` and the folder data set."""
 
 import io
 import os
@@ -39,13 +39,13 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes) -> bytes:
 
 
 def with_chunk(kind: bytes, content: bytes) -> bytes:
-    """A good PNG with one more chunk after its header."""
-    whole = encoded(COLORS, "PNG")
-    return whole[:33] + chunk(kind, content) + whole[33:]
+    """Return a good PNG with an additional chunk after its header."""
+    image = encoded(COLORS, "PNG")
+    return image[:33] + chunk(kind, content) + image[33:]
 
 
 def damaged(content: bytes, seed: int) -> bytes:
-    """Twenty bytes of it changed, after the header."""
+    """Return the content with twenty bytes changed after the header."""
     rng = np.random.default_rng(seed)
     changed = bytearray(content)
     for position in rng.integers(30, len(content), 20):
@@ -55,13 +55,13 @@ def damaged(content: bytes, seed: int) -> bytes:
 
 JPEG, PNG, WEBP, TIFF = (encoded(COLORS, kind) for kind in ("JPEG", "PNG", "WEBP", "TIFF"))
 FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (30, 24))]}
-DEEP = (
-    np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2")
-).tobytes()  # a byte more a row: its filter
+# Each row of a PNG begins with a byte for its filter, so it is longer than its 30 pixels.
+DEEP = np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2").tobytes()
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 40
-LOOP = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0"  # a directory that is its own
+# A directory of EXIF data that names itself as the next one.
+LOOP = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0"
 
-READ = {  # names of files that are read, with their bytes
+READ = {  # names and contents of files that are read
     "plain.jpg": JPEG,
     "plain.webp": WEBP,
     "plain.tif": TIFF,
@@ -109,7 +109,7 @@ READ = {  # names of files that are read, with their bytes
     "bytes after the end.jpg": JPEG + b"more" * 1000,
     "bytes after the end.png": PNG + b"more" * 1000,
 }
-REFUSED = {  # names of files that are named and left, with their bytes
+REFUSED = {  # names and contents of files that are refused
     "zero bytes.jpg": b"",
     "zero bytes.png": b"",
     "one byte.webp": b"R",
@@ -139,14 +139,14 @@ REFUSED = {  # names of files that are named and left, with their bytes
     "no width.png": png(0, 5, 8, 2, b""),
     "no such depth.png": png(5, 5, 7, 2, bytes(200)),
 }
-DAMAGED = {  # names of files that may be read or refused
+DAMAGED = {  # names and contents of files that may be read or refused
     f"damaged {seed}{suffix}": damaged(content, seed)
     for seed in range(5)
     for suffix, content in ((".jpg", JPEG), (".png", PNG), (".webp", WEBP), (".tif", TIFF))
 }
 
 
-def write(folder: Path, files: dict[str, bytes]) -> None:
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)

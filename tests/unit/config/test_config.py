@@ -159,11 +159,6 @@ WRONG = [
         0.5,
         "datasets.folder.val_size: should be a whole number of images, or a share",
     ),
-    (
-        ("datasets", "folder", "source"),
-        "https://x.org/a.zip",
-        "datasets.folder.source: there is no https://x.org/a.zip: use",
-    ),
     (("datasets", "photos", "epochs"), 10**6, "datasets.photos.epochs: should be less than"),
     (("datasets", "photos", "source"), "", "datasets.photos.source: should not be empty"),
     (("datasets", "photos", "md5"), 5, "datasets.photos.md5: should be a valid string"),

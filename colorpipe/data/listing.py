@@ -1,0 +1,96 @@
+"""A folder of photographs as a list of names, sizes and hashes, which stands for the files."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from colorpipe.data import images
+from colorpipe.runtime.errors import UserError, name_files, printable_path
+from colorpipe.runtime.parallel import ordered_map
+
+
+def list_photographs(folder: Path) -> dict[str, Any]:
+    """Return the names, sizes in bytes and sha256 of all photographs in and below a folder.
+
+    The names of other files are reported and listed under "unused". Hidden files are skipped.
+
+    Raises:
+        UserError: There are no photographs, or a file or folder cannot be read.
+    """
+    paths = images.list_files(folder)
+    for path in paths:
+        if path.is_dir():
+            raise UserError(
+                f"{printable_path(path)} cannot be read (permission denied): check the folder's "
+                "permissions"
+            )
+    names = sorted(path.relative_to(folder).as_posix() for path in paths)
+    photographs, unused = images.separate_photographs(names)
+    report_unused(unused)
+    if not photographs:
+        raise UserError(
+            f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there"
+        )
+    for name in photographs:
+        if not (folder / name).is_file():
+            raise UserError(
+                f"{printable_path(folder / name)} is a pipe, a broken link or the like: delete or "
+                "rename it"
+            )
+
+    def describe(name: str) -> dict[str, Any]:
+        content = _read_file(folder / name)
+        sha256 = hashlib.sha256(content).hexdigest()
+        return {"name": name, "bytes": len(content), "sha256": sha256}
+
+    entries = tqdm(
+        ordered_map(describe, photographs),
+        "listing",
+        len(photographs),
+        unit="photo",
+        disable=None,
+        leave=False,
+    )
+    return {"folder": str(folder), "photographs": list(entries), "unused": unused}
+
+
+def report_unused(names: list[str]) -> None:
+    """Print which files are not photographs, if there are any."""
+    if names:
+        print(f"folder: not used, because they are not {images.KINDS}: {name_files(names)}")
+
+
+def read_listed(folder: Path, entry: Mapping[str, Any]) -> bytes:
+    """Return the content of a listed photograph.
+
+    Args:
+        folder: The folder that was listed.
+        entry: The photograph's name, size and sha256.
+
+    Raises:
+        UserError: The file is gone or has changed since it was listed.
+    """
+    path = folder / entry["name"]
+    content = _read_file(path)
+    if hashlib.sha256(content).hexdigest() != entry["sha256"]:
+        raise UserError(
+            f"{printable_path(path)} has changed since it was listed: run `dvc repro` again"
+        )
+    return content
+
+
+def _read_file(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(
+            f"{printable_path(path)} is gone since it was listed: run `dvc repro` again"
+        ) from None
+    except PermissionError:
+        raise UserError(
+            f"{printable_path(path)} cannot be read (permission denied): check the file's "
+            "permissions"
+        ) from None
