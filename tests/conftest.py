@@ -1,4 +1,4 @@
-"""The order of the tests: the slowest files start first, so no worker is left with one at the end."""
+"""The order of the tests. The slowest files start first, so that no worker gets one at the end."""
 
 import pytest
 
