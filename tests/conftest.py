@@ -1,4 +1,4 @@
-"""The slowest files start first, so that no worker is left with one at the end."""
+"""The order of the tests. The slowest files start first, so that no worker gets one at the end."""
 
 import pytest
 
@@ -6,4 +6,4 @@ LONG = ("test_pipeline", "test_experiments", "test_processes", "test_same_twice"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in LONG)  # stable: all else as it was
+    items.sort(key=lambda item: item.path.stem not in LONG)  # stable: the order is kept otherwise

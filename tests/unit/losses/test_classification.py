@@ -1,4 +1,4 @@
-"""Colorization as classification over the 313 bins: targets, prior, re-balancing, decoding, and the measures of color."""
+"""Color classification over the 313 bins: targets, prior, re-balancing, decoding, AuC."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
     assert (prior - exact).abs().sum() < 0.02
 
 
-def test_the_weights_are_one_on_average_and_finite(prior):
+def test_the_weights_are_finite_and_their_mean_is_one(prior):
     for rebalancing in (0.1, 0.5, 0.9):
         weights = rebalancing_weights(prior, rebalancing)
         assert (prior * weights).sum().item() == pytest.approx(1)
@@ -52,19 +52,17 @@ def test_the_weights_are_one_on_average_and_finite(prior):
     assert torch.allclose(rebalancing_weights(prior, 1.0), torch.ones(bins.COUNT))
 
 
-def test_without_rebalancing_it_is_the_plain_cross_entropy(images, prior):
+def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, prior):
     torch.manual_seed(0)
     logits = torch.randn(len(images), bins.COUNT, 8, 8)
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
     encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    found = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)(
-        logits, target, target
-    )
-    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    loss = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)
+    assert loss(logits, target, target).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_each_pixel_weighs_as_its_nearest_bin(prior):
+def test_each_pixel_has_the_weight_of_its_nearest_bin(prior):
     loss = classification.build({}, SETTINGS, prior)
     vivid, gray = (
         torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 16, 16)
@@ -78,7 +76,7 @@ def test_each_pixel_weighs_as_its_nearest_bin(prior):
     assert loss(logits, vivid, vivid) > 5 * loss(logits, gray, gray)
 
 
-def test_the_target_is_at_the_logits_resolution_for_odd_sizes_too(prior):
+def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(prior):
     loss = classification.build({}, SETTINGS, prior)
     target = torch.rand(2, 3, 33, 37) * 50
     for scale in (1, 2, 4):
@@ -96,7 +94,7 @@ def test_encoded_colors_decode_to_themselves_within_the_grid(images):
     assert (mean - ab).square().sum(dim=1).sqrt().mean() < 1.5
 
 
-def test_the_nearest_bin_is_that_of_all_distances():
+def test_the_nearest_bin_has_the_smallest_distance():
     ab = torch.cat(
         (
             torch.rand(4000, 2) * 260 - 130,
@@ -104,20 +102,19 @@ def test_the_nearest_bin_is_that_of_all_distances():
         )
     )
     distances = torch.cdist(ab, bins.centers())
-    found = distances[torch.arange(len(ab)), bins.nearest(ab)]
-    assert torch.allclose(found, distances.min(dim=1).values, atol=1e-3)
+    nearest = distances[torch.arange(len(ab)), bins.nearest(ab)]
+    assert torch.allclose(nearest, distances.min(dim=1).values, atol=1e-3)
     assert bins.histogram(ab.T.view(1, 2, -1, 1)).sum() == len(ab)
 
 
 def area(shares: np.ndarray) -> float:
-    """By trapezoids, over 0..150."""
+    """Return the area under a curve over 0, 1, ..., 150, by trapezoids."""
     return ((shares[1:].astype(float) + shares[:-1]) / 2).sum() / 150
 
 
-def test_auc_of_the_truth_is_one_and_of_a_constant_by_hand():
-    """Half the pixels gray, half 10 units away in one other bin; then predicted as gray everywhere."""
-    target = torch.zeros(1, 2, 2, 2)
-    target[0, 0, 0] = 10.0
+def test_the_truth_has_an_auc_of_one_and_a_constant_has_the_auc_by_hand():
+    target = torch.zeros(1, 2, 2, 2)  # gray
+    target[0, 0, 0] = 10.0  # half of the pixels are in another bin, 10 Lab units from gray
     perfect, gray = ColorStatistics(torch.device("cpu")), ColorStatistics(torch.device("cpu"))
     perfect.update(target, target)
     gray.update(torch.zeros_like(target), target)
@@ -125,7 +122,9 @@ def test_auc_of_the_truth_is_one_and_of_a_constant_by_hand():
     steps = np.arange(151)
     far = area(steps >= 10)
     assert gray.auc() == pytest.approx(((1 + far) / 2, (1 + far) / 2))
-    target[0, 0, 0, 0] = 0.0  # three of four are gray: re-balanced, both bins still count alike
+    target[0, 0, 0, 0] = (
+        0.0  # now three of four pixels are gray; re-balanced, both bins count alike
+    )
     gray = ColorStatistics(torch.device("cpu"))
     gray.update(torch.zeros_like(target), target)
     assert gray.auc() == pytest.approx(((3 + far) / 4, (1 + far) / 2))
@@ -134,33 +133,32 @@ def test_auc_of_the_truth_is_one_and_of_a_constant_by_hand():
     assert away.auc() == (0.0, 0.0)
 
 
-def test_auc_by_trapezoids():
+def test_the_auc_is_computed_by_trapezoids():
     predicted, steps = torch.zeros(1, 2, 1, 400), np.arange(151)
     target = torch.stack((torch.linspace(0, 170, 400), torch.zeros(400)))[None, :, None]
     shares = [(target[0, 0, 0].numpy() <= step).mean() for step in steps]
-    found = metrics.within(predicted, target).mean().item() / metrics.AUC_FULL
-    assert found == pytest.approx(area(np.array(shares)))
+    auc = metrics.within(predicted, target).mean().item() / metrics.AUC_FULL
+    assert auc == pytest.approx(area(np.array(shares)))
 
 
 def entropy(shares: np.ndarray) -> float:
-    """In bits."""
+    """Return the entropy in bits."""
     return -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
 
 
-def test_the_divergence_of_histograms_by_their_entropies():
+def test_the_divergence_of_histograms_follows_from_their_entropies():
     rng = np.random.default_rng(0)
-    one, other = rng.integers(0, 9, 313), rng.integers(0, 9, 313)
-    p, q = one / one.sum(), other / other.sum()
+    counts, others = rng.integers(0, 9, 313), rng.integers(0, 9, 313)
+    p, q = counts / counts.sum(), others / others.sum()
     expected = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
-    assert metrics.jensen_shannon(
-        torch.tensor(one).double(), torch.tensor(other).double()
-    ) == pytest.approx(expected)
-    apart = torch.eye(313, dtype=torch.float64)
-    assert metrics.jensen_shannon(apart[0], apart[1]) == pytest.approx(1)
-    assert metrics.jensen_shannon(apart[0], 5 * apart[0]) == 0
+    tensors = [torch.tensor(histogram).double() for histogram in (counts, others)]
+    assert metrics.jensen_shannon(*tensors) == pytest.approx(expected)
+    disjoint = torch.eye(313, dtype=torch.float64)
+    assert metrics.jensen_shannon(disjoint[0], disjoint[1]) == pytest.approx(1)
+    assert metrics.jensen_shannon(disjoint[0], 5 * disjoint[0]) == 0
 
 
-def test_no_color_knows_nothing_of_the_bins(prior):
+def test_the_gray_baseline_predicts_all_bins_alike(prior):
     L = torch.rand(2, 1, 17, 18) * 100
     prediction = GrayBaseline().predict(L)
     assert not prediction.ab.any()

@@ -1,4 +1,4 @@
-"""Optimizers, schedules and the average of the weights, by hand."""
+"""Optimizers, schedules and the weight average, compared with computations by hand."""
 
 import dataclasses
 import math
@@ -15,7 +15,7 @@ from colorpipe.training.settings import TrainSettings
 CPU = torch.device("cpu")
 
 
-def test_the_average_of_the_weights_by_hand():
+def test_the_weight_average_follows_its_formula():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
     averaged = optim.WeightAverage(model, 0.9)
@@ -40,12 +40,12 @@ def rates(name: str, steps: int) -> list[float]:
     model = nn.Linear(1, 1)
     optimizer = optim.build_optimizer(model, "adamw", 0.01)
     schedule = optim.build_schedule(optimizer, name, steps)
-    found = []
+    learning_rates = []
     for _ in range(steps):
-        found.append(optimizer.param_groups[0]["lr"])
+        learning_rates.append(optimizer.param_groups[0]["lr"])
         optimizer.step()
         schedule.step()
-    return found
+    return learning_rates
 
 
 def test_the_schedules_learning_rates():
@@ -79,34 +79,20 @@ def test_weights_decay_but_vectors_do_not():
         assert torch.equal(after[name], before[name])
 
 
-def test_a_recipe_changes_what_it_names_and_paper_nothing():
+def test_a_recipe_changes_what_it_names_and_the_recipe_paper_nothing():
     params = config.load_params()
     assert params.recipe("paper") == params.train
-    assert (
-        params.train.optimizer,
-        params.train.schedule,
-        params.train.ema,
-        params.train.flips,
-    ) == (
-        "adam",
-        "constant",
-        0,
-        False,
-    )
+    paper = {"optimizer": "adam", "schedule": "constant", "ema": 0, "flips": False}
+    assert params.train.model_dump(include=set(paper)) == paper
     refined = params.recipe("refined")
-    assert (refined.optimizer, refined.schedule, refined.ema, refined.flips) == (
-        "adamw",
-        "one_cycle",
-        0.999,
-        True,
-    )
+    changed = {"optimizer": "adamw", "schedule": "one_cycle", "ema": 0.999, "flips": True}
+    assert refined.model_dump(include=set(changed)) == changed
     assert refined.batch_size == params.train.batch_size
     photos = params.data("photos")
     settings = TrainSettings.from_params(refined, photos, 0, CPU)
     assert settings.epochs == refined.epochs_factor * photos.epochs
-    assert TrainSettings.from_params(
-        params.train, params.data("folder"), 0, CPU
-    ).flips  # the data set's, for all rows
+    folder = params.data("folder")  # its `flips: true` holds for all colorizers
+    assert TrainSettings.from_params(params.train, folder, 0, CPU).flips
 
 
 def test_the_steps_of_a_schedule_are_those_of_the_loop():
@@ -115,7 +101,6 @@ def test_the_steps_of_a_schedule_are_those_of_the_loop():
     assert settings.steps(25) == 9  # a rest of one image joins the batch before it
     assert settings.steps(26) == 12
     assert batch_starts(25, 8) == [0, 8, 16, 24]
-    assert batch_starts(25, 8, least=2) == [0, 8, 16]
-    assert (
-        dataclasses.replace(settings, shards=2).steps(27) == 9
-    )  # nor are there two images for each of two parts in three
+    assert batch_starts(25, 8, smallest=2) == [0, 8, 16]
+    # A rest of three images is too small for two parts of two images each.
+    assert dataclasses.replace(settings, shards=2).steps(27) == 9

@@ -1,4 +1,4 @@
-"""The parts of a batch, in one process: gradients, running statistics, order."""
+"""The parts of a batch in one process: gradients, running statistics and order."""
 
 import pytest
 import torch
@@ -62,7 +62,7 @@ def test_the_parts_of_a_process_are_its_own(monkeypatch):
     assert [part[0].tolist() for part in Shards(4).split((images,))] == [[6, 7], [8, 9]]
     assert list(processes.deal("abcde")) == ["b", "d"]
     with pytest.raises(
-        UserError, match=r"train\.shards: 3 parts cannot be shared out evenly among 2 processes"
+        UserError, match=r"train\.shards: 3 parts cannot be divided evenly among 2 processes"
     ):
         Shards(3)
 
@@ -86,7 +86,7 @@ def test_losses_are_read_every_fifty_steps_and_the_first_bad_one_is_named(monkey
         NonFiniteGuard, "check", lambda self: (read.append(len(self.losses)), check(self))
     )
     guard = NonFiniteGuard(3, SETTINGS)
-    for _ in range(2 * loop.CHECKED_EVERY + 7):
+    for _ in range(2 * loop.CHECK_INTERVAL + 7):
         guard.update(torch.tensor(1.0))
     assert read == [50, 50]
     guard.update(torch.tensor(float("inf")))

@@ -26,7 +26,7 @@ def state_of(model: nn.Module, lr: float = 0.01) -> TrainState:
 
 
 class ScriptedTask(SupervisedTask):
-    """Its validation loss follows a script; the weights move, so that epochs differ."""
+    """A task whose validation loss follows a script. The weights change in every step."""
 
     def __init__(self, validation_losses):
         super().__init__("float32")
@@ -95,7 +95,7 @@ def test_a_single_image_is_refused():
         )
 
 
-def test_every_image_once_an_epoch_in_an_order_of_the_seed():
+def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
     seen = []
 
     class Recording(SupervisedTask):
@@ -123,7 +123,7 @@ def test_every_image_once_an_epoch_in_an_order_of_the_seed():
 
 
 class TwoPlayers:
-    """An adversarial task in small: two models, two optimizers with steps of their own, and a schedule."""
+    """A small adversarial task: two models, an optimizer for each, and a schedule."""
 
     def train_step(self, state, parts):
         real = parts[0][0]
@@ -174,7 +174,7 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
     half = train(two_players(), 2).state_dict()
 
     class Restored:
-        """Stands for a checkpoint on disk."""
+        """A checkpoint in memory instead of on disk."""
 
         def restore(self, state):
             state.load_state_dict(half)
@@ -200,7 +200,7 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
             assert torch.equal(tensor, resumed.models[name].state_dict()[key]), (name, key)
 
 
-def test_bfloat16_is_used_where_the_processor_has_it(monkeypatch, capsys):
+def test_bfloat16_is_used_if_the_processor_has_it(monkeypatch, capsys):
     params = config.load_params()
     for has in (True, False):
         monkeypatch.setattr(devices, "has_bfloat16", lambda _, has=has: has)
@@ -232,17 +232,17 @@ def test_images_are_shifted_each_as_a_whole_and_mirrored_at_the_border():
     )
     shifted = random_shift(images, 2, torch.Generator().manual_seed(0))
     wide = F.pad(images.float(), (2, 2, 2, 2), mode="reflect").byte()
-    every = {(y, x): wide[:, :, y : y + 8, x : x + 9] for y in range(5) for x in range(5)}
-    seen = set()
+    crops = {(y, x): wide[:, :, y : y + 8, x : x + 9] for y in range(5) for x in range(5)}
+    offsets = set()
     for number, image in enumerate(shifted):
-        (place,) = (place for place, crops in every.items() if torch.equal(crops[number], image))
-        seen.add(place)
-    assert seen == every.keys()
+        (offset,) = (yx for yx, cropped in crops.items() if torch.equal(cropped[number], image))
+        offsets.add(offset)
+    assert offsets == crops.keys()
     assert torch.equal(shifted, random_shift(images, 2, torch.Generator().manual_seed(0)))
     assert shifted.dtype == torch.uint8
 
 
-def test_flips_and_shifts_are_for_training_alone():
+def test_only_training_images_are_flipped_and_shifted():
     seen = {True: [], False: []}
 
     class Recording(SupervisedTask):
@@ -263,9 +263,8 @@ def test_flips_and_shifts_are_for_training_alone():
             lambda which, metrics: None,
         )
         rows = torch.cat(seen[True])[:, 0, 0]
-        assert (
-            0 < (rows != rows.sort(dim=1).values).any(dim=1).sum() < 16
-        )  # some are mirrored, some have a mirrored border
+        # Some images are mirrored or have a mirrored border.
+        assert 0 < (rows != rows.sort(dim=1).values).any(dim=1).sum() < 16
         assert sorted(rows[:, 0].floor().tolist()) == list(range(16))
         assert torch.equal(torch.cat(seen[False]), images)
         seen[True].clear()
@@ -312,26 +311,22 @@ def test_training_learns_and_the_seed_matters():
     assert losses != first_losses(1)
 
 
-def test_the_papers_settings_are_the_default():
+def test_the_default_settings_are_those_of_the_paper():
     params = config.load_params()
     cifar10 = params.data("cifar10")
-    assert (params.train.lr, params.train.batch_size, cifar10.epochs, cifar10.val_size) == (
-        1e-3,
-        64,
-        50,
-        5000,
-    )
+    assert (params.train.lr, params.train.batch_size) == (1e-3, 64)
+    assert (cifar10.epochs, cifar10.val_size) == (50, 5000)
 
 
 @pytest.mark.skipif(not shutil.which("g++"), reason="torch.compile needs g++ on a CPU")
 @pytest.mark.filterwarnings("ignore")
-def test_a_compiled_step_is_the_eager_one():
-    """Loss, SSIM, PSNR and every gradient of one real batch, in float32."""
+def test_a_compiled_step_equals_the_eager_step():
+    """Compare loss, SSIM, PSNR and all gradients of one batch in float32."""
     torch.manual_seed(0)
     model = Colorizer(nn.Identity(), nn.Conv2d(1, 2, 3, padding=1), channels=1, stride=1)
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
     task = ColorizationTask(mse.build({}, {}, PRIOR), "float32")
-    found = []
+    results = []
     for compiled in (False, True):
         if compiled:
             task.compile(torch.device("cpu"), parts=1)
@@ -339,8 +334,8 @@ def test_a_compiled_step_is_the_eager_one():
         metrics = task.metrics(model, (images,))
         metrics["loss"].backward()
         values = {name: value.detach() for name, value in metrics.items()}
-        found.append((values, [parameter.grad.clone() for parameter in model.parameters()]))
-    torch.testing.assert_close(*found, rtol=1e-4, atol=1e-5)  # sums in another order
+        results.append((values, [parameter.grad.clone() for parameter in model.parameters()]))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)  # sums in another order
 
 
 def test_compiling_without_a_compiler_says_so(monkeypatch):
