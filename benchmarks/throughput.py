@@ -27,7 +27,7 @@ from colorpipe.report.tables import to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.process import run_main
 from colorpipe.training import devices, loop
-from colorpipe.training.colorization import ColorizationTask, cast_frozen
+from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
 
 RESULTS = Path("benchmarks/RESULTS.md")
@@ -87,12 +87,12 @@ def reset_start_method() -> None:
 
 def describe_run() -> str:
     """Return the hardware, the versions and the settings that the numbers depend on."""
-    params = config.load()
+    params = config.load_params()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     precision = devices.supported_precision(params.train.precision, device)
-    about = machine.describe()
+    about = machine.describe_machine()
     settings = f"{params.threads} threads, batch size {params.train.batch_size}, {precision}"
-    versions = f"Python {about['Python']}, torch {about['torch']}, commit {machine.commit()}"
+    versions = f"Python {about['Python']}, torch {about['torch']}, commit {machine.find_commit()}"
     return f"{about['hardware']}, {versions}, {settings}, {SIDE}x{SIDE} pixels"
 
 
@@ -119,7 +119,7 @@ def compare(
             times[f"notebook, {workers} workers"] = duration
         return {side: images / duration for side, duration in times.items()}
 
-    batch_size = config.load().train.batch_size
+    batch_size = config.load_params().train.batch_size
     measure(MIN_STEPS * batch_size)  # warm up
     speed = measure(MIN_STEPS * batch_size)["colorpipe"]
     images = batch_size * max(MIN_STEPS, round(seconds * speed / batch_size))
@@ -172,7 +172,7 @@ def time_colorpipe(name: str, images: int) -> float:
 def time_notebook(name: str, images: int, workers: int) -> float:
     """Return the seconds of one epoch, from step WARM_UP on, with `workers` loading processes."""
     model, loss, device = build_notebook(name)
-    batch_size = config.load().train.batch_size
+    batch_size = config.load_params().train.batch_size
     photographs = notebook.Photographs(draw_images(images + WARM_UP * batch_size))
     loader = DataLoader(photographs, batch_size, shuffle=True, num_workers=workers)
     losses = notebook.train(model, loss, loader, device)
@@ -186,14 +186,14 @@ def time_notebook(name: str, images: int, workers: int) -> float:
 @functools.cache
 def build_colorpipe(name: str) -> tuple[Colorizer, ColorizationTask, TrainSettings, torch.device]:
     """Build a colorizer, and what colorpipe trains it with: the task, the settings, the device."""
-    params = config.load()
+    params = config.load_params()
     device = devices.prepare(params.seed, params.threads)
-    recipe = params.recipe(config.colorizers()[name]["recipe"])
+    recipe = params.recipe(config.load_colorizers()[name]["recipe"])
     settings = TrainSettings.from_params(recipe, params.data("photos"), params.seed, device)
     loss_settings = {"weights": "random", **params.loss_settings(LOSSES[name])}
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # not used by these losses
-    loss = config.plugin("losses", LOSSES[name]).build({}, loss_settings, prior)
-    task = ColorizationTask(cast_frozen(loss, settings.precision).to(device), settings.precision)
+    loss = config.load_plugin("losses", LOSSES[name]).build({}, loss_settings, prior)
+    task = ColorizationTask(loss.to(device), settings.precision)
     model = build_model(name).to(device, memory_format=torch.channels_last)
     return model, task, replace(settings, epochs=1), device
 
@@ -201,16 +201,16 @@ def build_colorpipe(name: str) -> tuple[Colorizer, ColorizationTask, TrainSettin
 @functools.cache
 def build_notebook(name: str) -> tuple[Colorizer, nn.Module, torch.device]:
     """Build a colorizer, and the loss and the device that the notebook trains it with."""
-    torch.set_num_threads(config.load().threads)
+    torch.set_num_threads(config.load_params().threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return build_model(name).to(device), notebook.LOSSES[LOSSES[name]]().to(device), device
 
 
 def build_model(name: str) -> Colorizer:
     """Build a colorizer of dvc.yaml with initial weights that depend only on the seed."""
-    params = config.load()
+    params = config.load_params()
     torch.manual_seed(params.seed)
-    model = config.colorizers()[name]["model"]
+    model = config.load_colorizers()[name]["model"]
     return build_colorizer(model, params.model(model))
 
 

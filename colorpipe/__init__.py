@@ -1,1 +1,1 @@
-"""Reproducible image colorization: data sets, color, models, losses, metrics, training and the report."""
+"""Reproducible image colorization: data sets, color, models, losses, metrics and training."""

@@ -27,7 +27,6 @@ import torch
 from dvc import api
 
 from colorpipe import config, files
-from colorpipe.data import cifar10, fetch
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
@@ -40,7 +39,7 @@ RUNS = [name for name, row in config.load_colorizers().items() if row["data"] ==
 ]
 BASELINE = "gray"  # no color, on the data of all of them
 GRID = [  # of the pretext task, unless SET says otherwise
-    "pretext.inits=[resnet,resnet_rebalanced,xavier,random]",
+    "pretext.inits=[resnet,xavier,random]",
     "pretext.modes=[finetune,probe,knn]",
     "pretext.labels=[1,10,100]",
 ]
@@ -54,7 +53,6 @@ HISTORY = [
 ]  # what is kept of the grid's
 SHARED = "shared"  # the stages that the runs of a seed share: where they run side by side, each would do them for itself
 Run = tuple[str, int]  # its name and its seed
-ARCHIVE = files.ARCHIVES / cifar10.ARCHIVE
 LOGS = Path("runs/logs")
 STARTING = threading.Lock()  # DVC sets the workspace aside for a moment while it copies it
 READING = threading.Lock()  # DVC's API is not made for several threads
@@ -99,7 +97,7 @@ def main() -> None:
     )
     options = parser.parse_args()
 
-    settings = ["dataset=cifar10", *put_in_place(options.archive), *options.set]
+    settings = ["dataset=cifar10", *archive_settings(options.archive), *options.set]
     names = [name for name in options.runs if name != PRETEXT]
     if PRETEXT in options.runs:
         names += pretext_runs([*GRID, *settings])
@@ -114,7 +112,7 @@ def main() -> None:
         about = {
             "run": kind(name),
             "settings": shlex.join(options.set),
-            "commit": machine.commit(),
+            "commit": machine.find_commit(),
         }  # before HEAD moves
         own = (
             [*GRID, *settings, f"pretext.inits=[{Path(name).name}]"]
@@ -123,7 +121,7 @@ def main() -> None:
         )
         title = experiment(name, seed, own, slot)
         if name != SHARED:
-            keep(out, name, seed, title, about | machine.describe())
+            keep(out, name, seed, title, about | machine.describe_machine())
 
     number, parts = options.part
     lists = []
@@ -210,8 +208,8 @@ def side_by_side(
             done.result()
 
 
-def put_in_place(archive: str) -> list[str]:
-    """Copy the archive to where the download stage looks for it, and return the settings for it: its md5."""
+def archive_settings(archive: str) -> list[str]:
+    """Return the settings for an archive: its path and its md5."""
     if not Path(archive).is_file():
         raise UserError(
             f"there is no archive {archive!r}: use make cifar10 ARCHIVE=cifar-10-binary.tar.gz"
@@ -220,13 +218,8 @@ def put_in_place(archive: str) -> list[str]:
         raise UserError(
             f"{archive} is no tar archive: use CIFAR-10's binary version, cifar-10-binary.tar.gz"
         )
-    md5 = fetch.file_hash(Path(archive), "md5")
-    if ARCHIVE.is_file() and fetch.file_hash(ARCHIVE, "md5") != md5:
-        raise UserError(
-            f"{ARCHIVE}, the copy of an earlier one, is another archive than {archive}: remove that copy"
-        )
-    fetch.fetch(archive, ARCHIVE, "md5", md5, "use another ARCHIVE")
-    return [f"datasets.cifar10.md5={md5}"]
+    md5 = files.hash_file(Path(archive), "md5")
+    return [f"datasets.cifar10.source={Path(archive).resolve()}", f"datasets.cifar10.md5={md5}"]
 
 
 def with_settings(settings: list[str]) -> dict:
@@ -262,12 +255,12 @@ def experiment(name: str, seed: int, settings: list[str], slot: int | None = Non
     commit = _git("rev-parse", "--short", "HEAD")
     title = f"cifar10-{name.replace('/', '-')}-{seed}-{commit}"
     if name == SHARED:
-        stages = [f"baseline@{BASELINE}"]  # and what comes before it: the split, the judge
+        stages = [f"baseline@{BASELINE}"]  # and what comes before it: the split
     elif kind(name) == PRETEXT:
         stages = [PRETEXT]  # all of its stages, which the params list
     else:
         stages = [f"evaluate@{name}", f"baseline@{BASELINE}"]
-    command = ["dvc", "exp", "run", "--temp", "--copy-paths", str(files.ARCHIVES), "--name", title]
+    command = ["dvc", "exp", "run", "--temp", "--name", title]
     for setting in [*settings, f"seed={seed}"]:
         command += ["--set-param", setting]
     listed = subprocess.run(

@@ -86,8 +86,8 @@ def results() -> dict[str, Any]:
     return {
         **settings,
         "rows": {**rows, ORIGINAL: original},
-        "commit": machine.commit(),
-        **machine.describe(),
+        "commit": machine.find_commit(),
+        **machine.describe_machine(),
     }
 
 

@@ -66,7 +66,11 @@ def main() -> None:
         "images": options.images,
         "colorize_size": [options.colorize_size] * 2,
         "commit": commit[:7],
-        **{key: value for key, value in machine.describe().items() if key in ("hardware", "torch")},
+        **{
+            key: value
+            for key, value in machine.describe_machine().items()
+            if key in ("hardware", "torch")
+        },
     }
     weights.save(path, halves, metadata)
 

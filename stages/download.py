@@ -19,7 +19,7 @@ def main() -> None:
     from colorpipe.data.download import download
 
     socket.setdefaulttimeout(60)  # seconds; the libraries that download wait forever
-    download(args.data, config.load())
+    download(args.data, config.load_params())
 
 
 if __name__ == "__main__":

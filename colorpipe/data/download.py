@@ -54,7 +54,7 @@ def find_source(data: str, settings: DatasetConfig) -> dict[str, Any]:
     Raises:
         UserError: The source cannot be found or downloaded, or is not what `settings` say.
     """
-    module, key = config.plugin("datasets", data), f"datasets.{data}"
+    module, key = config.load_plugin("datasets", data), f"datasets.{data}"
     if not hasattr(module, "ARCHIVE"):
         source: dict[str, Any] = module.describe_source(key, settings)
         return source

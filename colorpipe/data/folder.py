@@ -23,7 +23,7 @@ from colorpipe.config import DatasetConfig
 from colorpipe.data import images
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.listing import list_photographs, read_listed, report_unused
-from colorpipe.runtime.errors import UserError, name_files, one_line
+from colorpipe.runtime.errors import UserError, name_files, naming_write_errors, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 GRAY = 5  # Lab units: Zhang et al. 2016 count an image as gray if no |a| or |b| is larger
@@ -100,7 +100,7 @@ def read(source: Mapping[str, Any], size: int) -> Dataset:
     place = files.source_path("folder").parent
     with _open_unnamed_file(place) as file:
         for name, pixels in _select_squares(squares):
-            with files.naming_write_errors(place):
+            with naming_write_errors(place):
                 file.write(pixels.tobytes())
                 file.flush()
             names.append(name)
@@ -127,7 +127,7 @@ def is_gray(image: Array) -> bool:
 
 def _open_unnamed_file(folder: Path) -> IO[bytes]:
     """Open a file that is deleted when nothing uses it any more, even if the process is killed."""
-    with files.naming_write_errors(folder):
+    with naming_write_errors(folder):
         return tempfile.TemporaryFile(dir=folder)
 
 

@@ -64,7 +64,7 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
     Raises:
         UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
-    module = config.plugin("datasets", data)
+    module = config.load_plugin("datasets", data)
     content: Dataset = module.read(files.read_json(files.source_path(data)), size)
     train = Part.whole(content.train)
     if val_size >= 1:

@@ -50,7 +50,7 @@ class LinearProbes(nn.Module):
 
 
 class ProbeTask(SupervisedTask):
-    """Training of `LinearProbes` with cross-entropy. The layers share no weights and no gradients."""
+    """Training of `LinearProbes` with cross-entropy. The layers share no weights or gradients."""
 
     def __init__(self) -> None:
         super().__init__("float32")

@@ -91,7 +91,7 @@ def build_pretext() -> tuple[Table, list[str]]:
 
     If the data set has no classes, the table is empty and its caption gives the reason.
     """
-    results = load_pretext_results(config.load().pretext)
+    results = load_pretext_results(config.load_params().pretext)
     caption = PRETEXT_CAPTION
     reason = next(iter(results.values())).run.get("left_out")
     if reason:  # All runs share a data set, so all of them are left out.

@@ -47,7 +47,7 @@ def write(
     text = templates.get_template("page.html").render(
         sets=sets,
         finished=time.strftime("%Y-%m-%d %H:%M"),
-        commit=machine.commit(),
+        commit=machine.find_commit(),
         sentences=sentences,
         tables={**tables, "trainings": _trainings_table(trainings)},
         figures={name: _data_url(files.REPORT / f"{name}.png") for name in FIGURES},
@@ -72,7 +72,7 @@ def _asset(name: str) -> Markup:
 
 def _sources(sets: Sequence[str]) -> dict[str, str]:
     """Return where each data set comes from."""
-    params = config.load()
+    params = config.load_params()
     sources = {}
     for name in sets:
         settings = params.data(name)

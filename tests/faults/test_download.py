@@ -21,7 +21,7 @@ from colorpipe.data.imagenet import read_torchvision
 from colorpipe.runtime.errors import UserError
 
 CONTENT = b"an archive" * 10_000
-PARAMS = config.load(ROOT / "params.yaml")
+PARAMS = config.load_params(ROOT / "params.yaml")
 HASHES = {name: hashlib.new(name, CONTENT).hexdigest() for name in ("md5", "sha256")}
 # torch.hub and torchvision leave the closing of a failed connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

@@ -161,7 +161,7 @@ def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatc
 
 
 def test_the_photographs_are_real_and_have_their_sizes():
-    source = {"md5": config.load().data("photos").md5}
+    source = {"md5": config.load_params().data("photos").md5}
     small, large = photos.read(source, 32), photos96.read(source, 96)
     assert small.train.images.shape[1:] == (3, 32, 32)
     assert large.train.images.shape[1:] == (3, 96, 96)

@@ -242,11 +242,11 @@ def test_the_check_stage_looks_for_the_folder_if_it_is_used(dataset):
     Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     Path("params.yaml").write_text(text.replace("dataset: photos ", f"dataset: {dataset} "))
     if dataset == "photos":
-        config.check()
+        config.check_params()
         return
     message = r"^params\.yaml: datasets\.folder\.source: there is no folder data/my-photos: use"
     with pytest.raises(UserError, match=message):
-        config.check()
+        config.check_params()
 
 
 def stage_dependencies(project: Project) -> dict[str, list[str]]:
