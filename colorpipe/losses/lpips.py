@@ -50,7 +50,8 @@ class LPIPS(Loss):
         gradient.
         """
         rendered = lab_to_rgb(torch.cat((lab[:, :1], predicted), dim=1))
-        return self.distance(rendered, rgb).mean()
+        # Under autocast the distances are bfloat16, too coarse for a mean that selects an epoch.
+        return self.distance(rendered, rgb).mean(dtype=torch.float32)
 
     def distance(self, rgb: Tensor, reference: Tensor) -> Tensor:
         """Compute the distance (B,) of sRGB images in [0, 1], (B, 3, H, W), H and W at least 16."""
