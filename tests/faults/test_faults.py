@@ -1,4 +1,4 @@
-"""A full disk, a folder that may not be written, a file that is gone or damaged: in each stage that writes."""
+"""A full disk, an unwritable folder, and a missing or damaged file, in each stage."""
 
 import contextlib
 import errno
@@ -40,7 +40,6 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
         ],
         ["models/resnet", "curves"],
     ),
-    "judge": (["photos", "--recipe", "paper"], ["models/judge/photos", "curves/judge"]),
     "evaluate": (
         ["resnet", "--data", "photos", "--loss", "mse"],
         ["metrics", "evaluations", "grids", "galleries"],
@@ -49,7 +48,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
         ["gray", "--data", "photos", "--loss", "mse"],
         ["metrics/baseline", "evaluations/baseline"],
     ),
-    "controls": (["data/photos/weights"], ["models/imagenet", "models/random", "models/xavier"]),
+    "encoders": (["data/photos/weights"], ["models/imagenet", "models/random", "models/xavier"]),
     "pretext": (
         ["xavier", "--mode", "finetune", "--labels", "100", "--data", "photos"],
         [
@@ -216,16 +215,14 @@ GONE = {
         "data/photos/prior.npy",
         "data/photos/weights/none.safetensors",
     ],
-    "judge": ["data/photos/classes.json", "data/photos/train_labels.npy"],
     "evaluate": [
         "models/resnet/best.safetensors",
-        "models/judge/photos/best.safetensors",
         "data/photos/weights/lpips.safetensors",
         "data/photos/test.npy",
         "data/photos/test_labels.npy",
         "data/photos/weights/mse.safetensors",
     ],
-    "controls": [],  # without the weights of a network its ImageNet encoder is left out
+    "encoders": [],  # without ImageNet weights, that encoder is left out
     "pretext": [
         "data/photos/classes.json",
         "data/photos/test_labels.npy",
@@ -292,33 +289,21 @@ def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
     )
 
 
-def test_an_interrupt_in_a_destructor_is_not_lost():
-    code = """if True:
-        import signal
-        import time
-        from colorpipe.runtime.process import run_main
-
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # a test run in the background inherits it ignored
-
-        class Bar:
-            def __del__(self):
-                raise KeyboardInterrupt
-
-        def main():
-            Bar()
-            time.sleep(60)
-
-        run_main(main)
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=50
+def test_a_missing_package_is_named_in_one_line():
+    code = "from colorpipe.runtime.process import run_main; run_main(lambda: __import__('no_such'))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: {sys.executable} has no package no_such: run `make setup` and "
+        "`source .venv/bin/activate`, then run the command again\n"
     )
-    assert done.returncode == 130
-    assert done.stderr == "interrupted: run the command again\n"
 
 
 def test_a_reader_that_has_seen_enough_is_no_error():
-    code = "from colorpipe.runtime.process import run_main; run_main(lambda: print('line\\n' * 1_000_000))"
+    code = (
+        "from colorpipe.runtime.process import run_main; "
+        "run_main(lambda: print('line\\n' * 1_000_000))"
+    )
     writer = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT
     )

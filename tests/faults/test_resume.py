@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted or whose checkpoint is corrupt: real processes, real kills, the same bytes."""
+"""A training that is killed, interrupted, or whose checkpoint is corrupt: real processes."""
 
 import os
 import random

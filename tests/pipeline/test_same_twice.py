@@ -22,7 +22,7 @@ SCRIPT = """
 import sys
 import numpy as np
 from pathlib import Path
-from stages import check, download, evaluate, judge, split, train
+from stages import check, download, evaluate, split, train
 
 def run(module, *arguments):
     sys.argv = [module.__name__, *arguments]
@@ -35,7 +35,6 @@ for part, count in (("train", 8), ("val", 4), ("test", 4)):  # few images
     for path in (Path(f"data/photos/{part}.npy"), Path(f"data/photos/{part}_labels.npy")):
         np.save(path, np.load(path)[:count])
 init = "data/photos/weights/none.safetensors"
-run(judge, "photos", "--recipe", "refined")
 for model, loss, recipe in %r:
     name, task = f"{model}_{loss}", "adversarial" if recipe == "adversarial" else "colorization"
     row = ("--model", model, "--data", "photos", "--loss", loss, "--recipe", recipe, "--init", init)
@@ -73,9 +72,7 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     runs = {name: start(tmp_path / name, name) for name in ("1", "2")}
     assert [process.wait() for process in runs.values()] == [0, 0]
     first, second = (results(tmp_path / name) for name in runs)
-    assert (
-        sum(name.endswith("best.safetensors") for name in first) == len(ROWS) + 1
-    )  # and the judge
+    assert sum(name.endswith("best.safetensors") for name in first) == len(ROWS)
     assert sum(name.startswith("metrics/") for name in first) == len(ROWS)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from colorpipe.models.judge import Judge
 from project import ROOT
 from skimage import color as skimage_color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -20,7 +19,7 @@ from colorpipe.evaluation import colorizers, measure
 from colorpipe.losses import classification, lpips, mse
 from colorpipe.models.colorizer import Prediction, build_colorizer
 from colorpipe.training import colorization
-from colorpipe.training.colorization import Row
+from colorpipe.training.colorization import Columns
 
 N = 70  # a batch of 64 and a short one
 CUT = {"cut": "layer1"}
@@ -29,10 +28,6 @@ OTHERS = {
     "rgb_mae",
     "colorfulness_distance",
     "histogram_divergence",
-    "recognized",
-    "flip_mse",
-    "flip_ssim",
-    "flip_psnr",
 }
 
 
@@ -59,8 +54,6 @@ def images(tmp_path, monkeypatch):
         files.init_weights_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0}
     )
     torch.manual_seed(1)
-    judge = {"data": "photos", "classes": [str(number) for number in range(7)]}
-    weights.save(files.checkpoint_path("judge/photos", "best"), Judge(7).state_dict(), judge)
     return found
 
 
@@ -148,14 +141,13 @@ def test_metrics_from_images_to_json(images):
     assert run.keys() >= OTHERS
     baseline = json.loads(files.evaluation_path("baseline/gray").read_text())
     assert baseline.pop("original_colorfulness") > 1
-    assert 0 <= baseline.pop("original_recognized") <= 1
     baseline = {key: value for key, value in baseline.items() if key not in OTHERS}
     assert baseline == {"data": "photos", "n": N, "loss": "mse", "lpips_vgg": "random"}
     assert files.grid_path("some").is_file()
 
 
 @pytest.mark.parametrize("scale", [2, 4])
-def test_no_color_has_the_loss_of_uniform_logits_at_the_rows_resolution(images, scale):
+def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolution(images, scale):
     """log 313 times the weight of the bin nearest to the true color, which is averaged to that resolution."""
 
     class Model(torch.nn.Module):
@@ -167,8 +159,7 @@ def test_no_color_has_the_loss_of_uniform_logits_at_the_rows_resolution(images, 
         {}, {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}, archives.PRIOR
     )
     distance = lpips.build({}, {"weights": "random", "random_seed": 0}, archives.PRIOR)
-    test = (torch.from_numpy(images["val"]), torch.zeros(len(images["val"]), dtype=torch.int64))
-    found = measure.measure(Model(), loss, distance, None, test).means
+    found = measure.measure(Model(), loss, distance, torch.from_numpy(images["val"])).means
     ab = skimage_color.rgb2lab(images["val"].transpose(0, 2, 3, 1))[..., 1:]
     averaged = ab.reshape(len(ab), 32 // scale, scale, 32 // scale, scale, 2).mean(axis=(2, 4))
     nearest = (
@@ -251,7 +242,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     params = params.model_copy(
         update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})}
     )
-    colorization.train("some", Row("resnet18", "photos", "mse", "paper", init), params)
+    colorization.train("some", Columns("resnet18", "photos", "mse", "paper", init), params)
     tensors, metadata = weights.load(files.checkpoint_path("some", "best"))
     assert metadata["init"] == "imagenet"
     assert metadata["train"]["lr"] == 1e-12

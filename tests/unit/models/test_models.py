@@ -1,12 +1,12 @@
 import pytest
 import torch
 import torchvision
-from colorpipe.pretext.classifier import Classifier
 from torch import nn
 
 from colorpipe import config, weights
 from colorpipe.color import bins
 from colorpipe.models.colorizer import build_colorizer, initialize, load_imagenet
+from colorpipe.pretext.finetune import Classifier
 from colorpipe.runtime.errors import UserError
 
 EVERY = [

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from colorpipe.pretext.classifier import Classifier, redraw_xavier
 from scipy import stats
 from skimage.color import rgb2lab
 from sklearn.linear_model import LogisticRegression
@@ -16,11 +15,19 @@ from torch import nn
 from colorpipe import config, files, weights
 from colorpipe.color import lab
 from colorpipe.config import REFERENCE_ENCODERS, PretextRun
-from colorpipe.models.colorizer import build_colorizer, load_encoder
-from colorpipe.pretext import encoders, features, knn, run, subsets
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.pretext import features, knn, subsets
+from colorpipe.pretext import run as pretext_run
+from colorpipe.pretext.encoders import (
+    load_encoder,
+    redraw_xavier,
+    write_reference_encoders,
+)
+from colorpipe.pretext.finetune import Classifier
+from colorpipe.pretext.run import run_pretext
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
-from colorpipe.training.colorization import Row
+from colorpipe.training.colorization import Columns
 from colorpipe.training.settings import TrainSettings
 
 CUT = {"cut": "layer2"}
@@ -83,7 +90,7 @@ def test_controls_come_from_the_seed_alone(params, tmp_path, monkeypatch):
     found = []
     for torch_seed, seed in ((1, 3), (2, 3), (1, 4)):
         torch.manual_seed(torch_seed)
-        encoders.write(tmp_path, params.model_copy(update={"seed": seed}))
+        write_reference_encoders(tmp_path, params.model_copy(update={"seed": seed}))
         found.append(
             {
                 name: weights.load(files.checkpoint_path(name, "best"))[0]
@@ -113,9 +120,9 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
     for name in ("none", "mse"):
         weights.save(files.init_weights_path("photos", name), {}, {"weights": "random"})
     np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
-    row = Row("resnet18", "photos", "mse", "paper", files.init_weights_path("photos", "none"))
+    row = Columns("resnet18", "photos", "mse", "paper", files.init_weights_path("photos", "none"))
     colorization.train("resnet", row, params)
-    encoders.write(folder / "data/photos/weights", params)
+    write_reference_encoders(folder / "data/photos/weights", params)
     tensors, _ = weights.load(files.checkpoint_path("random", "best"))
     assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in started.items())
 
@@ -126,13 +133,13 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
     redraw_xavier(encoder, 5)
     state = encoder.state_dict() | {"conv1.weight": torch.ones(64, 3, 7, 7)}
     weights.save(tmp_path / "w/resnet18.safetensors", state, {"weights": "imagenet"})
-    encoders.write(tmp_path / "w", params)
+    write_reference_encoders(tmp_path / "w", params)
     found = load_encoder(
         files.checkpoint_path("imagenet", "best"), "resnet18", CUT
     ).encoder.state_dict()
     assert (found["conv1.weight"] == 3).all()  # the sum over RGB
     assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
-    encoders.write(Path("nothing"), params)
+    write_reference_encoders(Path("nothing"), params)
     with pytest.raises(
         UserError,
         match=r"best\.safetensors is empty: nothing/resnet18\.safetensors holds no ImageNet weights",
@@ -175,7 +182,7 @@ def test_shares_of_the_labels_are_nested_and_balanced():
 )
 def test_few_labels_train_for_enough_steps(epochs, everything, labeled, steps, expected):
     settings = TrainSettings(epochs, 0.001, 64, "float32", 0)
-    assert run.count_epochs(settings, everything, labeled, steps) == expected
+    assert pretext_run.count_epochs(settings, everything, labeled, steps) == expected
 
 
 def test_votes_are_counted_as_scikit_learn_counts_them():
@@ -359,7 +366,7 @@ def test_inits_differ_in_the_encoder_alone(folder, params, mode, monkeypatch):
             )
         )
 
-    monkeypatch.setattr(run.supervised, "train", train)
+    monkeypatch.setattr(pretext_run.supervised, "train", train)
     for init in ("one", "other"):
         with pytest.raises(UserError, match=r"best\.safetensors is missing"):
             run_pretext(PretextRun(init, mode, 20), "photos", params)
@@ -386,7 +393,7 @@ def test_the_frozen_encoder_does_not_change(folder, params, monkeypatch):
         )
         return colorizer
 
-    monkeypatch.setattr(run, "load_encoder", load_and_keep)
+    monkeypatch.setattr(pretext_run, "load_encoder", load_and_keep)
     for mode in ("probe", "knn"):
         run_pretext(PretextRun("one", mode, 20), "photos", params)
         after = kept["encoder"].state_dict()  # with the running statistics and their counts

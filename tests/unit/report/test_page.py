@@ -15,7 +15,7 @@ from colorpipe import files
 from colorpipe.evaluation import gallery, grids
 from colorpipe.report import build
 from colorpipe.report.page_table import find_marks
-from colorpipe.runtime import live
+from colorpipe.training.supervised import record_run
 
 UNTRACKED = {
     "rgb_mae": 5.0,
@@ -53,7 +53,7 @@ def write_colorizer(name: str, loss: float, kind: str = "mse") -> None:
     test = {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}
     write(name, {**run, **weights}, test, 20.0)
     write_history(name, ("loss", "ssim", "psnr"), [loss / 100, loss / 200])
-    live.record_run(files.curves_path(name), 90.0)
+    record_run(files.curves_path(name), 90.0)
     images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     gray = images[:, :1].expand(-1, 3, -1, -1)
     renderings = {"gray": gray, "predicted": images * 0.5, "original": images}

@@ -1,70 +1,61 @@
-"""Live metrics of a running training, and the record of its run."""
+"""Live metrics of a running training."""
 
 import json
 
 import pytest
 
 from colorpipe import files
-from colorpipe.runtime import live
+from colorpipe.runtime.live import live_metrics
+from colorpipe.training.supervised import record_run
 
 
 def row(epoch: int) -> dict[str, float]:
     return {"epoch": epoch, "train_loss": 10.0 / epoch, "val_batch_ssim": 0.5}
 
 
-def newest() -> dict:
+def read_metrics() -> dict:
     return json.loads((files.LIVE / "metrics.json").read_text())
 
 
-def test_live_metrics_are_there_during_training_and_empty_afterwards(tmp_path, monkeypatch):
+def test_live_metrics_exist_during_training_and_are_empty_afterwards(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with live.logging("resnet", lambda: 60.0) as log:
-        log([row(1)])
-        assert newest() == {
+    with live_metrics(files.LIVE, "resnet") as log:
+        log(row(1))
+        assert read_metrics() == {
             "training": "resnet",
             "epoch": 1,
             "train": {"loss": 10.0},
             "val": {"batch_ssim": 0.5},
             "step": 0,
         }
-        log([row(1), row(2)])
-        assert newest()["train"]["loss"] == 5.0
-        assert files.curves_path("resnet").read_text().splitlines()[1:] == [
-            "1,10.0,0.5",
-            "2,5.0,0.5",
-        ]
-    assert newest() == {}
-    assert (files.LIVE / "plots/metrics/train/loss.tsv").read_text().splitlines() == [
-        "step\tloss",
-        "0\t10.0",
-        "1\t5.0",
-    ]
-    record = json.loads(files.run_record_path(files.curves_path("resnet")).read_text())
-    assert record["seconds"] == 60
-    assert record["torch"].startswith("2.")
-    assert {"finished", "hardware", "commit", "Python"} <= record.keys()
+        log(row(2))
+        assert read_metrics()["train"]["loss"] == 5.0
+    assert read_metrics() == {}
+    curve = (files.LIVE / "plots/metrics/train/loss.tsv").read_text().splitlines()
+    assert curve == ["step\tloss", "0\t10.0", "1\t5.0"]
 
 
-def test_a_failed_training_leaves_no_record(tmp_path, monkeypatch):
+def test_live_metrics_are_empty_after_an_interrupt(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
     def interrupted() -> None:
-        with live.logging("resnet", lambda: 60.0) as log:
-            log([row(1)])
+        with live_metrics(files.LIVE, "resnet") as log:
+            log(row(1))
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         interrupted()
-    assert newest() == {}
-    assert not files.RUNS.exists()
+    assert read_metrics() == {}
 
 
-def test_a_record_belongs_to_one_result(tmp_path, monkeypatch):
+def test_a_record_belongs_to_the_content_of_a_result(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = tmp_path / "curves.csv"
     result.write_text("one")
-    live.record_run(result, 60.0)
+    record_run(result, 60.0)
     result.write_text("another")
     assert not files.run_record_path(result).exists()
     result.write_text("one")
-    assert json.loads(files.run_record_path(result).read_text())["seconds"] == 60.0
+    record = json.loads(files.run_record_path(result).read_text())
+    assert record["seconds"] == 60.0
+    assert {"finished", "hardware", "commit", "Python"} <= record.keys()
