@@ -17,7 +17,8 @@ from colorpipe.report.results import loss_label
 from colorpipe.report.tables import COLOR_SCORES, GRAY_BASELINE, ORIGINAL, SCORES
 from colorpipe.runtime.errors import UserError
 
-OWN = ("seed", "pretext.inits")  # params that each result has of its own
+# Params that may differ: each result has its own, or they are of data sets that were not used.
+OWN = ("seed", "pretext.inits", "datasets.photos.md5", "datasets.photos96.md5")
 PRETEXT = "pretext"  # a folder of it for each initialization: <folder>/pretext/<init>/<seed>/
 
 

@@ -128,7 +128,7 @@ def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
     assert process.returncode == 1
     (line,) = (line for line in output.splitlines() if not line.startswith(("epoch ", "unet: ")))
     assert line.startswith(
-        "error: process 1 of 2 was ended by SIGKILL (by hand, or by the system for want of memory): run"
+        "error: process 1 of 2 was killed by SIGKILL (possibly out of memory): run"
     )
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers.values())
     set_params(folder, 1, shards=2, epochs=20)
@@ -224,6 +224,6 @@ def test_processes_that_cannot_share_the_parts_evenly_are_refused(folder):
     for rank, process in enumerate(both):
         line = process.communicate()[0].splitlines()[-1]
         assert line.startswith(
-            f"error: process {rank} of 2: train.shards: 3 parts cannot be shared out evenly among 2"
+            f"error: process {rank} of 2: train.shards: 3 parts cannot be divided evenly among 2"
         )
         assert process.returncode == 1
