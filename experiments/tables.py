@@ -142,7 +142,7 @@ def model_card(path: Path) -> str:
     columns |= {"colorfulness": "colorfulness"}
     rows = {
         f"test set, n = {metadata['test']['n']}": metadata["test"],
-        "no color": metadata["no_color"],
+        "gray baseline": metadata["no_color"],
     }
     lines += ["", f"| | {' | '.join(columns)} |", f"|---|{'---:|' * len(columns)}"]
     lines += [
