@@ -103,11 +103,10 @@ def test(path: Path, experiment: str, data: str) -> dict[str, object]:
     images = torch.from_numpy(
         np.load(io.BytesIO(read(files.images_path(data, "test"), experiment)))
     ).to(device)
-    labels = torch.zeros(len(images), dtype=torch.int64)  # of no use without a judge
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # of no use to these losses
     distance = lpips.build({}, {"weights": "random", "random_seed": 0}, prior).to(device)
     found, gray = (
-        measure.measure(one, mse.build({}, {}, prior), distance, None, (images, labels)).means
+        measure.measure(one, mse.build({}, {}, prior), distance, images).means
         for one in (model, measure.GrayBaseline())
     )
     return {"test": {"n": len(images), **found}, "no_color": gray}

@@ -79,7 +79,8 @@ class Colorizer(nn.Module):
         output = self.decoder(features)
         if self.head == "ab":
             return Prediction(lab.denormalize_ab(output[..., :height, :width].float()))
-        rows, columns = (-(-side // self.scale) for side in (height, width))
+        # Rounded up. ONNX rounds the quotient of a negative number toward zero.
+        rows, columns = ((side + self.scale - 1) // self.scale for side in (height, width))
         logits = output[..., :rows, :columns].float()  # (B, 313, h, w)
         return Prediction(self.decode(logits, self.temperature)[..., :height, :width], logits)
 

@@ -126,7 +126,11 @@ def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
     os.kill(workers["1"], signal.SIGKILL)
     output = process.communicate()[0]
     assert process.returncode == 1
-    (line,) = (line for line in output.splitlines() if not line.startswith(("epoch ", "unet: ", "this processor ")))
+    (line,) = (
+        line
+        for line in output.splitlines()
+        if not line.startswith(("epoch ", "unet: ", "this processor "))
+    )
     assert line.startswith(
         "error: process 1 of 2 was killed by SIGKILL (possibly out of memory): run"
     )

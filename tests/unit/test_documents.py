@@ -12,7 +12,7 @@ def test_every_fault_has_its_test():
     named = re.findall(r"\b(test_\w+):\s+(test_\w+)", text)
     assert len(named) >= 35
     for file, test in named:
-        (path,) = ROOT.glob(f"tests/*/{file}.py")
+        (path,) = ROOT.glob(f"tests/**/{file}.py")
         assert f"def {test}(" in path.read_text(), f"{file}: {test}"
 
 

@@ -81,8 +81,8 @@ def test_its_card_has_the_metrics_of_the_stored_weights(stored):
     path, images = stored
     model, metadata = load_colorizer(path, torch.device("cpu"))
     distance = lpips.build({}, {"weights": "random", "random_seed": 0}, PRIOR)
-    test = (torch.from_numpy(images), torch.zeros(70, dtype=torch.int64))
-    found = measure.measure(model, mse.build({}, {}, PRIOR), distance, None, test).means
+    test = torch.from_numpy(images)
+    found = measure.measure(model, mse.build({}, {}, PRIOR), distance, test).means
     assert metadata["test"] == {"n": 70, **found}
     assert metadata["no_color"]["mse"] > 0
     assert metadata["commit"] == "0123456"
