@@ -1,0 +1,73 @@
+"""The last line of a stage or a command that fails."""
+
+import argparse
+import importlib
+import sys
+
+import pytest
+
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import INTERRUPTED, name, run_main
+
+
+def fail_with(error: BaseException) -> str | int:
+    """Return the exit status or the last line of a process whose `main` raises `error`."""
+
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as raised:
+        run_main(main)
+    return raised.value.code
+
+
+def test_a_missing_package_is_named_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "ruamel", None)  # makes `import ruamel` fail
+    with pytest.raises(SystemExit) as raised:
+        run_main(lambda: importlib.import_module("ruamel"))
+    assert raised.value.code == (
+        f"error: {sys.executable} has no package ruamel: run `make setup` and "
+        "`source .venv/bin/activate`, then run the command again"
+    )
+
+
+@pytest.mark.parametrize("module", ["colorpipe.no_such_module", "stages.no_such_stage"])
+def test_a_missing_module_of_colorpipe_itself_is_not_hidden(module):
+    with pytest.raises(ModuleNotFoundError, match=module):
+        run_main(lambda: importlib.import_module(module))
+
+
+def test_an_error_that_the_user_cannot_fix_is_not_hidden():
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_main(main)
+
+
+def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
+    assert fail_with(UserError("old.tif: cannot read the file")) == (
+        "error: old.tif: cannot read the file"
+    )
+    assert fail_with(OSError(28, "No space left on device", "a.npy")) == (
+        "error: No space left on device: a.npy; fix that and run the command again"
+    )
+    assert fail_with(MemoryError()) == (
+        "error: out of memory (MemoryError): use smaller data or images, or a machine with more "
+        "memory"
+    )
+    assert fail_with(KeyboardInterrupt()) == INTERRUPTED
+    assert capsys.readouterr().err == "interrupted: run the command again\n"
+
+
+def test_the_line_of_a_process_among_several_names_the_process(monkeypatch):
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert fail_with(UserError("no")) == "error: process 1 of 2: no"
+
+
+def test_an_argument_that_becomes_part_of_a_path_is_a_plain_name():
+    assert name("resnet_large-2.0") == "resnet_large-2.0"
+    for text in ("../x", "a/b", ".hidden", "", "a b", "a\n"):
+        with pytest.raises(argparse.ArgumentTypeError, match="is not a name: use letters"):
+            name(text)
