@@ -358,10 +358,10 @@ def test_a_value_is_read_as_dvc_reads_it(tmp_path, number):
         assert config.parse_yaml(text)["seed"] == float(number)
 
 
-def test_every_line_of_params_yaml_says_what_it_means():
-    lines = [
-        line
-        for line in (ROOT / "params.yaml").read_text().splitlines()
-        if line and not line.startswith("#")
+def test_each_parameter_in_params_yaml_has_a_comment():
+    lines = (ROOT / "params.yaml").read_text().splitlines()
+    parameters = [
+        line for line in lines if line and not line.lstrip().startswith("#") and line[-1] != ":"
     ]
-    assert [line for line in lines if "  # " not in line] == []
+    assert len(parameters) > 50
+    assert [line for line in parameters if "  # " not in line] == []
