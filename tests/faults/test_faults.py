@@ -180,7 +180,7 @@ def test_a_stage_by_hand_names_the_mistake(project, capsys):
                     run_main(importlib.import_module(f"stages.{stage}").main)
                 said = capsys.readouterr().err
                 assert (
-                    "'../../x' is no name" in said
+                    "'../../x' is not a name" in said
                     or "--labels: invalid int value: '../../x'" in said
                 )
     assert contents(project.parent) == before

@@ -456,7 +456,7 @@ def test_seeds_through_dvc(tmp_path):
     assert "use 1 or more, not 0" in make("--jobs", "0", code=2)
     archive.write_bytes(archive.read_bytes() + b" ")
     refused = make(code=1)
-    assert "is another archive than" in refused
+    assert "was run with a different datasets.cifar10.md5: use another OUT" in refused
     assert "Traceback" not in refused
     archive.write_text("a photograph")
     assert "is no tar archive: use CIFAR-10's binary version" in make(code=1)
