@@ -498,7 +498,7 @@ def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
     """As large as the right one: git must not take the file that DVC wrote for unchanged."""
     output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
     assert (
-        "error: params.yaml: loss: should be 'mse', 'l1', 'lpips' or 'classification', not 'l2x'. To restore"
+        "error: params.yaml: loss: input should be 'mse', 'l1', 'lpips' or 'classification', got 'l2x'. To restore"
         in output
     )
     assert "Traceback" not in output
