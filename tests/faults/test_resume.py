@@ -31,7 +31,7 @@ from stages_in_folder import (
 from colorpipe import config, files, weights
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization, loop, resume
-from colorpipe.training.colorization import Row
+from colorpipe.training.colorization import Columns
 from colorpipe.training.state import MODEL, TrainState
 
 
@@ -147,8 +147,8 @@ def small(tmp_path, monkeypatch):
         if stop:
             monkeypatch.setattr(loop, "evaluate", stopping(loop.evaluate, stop))
         try:
-            row = Row("resnet18", "photos", "mse", "paper", Path(INIT))
-            colorization.train("resnet", row, params.model_copy(update=update))
+            columns = Columns("resnet18", "photos", "mse", "paper", Path(INIT))
+            colorization.train("resnet", columns, params.model_copy(update=update))
         finally:
             monkeypatch.undo()
             monkeypatch.chdir(tmp_path)
