@@ -121,7 +121,7 @@ def test_a_stage_ends_with_the_dvc_that_runs_it():
     parent.kill()
     assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
     commands = re.findall(r"cmd: (?:>-\s+)?(.*)", (ROOT / "dvc.yaml").read_text())
-    assert len(commands) == 10
+    assert len(commands) == 9
     assert all(
         command.startswith("exec python -m ") for command in commands
     )  # no shell stands between
@@ -222,7 +222,7 @@ def test_a_corrupt_checkpoint_is_reported_and_ignored(small, capsys, damage):
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
     small()
     said = capsys.readouterr().out
-    assert f"{checkpoint} is corrupt: ignored and removed" in said
+    assert f"{checkpoint} is corrupt: ignored and deleted" in said
     assert "resuming" not in said
     assert results(Path(), "resnet") == expected
 
