@@ -6,6 +6,7 @@ Paths are relative to the project's root. dvc.yaml declares the same paths.
 import contextlib
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -133,7 +134,31 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, content: object, indent: int | None = 2) -> None:
     """Write `content` as JSON, atomically."""
-    write_text(path, json.dumps(content, indent=indent) + "\n")
+    write_text(path, json.dumps(content, indent=indent, allow_nan=False) + "\n")
+
+
+def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    """Write metrics as JSON, atomically.
+
+    A dot in a key stands for nesting. Numbers get five significant digits. A number that is not
+    finite becomes null, because JSON has no NaN.
+    """
+    content: dict[str, Any] = {}
+    for key, value in metrics.items():
+        *parents, name = key.split(".")
+        section = content
+        for parent in parents:
+            section = section.setdefault(parent, {})
+        section[name] = _round_numbers(value)
+    write_json(path, content)
+
+
+def _round_numbers(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.5g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _round_numbers(item) for key, item in value.items()}
+    return [_round_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:

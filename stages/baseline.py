@@ -1,7 +1,6 @@
 """Test the gray baseline, which predicts a = b = 0, on a test set."""
 
 import argparse
-import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -15,11 +14,8 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.evaluation.colorizers import evaluate_baseline
-    from colorpipe.runtime import launch
 
-    params = config.load_params()
-    work = functools.partial(evaluate_baseline, args.name, args.data, args.loss, params)
-    launch.share_out(work, params.processes)
+    evaluate_baseline(args.name, args.data, args.loss, config.load_params())
 
 
 if __name__ == "__main__":

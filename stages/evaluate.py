@@ -1,7 +1,6 @@
 """Test one colorizer on the test set."""
 
 import argparse
-import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -15,11 +14,8 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.evaluation.colorizers import evaluate
-    from colorpipe.runtime import launch
 
-    params = config.load_params()
-    work = functools.partial(evaluate, args.name, args.data, args.loss, params)
-    launch.share_out(work, params.processes)
+    evaluate(args.name, args.data, args.loss, config.load_params())
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import argparse
 import functools
+import importlib
 from pathlib import Path
 
 from colorpipe.runtime.process import name, run_main
@@ -14,17 +15,17 @@ def main() -> None:
     parser.add_argument("--model", required=True, type=name, help="a module of colorpipe/models")
     parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
     parser.add_argument("--loss", required=True, type=name, help="a module of colorpipe/losses")
-    parser.add_argument("--task", required=True, type=name, help="a task of params.yaml")
-    parser.add_argument("--recipe", required=True, type=name, help="a recipe of params.yaml")
-    parser.add_argument("--init", required=True, type=Path, help="a file of initial weights")
+    parser.add_argument("--recipe", required=True, type=name, help="train or recipes.<name>")
+    parser.add_argument("--step", required=True, choices=("colorization", "adversarial"))
+    parser.add_argument("--start", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.runtime import launch
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()
-    columns = Columns(args.model, args.data, args.loss, args.recipe, args.init)
-    train = config.load_plugin("tasks", args.task).train
+    columns = Columns(args.model, args.data, args.loss, args.recipe, args.start)
+    train = importlib.import_module(f"colorpipe.training.{args.step}").train
     work = functools.partial(train, args.name, columns, params)
     launch.share_out(work, params.processes, params.recipe(args.recipe).shards)
 

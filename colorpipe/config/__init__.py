@@ -2,13 +2,14 @@
 
 An unknown key, a wrong type, a value out of range or an unknown name is an error.
 
-The sections `datasets`, `models`, `losses` and `tasks` name the modules of colorpipe/data, models,
-losses and training. The class `Config` in such a module defines its section.
+The sections `datasets`, `models` and `losses` name the modules of colorpipe/data, models and
+losses. The class `Config` in the module of a model or a loss defines its section.
 """
 
 from colorpipe.config.checks import check_params, load_params, load_plugin
 from colorpipe.config.schema import (
     REFERENCE_ENCODERS,
+    AdversarialConfig,
     DatasetConfig,
     ImageNetConfig,
     Params,
@@ -21,6 +22,7 @@ from colorpipe.config.yaml_files import load_colorizers, parse_yaml
 
 __all__ = [
     "REFERENCE_ENCODERS",
+    "AdversarialConfig",
     "DatasetConfig",
     "ImageNetConfig",
     "Params",

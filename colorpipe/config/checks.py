@@ -18,7 +18,6 @@ ENTRY_POINTS = {
     "datasets": ("data", "read"),
     "models": ("models", "build"),
     "losses": ("losses", "build"),
-    "tasks": ("training", "train"),
 }
 
 
@@ -59,9 +58,15 @@ def check_params(path: Path = Path("params.yaml")) -> None:
             if section != "datasets":
                 settings = getattr(params, section)[name]
                 validate_section(module.Config, settings, f"{path}: {section}.{name}")
-    for name in params.recipes:
-        params.recipe(name)
-    models = {name: columns["model"] for name, columns in load_colorizers().items()}
+    colorizers = load_colorizers()
+    for name, columns in colorizers.items():
+        step = "adversarial" if params.recipe(columns["recipe"]).adversarial else "colorization"
+        if columns["step"] != step:
+            raise UserError(
+                f"{PIPELINE}: {name}: the recipe {columns['recipe']} needs the step {step}, got "
+                f"{format_value(columns['step'])}"
+            )
+    models = {name: columns["model"] for name, columns in colorizers.items()}
     if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
         raise UserError(
             f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has a "
@@ -78,7 +83,7 @@ def check_params(path: Path = Path("params.yaml")) -> None:
 
 
 def load_plugin(section: str, name: str) -> ModuleType:
-    """Import the module of a data set, a model, a loss or a task.
+    """Import the module of a data set, a model or a loss.
 
     Raises:
         UserError: There is no such module.

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from colorpipe.config.strict import Strict, validate_section
+from colorpipe.config.strict import Strict
 from colorpipe.runtime.errors import UserError
 
 REFERENCE_ENCODERS = ("xavier", "random", "imagenet")
@@ -52,19 +52,27 @@ class DatasetConfig(Strict):
     lpips_weights: Literal["imagenet", "random"]
 
 
+class AdversarialConfig(Strict):
+    discriminator_lr: Annotated[float, Field(gt=0, le=1)]
+    discriminator_epochs: Annotated[int, Field(ge=0, le=1000)]
+    loss_weight: Annotated[float, Field(ge=0, le=1e6)]
+    max_mse: Annotated[float, Field(gt=0, le=10)]
+
+
 class TrainConfig(Strict):
     optimizer: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0, le=1)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     schedule: Literal["constant", "one_cycle", "cosine"]
     ema: Annotated[float, Field(ge=0, lt=1)]
-    flips: bool
+    flips: bool | None
     shifts: Annotated[int, Field(ge=0, le=7)]  # less than half of the smallest image
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images
     shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_per_shard)]
     precision: Literal["bfloat16", "float32"]
     compile: bool
+    adversarial: AdversarialConfig | None = None
 
 
 class EvaluationConfig(Strict):
@@ -130,9 +138,8 @@ class Params(Strict):
     datasets: dict[str, DatasetConfig]
     models: dict[str, dict[str, Any]]
     losses: dict[str, dict[str, Any]]
-    tasks: dict[str, dict[str, Any]]
     train: TrainConfig
-    recipes: dict[str, dict[str, Any]]
+    recipes: dict[str, TrainConfig]
     evaluation: EvaluationConfig
     pretext: PretextConfig
     imagenet: dict[str, ImageNetConfig]
@@ -149,15 +156,11 @@ class Params(Strict):
         """Return the settings of a loss, or raise UserError for an unknown name."""
         return _get(self.losses, "losses", name)
 
-    def task(self, name: str) -> dict[str, Any]:
-        """Return the settings of a training task, or raise UserError for an unknown name."""
-        return _get(self.tasks, "tasks", name)
-
-    def recipe(self, name: str) -> TrainConfig:
-        """Return `train` with the changes of a recipe, or raise UserError for an unknown name."""
-        changes = _get(self.recipes, "recipes", name)
-        settings = {**self.train.model_dump(), **changes}
-        return validate_section(TrainConfig, settings, f"params.yaml: recipes.{name}")
+    def recipe(self, path: str) -> TrainConfig:
+        """Return the recipe at "train" or "recipes.<name>", or raise UserError for another path."""
+        if path == "train":
+            return self.train
+        return _get(self.recipes, "recipes", path.removeprefix("recipes."))
 
 
 def _get(section: Mapping[str, Value], key: str, name: str) -> Value:

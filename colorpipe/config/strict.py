@@ -21,7 +21,7 @@ Section = TypeVar("Section", bound=Strict)
 
 
 def validate_section(config: type[Section], settings: Mapping[str, Any], where: str) -> Section:
-    """Check the settings of a model, a loss, a task or a recipe.
+    """Check the settings of a model or a loss.
 
     Raises:
         UserError: A setting is wrong. The message begins with `where`.

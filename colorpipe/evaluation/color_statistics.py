@@ -5,7 +5,6 @@ from torch import Tensor
 
 from colorpipe import metrics
 from colorpipe.color import bins
-from colorpipe.training import processes
 
 
 class ColorStatistics:
@@ -25,12 +24,6 @@ class ColorStatistics:
         self.areas = self.areas + bin_numbers.bincount(area, minlength=bins.COUNT)
         self.originals = self.originals + bin_numbers.bincount(minlength=bins.COUNT)
         self.predictions = self.predictions + bins.histogram(predicted)
-
-    def add_up(self) -> None:
-        """Add the counts of the other processes that share the test set."""
-        counts = processes.gather(torch.stack((self.areas, self.originals, self.predictions)).cpu())
-        total = sum(counts[1:], counts[0])
-        self.areas, self.originals, self.predictions = total.to(self.areas.device)
 
     def auc(self) -> tuple[float, float]:
         """Return the raw and the re-balanced AuC, in [0, 1]. A perfect prediction has 1.

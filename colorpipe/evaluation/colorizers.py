@@ -4,29 +4,22 @@ import math
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorpipe import files, metrics
-from colorpipe.color import gamut
 from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.evaluation import gallery, grids
-from colorpipe.evaluation.measure import PRECISION, EvaluationResult, GrayBaseline, measure
+from colorpipe.evaluation.measure import GrayBaseline, Measurement, measure
+from colorpipe.evaluation.table import METRICS
 from colorpipe.evaluation.temperature import measure_temperatures
-from colorpipe.losses.loss import Loss
+from colorpipe.inference import prepare_device, render
+from colorpipe.losses.loss import Loss, load_loss
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
-from colorpipe.training import colorization, devices, processes
-from colorpipe.training.batches import Batch
 
 GRID_IMAGES = 10
-# Metrics that DVC tracks, by their key in metrics/<name>.json. evaluations/<name>.json has others.
-TRACKED = {
-    "test": {"loss": "loss", "ssim": "ssim", "psnr": "psnr", "mse": "mse"},
-    "rgb": {"psnr": "rgb_psnr", "ssim": "rgb_ssim"},
-}
-UNTRACKED = ("rgb_mae", "colorfulness_distance", "histogram_divergence")
 
 
 def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -38,42 +31,44 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         name: A trained colorizer.
         data: The data set to test on.
         loss_name: The loss to report as test.loss.
-        params: All settings. `threads` and `evaluation` are used.
+        params: All settings. `threads`, `evaluation` and the losses' sections are used.
 
     Raises:
         UserError: The weights or the images are missing or damaged.
     """
-    device = devices.prepare(0, params.threads)  # no random numbers are drawn
+    device = prepare_device(0, params.threads)  # no random numbers are drawn
     settings = params.evaluation
-    temperatures = sorted({settings.temperature, *settings.temperatures}, reverse=True)
     checkpoint = files.checkpoint_path(name, "best")
     model, metadata = load_colorizer(checkpoint, device)
     model.temperature = settings.temperature
-    test, loss, lpips = load_test_set(data, device), *load_losses(loss_name, data, device)
-    result = measure(model, loss, lpips, test[0])
-    if not math.isfinite(result.means["loss"]):
+    images, labels = load_test_set(data, device)
+    loss, lpips = load_losses(loss_name, data, params, device)
+    result = measure(model, loss, lpips, images)
+    test_loss = result.metrics["test.loss"]
+    if not math.isfinite(test_loss):
         raise UserError(
-            f"{checkpoint}: the test loss is {result.means['loss']}, so the weights are damaged: "
-            "delete the file and run `dvc repro`"
+            f"{checkpoint}: the test loss is {test_loss}, so the weights are damaged: delete the "
+            "file and run `dvc repro`"
         )
     seed, epoch = metadata["train"]["seed"], metadata["epoch"]
-    run = {
+    about = {
+        "data": data,
+        "n": len(images),
         "seed": seed,
-        "init": metadata["init"],
+        "start": metadata["start"],
         "best_epoch": epoch["epoch"],
         "val_loss": epoch["val_loss"],
-        "baseline_loss": result.means["baseline_loss"],
+        "loss": loss_name,
+        **loss.metadata,
     }
     if model.head == "bins":
         val = arrays.load_array(files.images_path(data, "val"), device)
-        run["scale"] = model.scale  # the loss is computed at 1 / scale of the resolution
-        run["temperature"] = settings.temperature
-        run["temperatures"] = measure_temperatures(model, val, temperatures)
-    if processes.rank() > 0:
-        return
-    identity = {"data": data, "n": len(test[0]), **run, "loss": loss_name, **loss.metadata}
-    _write_metrics(name, result, identity, lpips)
-    _write_images(name, model, test, result, seed)
+        temperatures = sorted({settings.temperature, *settings.temperatures}, reverse=True)
+        about["scale"] = model.scale  # the loss is computed at 1 / scale of the resolution
+        about["temperature"] = settings.temperature
+        about["temperatures"] = measure_temperatures(model, val, temperatures)
+    _write_metrics(name, result, about, lpips)
+    _write_images(name, model, images, labels, result, seed)
 
 
 def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -83,29 +78,26 @@ def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> N
         name: The name of the files.
         data: The data set to test on.
         loss_name: The loss to report as test.loss.
-        params: All settings. `threads` is used.
+        params: All settings. `threads` and the losses' sections are used.
     """
-    device = devices.prepare(0, params.threads)
-    test, loss, lpips = load_test_set(data, device), *load_losses(loss_name, data, device)
-    result = measure(GrayBaseline(), loss, lpips, test[0])
-    colorfulness = {"original_colorfulness": result.means["original_colorfulness"]}
-    identity = {"data": data, "n": len(test[0]), "loss": loss_name, **loss.metadata, **colorfulness}
-    if processes.rank() == 0:
-        _write_metrics(f"baseline/{name}", result, identity, lpips)
+    device = prepare_device(0, params.threads)
+    images, _ = load_test_set(data, device)
+    loss, lpips = load_losses(loss_name, data, params, device)
+    result = measure(GrayBaseline(), loss, lpips, images)
+    about = {"data": data, "n": len(images), "loss": loss_name, **loss.metadata}
+    _write_metrics(f"baseline/{name}", result, about, lpips)
 
 
-def load_test_set(data: str, device: torch.device) -> Batch:
+def load_test_set(data: str, device: torch.device) -> tuple[Tensor, Tensor]:
     """Load the test images (N, 3, H, W) uint8 and labels (N,) of a data set."""
-    paths = (files.images_path(data, "test"), files.labels_path(data, "test"))
-    return tuple(arrays.load_array(path, device) for path in paths)
+    images = arrays.load_array(files.images_path(data, "test"), device)
+    return images, arrays.load_array(files.labels_path(data, "test"), device)
 
 
-def load_losses(loss_name: str, data: str, device: torch.device) -> tuple[Loss, LPIPS]:
+def load_losses(name: str, data: str, params: Params, device: torch.device) -> tuple[Loss, LPIPS]:
     """Load the loss to report, and LPIPS with the data set's VGG weights."""
-    loss = colorization.load_loss(loss_name, data, device)
-    if isinstance(loss, LPIPS):
-        return loss, loss
-    lpips = colorization.load_loss("lpips", data, device)
+    loss = load_loss(name, data, params, device)
+    lpips = loss if isinstance(loss, LPIPS) else load_loss("lpips", data, params, device)
     assert isinstance(lpips, LPIPS)
     return loss, lpips
 
@@ -124,44 +116,25 @@ def choose_examples(labels: Tensor) -> list[int]:
     return [number for numbers in of_class for number in numbers[-per_class:]]
 
 
-@torch.no_grad()
-def render_all(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
-    """Return sRGB images in [0, 1] (B, 3, H, W): "gray", "predicted" and "original".
-
-    Args:
-        model: A colorizer.
-        images: Stored images, (B, 3, H, W) uint8.
-    """
-    rgb, target, prediction = colorization.predict(model, images, PRECISION)
-    L, ab = target[:, :1], prediction.ab
-    gray = gamut.render(L, torch.zeros_like(ab))
-    return {"gray": gray, "predicted": gamut.render(L, ab), "original": rgb}
-
-
-def _write_metrics(
-    name: str, result: EvaluationResult, identity: dict[str, Any], lpips: LPIPS
-) -> None:
-    means = result.means
-    content: dict[str, Any] = {
-        group: {key: means[mean] for key, mean in keys.items()} for group, keys in TRACKED.items()
-    }
-    content |= {"auc": means["auc"], "auc_rb": means["auc_rebalanced"]}
-    content |= {key: means[key] for key in ("lpips", "colorfulness")}
-    untracked = {key: means[key] for key in UNTRACKED}
+def _write_metrics(name: str, result: Measurement, about: dict[str, Any], lpips: LPIPS) -> None:
+    tracked = {m.key for m in METRICS if m.tracked}
     vgg = {"lpips_vgg": lpips.metadata["lpips_weights"]}
-    files.write_json(files.metrics_path(name), content)
-    files.write_json(files.evaluation_path(name), {**identity, **vgg, **untracked})
-    print(f"{name}: test loss {means['loss']:.4g}, RGB PSNR {means['rgb_psnr']:.2f} dB")
+    untracked = {key: value for key, value in result.metrics.items() if key not in tracked}
+    files.write_metrics(
+        files.metrics_path(name), {k: v for k, v in result.metrics.items() if k in tracked}
+    )
+    files.write_metrics(files.evaluation_path(name), {**about, **vgg, **untracked})
+    loss, psnr = result.metrics["test.loss"], result.metrics["rgb.psnr"]
+    print(f"{name}: test loss {loss:.4g}, RGB PSNR {psnr:.2f} dB")
 
 
 def _write_images(
-    name: str, model: Colorizer, test: Batch, result: EvaluationResult, seed: int
+    name: str, model: Colorizer, images: Tensor, labels: Tensor, result: Measurement, seed: int
 ) -> None:
-    images, labels = test
-    grids.write(files.grid_path(name), render_all(model, images[choose_examples(labels)]))
+    grids.write(files.grid_path(name), render(model, images[choose_examples(labels)]))
     kinds = gallery.choose(result.errors, seed)
     numbers = sorted(set().union(*kinds.values()))
-    rendered = render_all(model, images[numbers])
+    rendered = render(model, images[numbers])
     psnr = metrics.psnr(rendered["predicted"], rendered["original"])
     scores = {"mse": result.errors[numbers], "psnr": psnr}
     gallery.write(files.gallery_path(name), kinds, numbers, scores, rendered, result.histograms)

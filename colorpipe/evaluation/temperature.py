@@ -9,11 +9,9 @@ from torch import Tensor
 from colorpipe import metrics
 from colorpipe.color import gamut
 from colorpipe.evaluation.color_statistics import ColorStatistics
-from colorpipe.evaluation.measure import PRECISION, PROTOCOL_BATCH
+from colorpipe.evaluation.measure import PROTOCOL_BATCH
+from colorpipe.inference import MetricAverager, average, predict
 from colorpipe.models.colorizer import Colorizer
-from colorpipe.training import colorization, processes
-from colorpipe.training.averages import MetricAverager
-from colorpipe.training.batches import batches
 
 
 @torch.no_grad()
@@ -27,26 +25,27 @@ def measure_temperatures(
         images: Stored validation images, (N, 3, H, W) uint8.
         temperatures: Softmax temperatures to decode at.
     """
-    averages = [MetricAverager() for _ in temperatures]
+    averagers = [MetricAverager() for _ in temperatures]
     statistics = [ColorStatistics(images.device) for _ in temperatures]
-    for (batch,) in processes.deal(batches((images,), PROTOCOL_BATCH)):
-        rgb, target, prediction = colorization.predict(model, batch, PRECISION)
-        assert prediction.logits is not None
+    for batch in images.split(PROTOCOL_BATCH):
+        colorized = predict(model, batch)
+        logits = colorized.prediction.logits
+        assert logits is not None
         height, width = batch.shape[-2:]
-        for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
-            ab = model.decode(prediction.logits, temperature)[..., :height, :width]
-            rendered = gamut.render(target[:, :1], ab)
+        for temperature, averager, colors in zip(temperatures, averagers, statistics, strict=True):
+            ab = model.decode(logits, temperature)[..., :height, :width]
+            rendered = gamut.render(colorized.L, ab)
             means = {
-                "mse": F.mse_loss(ab, target[:, 1:]),
+                "mse": F.mse_loss(ab, colorized.ab),
                 "colorfulness": metrics.colorfulness(rendered).mean(),
-                "original_colorfulness": metrics.colorfulness(rgb).mean(),
+                "original_colorfulness": metrics.colorfulness(colorized.rgb).mean(),
             }
-            average.update(means, len(batch))
-            colors.update(ab, target[:, 1:])
+            averager.update(means, len(batch))
+            colors.update(ab, colorized.ab)
     rows = []
-    for temperature, average, colors in zip(temperatures, averages, statistics, strict=True):
-        colors.add_up()
+    for temperature, averager, colors in zip(temperatures, averagers, statistics, strict=True):
         auc, rebalanced = colors.auc()
-        scores = {**average.means(), "auc": auc, "auc_rebalanced": rebalanced}
+        means = average([averager.totals()])
+        scores = {**means, "auc": auc, "auc_rebalanced": rebalanced}
         rows.append({"temperature": temperature, **scores})
     return rows

@@ -1,7 +1,6 @@
 """Mean absolute error of ab in Lab units."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +21,6 @@ class L1(Loss):
         return F.l1_loss(predicted, lab[:, 1:])
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> L1:
+def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> L1:
     """Build the loss. No argument is used."""
     return L1()

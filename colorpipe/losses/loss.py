@@ -1,9 +1,14 @@
-"""The interface of all losses."""
+"""The interface of all losses, and how one is loaded."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor, nn
+
+from colorpipe import config, files, weights
+from colorpipe.config import Params
+from colorpipe.data import arrays
 
 
 class Loss(nn.Module, ABC):
@@ -30,3 +35,26 @@ class Loss(nn.Module, ABC):
         Returns:
             The mean over the batch, a scalar.
         """
+
+
+def load_loss(name: str, data: str, params: Params, device: torch.device) -> Loss:
+    """Build a loss from its section of params.yaml.
+
+    Args:
+        name: A module of colorpipe/losses. Its `build(config, prior, vgg)` gets its section, the
+            share of each color bin in the training images (313,), and the weights of a VGG-16,
+            which are empty unless the loss is LPIPS on ImageNet weights.
+        data: The data set whose prior and weights are used.
+        params: All settings.
+        device: The device of the loss.
+
+    Raises:
+        UserError: A setting is wrong, or a file is missing or damaged.
+    """
+    module = config.load_plugin("losses", name)
+    where = f"params.yaml: losses.{name}"
+    section = config.validate_section(module.Config, params.loss_settings(name), where)
+    prior = arrays.load_array(files.prior_path(data), torch.device("cpu"))
+    vgg, _ = weights.load(files.init_weights_path(data, name))
+    loss: Loss = module.build(section, prior, vgg)
+    return loss.to(device)

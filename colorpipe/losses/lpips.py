@@ -8,7 +8,7 @@ weights is written into every result.
 
 import warnings
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import lpips
 import torch
@@ -32,12 +32,12 @@ class LPIPS(Loss):
 
     Args:
         seed: Seed of the random VGG-16.
-        metadata: Facts about the loss that are written into every result.
+        vgg_weights: "random" or "imagenet".
     """
 
-    def __init__(self, seed: int, metadata: Mapping[str, str]) -> None:
+    def __init__(self, seed: int, vgg_weights: str) -> None:
         super().__init__()
-        self.metadata = metadata
+        self.metadata = {"lpips_weights": vgg_weights}
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
             torch.manual_seed(seed)
             self.package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
@@ -60,21 +60,21 @@ class LPIPS(Loss):
         return distance.flatten()
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> LPIPS:
+def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
     """Build the loss on a VGG-16 with the given weights, or on a random one if there are none.
 
     Args:
-        init: Weights of VGG-16's convolutions under torchvision's names, or no weights.
-        metadata: `random_seed`, and the kind of the weights under "weights".
+        config: The section of params.yaml.
         prior: Not used.
+        vgg: Weights of VGG-16's convolutions under torchvision's names, or no weights.
 
     Raises:
         UserError: The weights are those of another network.
     """
-    loss = LPIPS(int(metadata["random_seed"]), {"lpips_weights": str(metadata["weights"])})
-    if init:
+    loss = LPIPS(config.random_seed, "imagenet" if vgg else "random")
+    if vgg:
         for part in loss.package.net.children():  # five slices with torchvision's layer numbers
-            _load_imagenet(part, init)
+            _load_imagenet(part, vgg)
     return loss
 
 

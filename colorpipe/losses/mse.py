@@ -1,7 +1,6 @@
 """Mean squared error of ab in squared Lab units: the paper's loss."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +21,6 @@ class MSE(Loss):
         return F.mse_loss(predicted, lab[:, 1:])
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> MSE:
+def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> MSE:
     """Build the loss. No argument is used."""
     return MSE()

@@ -9,9 +9,9 @@ from torch import nn
 
 from colorpipe import files, weights
 from colorpipe.config import REFERENCE_ENCODERS, Params
+from colorpipe.inference import prepare_device
 from colorpipe.models.colorizer import ENCODER, Colorizer, build_colorizer, load_imagenet
 from colorpipe.runtime.errors import UserError
-from colorpipe.training import devices
 
 
 def write_reference_encoders(imagenet: Path, params: Params) -> None:
@@ -36,7 +36,7 @@ def write_reference_encoders(imagenet: Path, params: Params) -> None:
         metadata = {"model": model, "settings": params.model(model), "init": name}
         path = files.checkpoint_path(name, "best")
         if initialize := initializers[name]:
-            devices.prepare(params.seed, params.threads)
+            prepare_device(params.seed, params.threads)
             colorizer = build_colorizer(model, params.model(model))
             initialize(colorizer.encoder)
             state = colorizer.state_dict()

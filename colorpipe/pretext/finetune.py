@@ -4,8 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from colorpipe.color import lab
-from colorpipe.training import devices
-from colorpipe.training.averages import Metrics
+from colorpipe.inference import Metrics, autocast
 from colorpipe.training.batches import Batch
 from colorpipe.training.supervised import SupervisedTask
 
@@ -40,7 +39,7 @@ class FinetuneTask(SupervisedTask):
         """Return loss and accuracy for images (B, 3, H, W) uint8 and labels (B,)."""
         images, labels = batch
         L = lab.lightness(lab.from_bytes(images))
-        with devices.autocast(images.device, self.precision):
+        with autocast(images.device, self.precision):
             logits = model(L)  # (B, classes)
         accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
         return {"loss": F.cross_entropy(logits, labels), "accuracy": accuracy}

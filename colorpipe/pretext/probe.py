@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from colorpipe.training.averages import Metrics
+from colorpipe.inference import Metrics
 from colorpipe.training.batches import Batch
 from colorpipe.training.supervised import SupervisedTask
 

@@ -17,13 +17,14 @@ from torch import nn
 from colorpipe import files, weights
 from colorpipe.config import Params, PretextRun
 from colorpipe.data import arrays
+from colorpipe.inference import prepare_device
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.pretext import features, knn
 from colorpipe.pretext.encoders import load_encoder, redraw_xavier
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
 from colorpipe.pretext.probe import LinearProbes, ProbeTask
 from colorpipe.pretext.subsets import choose_subset
-from colorpipe.training import devices, loop, processes, supervised
+from colorpipe.training import loop, processes, supervised
 from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.supervised import SupervisedTask
@@ -64,7 +65,7 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
     if len(classes) < 2:
         _leave_out(run.name, data, f"{data} has fewer than two classes")
         return
-    device = devices.prepare(params.seed, params.threads)
+    device = prepare_device(params.seed, params.threads, processes.join())
     model = params.pretext.model
     encoder = files.checkpoint_path(run.init, "best")
     colorizer = load_encoder(encoder, model, params.model(model))
@@ -190,7 +191,7 @@ def _test(
     """Return the best epoch's test metrics, the number of that epoch, and the number of epochs."""
     state, metadata = weights.load(files.checkpoint_path(setup.run.name, "best"))
     model.load_state_dict(state)
-    means = loop.evaluate(task.eval_step, model, test, setup.settings.batch_size).means()
+    means = loop.evaluate(task.eval_step, model, test, setup.settings.batch_size)
     return means, {"best_epoch": metadata["epoch"]["epoch"], "epochs": setup.settings.epochs}
 
 

@@ -8,21 +8,20 @@ hinge loss (Lim and Ye 2017) plus the colorizer's own loss.
 
 import functools
 from collections.abc import Sequence
-from typing import Annotated, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 from torch.nn.utils.parametrize import ParametrizationList
 
-from colorpipe import config, metrics
+from colorpipe import metrics
 from colorpipe.color import gamut, lab
-from colorpipe.config import Params, Strict
+from colorpipe.config import AdversarialConfig, Params
+from colorpipe.inference import Colorized, Metrics, autocast
 from colorpipe.losses.loss import Loss
-from colorpipe.training import colorization, devices, optim
-from colorpipe.training.averages import Metrics
+from colorpipe.training import colorization, optim
 from colorpipe.training.batches import Batch
 from colorpipe.training.colorization import ColorizationTask, Columns
 from colorpipe.training.settings import TrainSettings
@@ -33,15 +32,6 @@ BETAS = (0.5, 0.999)  # of both optimizers, as is usual (Radford et al. 2016)
 OUT_OF_BOUND = 1000.0  # more than any difference of colorfulness
 WIDTH = 64  # channels of the discriminator's first convolution
 SMALL = 64  # pixels per side; smaller images get patches of 16 pixels, others of 34 pixels
-
-
-class Config(Strict):
-    """Settings of the discriminator, the weight of the colorizer's loss, and the bound on MSE."""
-
-    discriminator_lr: Annotated[float, Field(gt=0, le=1)]
-    discriminator_epochs: Annotated[int, Field(ge=0, le=1000)]
-    loss_weight: Annotated[float, Field(ge=0, le=1e6)]
-    max_mse: Annotated[float, Field(gt=0, le=10)]
 
 
 class PatchGAN(nn.Module):
@@ -96,7 +86,7 @@ class AdversarialTask(ColorizationTask):
     In each step, each of them follows the gradient of its own loss only.
     """
 
-    def __init__(self, settings: Config, loss: Loss, precision: str) -> None:
+    def __init__(self, settings: AdversarialConfig, loss: Loss, precision: str) -> None:
         super().__init__(loss, precision)
         self.settings = settings
 
@@ -133,48 +123,44 @@ class AdversarialTask(ColorizationTask):
                 generator, lambda part: self.apply(generator, part[0]), parts
             )
         discriminator.estimate_norms()
-        hinges = [
-            self._hinge(discriminator, target, prediction.ab.detach())
-            for _, target, prediction, _ in results
-        ]
+        hinges = [self._hinge(discriminator, colorized) for colorized, _ in results]
         state.step(DISCRIMINATOR, hinges)
         if not alone:
             discriminator.requires_grad_(False)
             losses = [
                 self.settings.loss_weight * loss
-                - self._score(discriminator, target[:, :1], prediction.ab).mean()
-                for _, target, prediction, loss in results
+                - self._score(discriminator, colorized.L, colorized.prediction.ab).mean()
+                for colorized, loss in results
             ]
             state.step(MODEL, losses)
             discriminator.requires_grad_(True)
         return [
-            {**self.report(loss, target, prediction), "discriminator": hinge}
-            for (_, target, prediction, loss), hinge in zip(results, hinges, strict=True)
+            {**self.report(loss, colorized), "discriminator": hinge}
+            for (colorized, loss), hinge in zip(results, hinges, strict=True)
         ]
 
-    def _hinge(self, discriminator: PatchGAN, target: Tensor, fake: Tensor) -> Tensor:
-        """Return the discriminator's loss for true Lab (B, 3, H, W) and generated ab."""
-        L, real = target[:, :1], target[:, 1:]
-        real_scores = self._score(discriminator, L, real)
-        fake_scores = self._score(discriminator, L, fake)
-        return F.relu(1 - real_scores).mean() + F.relu(1 + fake_scores).mean()
+    def _hinge(self, discriminator: PatchGAN, colorized: Colorized) -> Tensor:
+        """Return the discriminator's loss on the true and the predicted colors."""
+        real = self._score(discriminator, colorized.L, colorized.ab)
+        fake = self._score(discriminator, colorized.L, colorized.prediction.ab.detach())
+        return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
     def _score(self, discriminator: PatchGAN, L: Tensor, ab: Tensor) -> Tensor:
-        with devices.autocast(L.device, self.precision):
+        with autocast(L.device, self.precision):
             scores: Tensor = discriminator(L, ab)
         return scores
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return the colorizer's metrics, and the ones that `selection` needs."""
-        rgb, target, prediction, loss = self.apply(model, batch[0])
-        ab = target[:, 1:]
-        image = gamut.render(target[:, :1], prediction.ab)
+        colorized, loss = self.apply(model, batch[0])
+        predicted = colorized.prediction.ab
+        image = gamut.render(colorized.L, predicted)
         return {
-            **self.report(loss, target, prediction),
-            "mse": F.mse_loss(prediction.ab, ab),
-            "baseline_mse": ab.square().mean(),
+            **self.report(loss, colorized),
+            "mse": F.mse_loss(predicted, colorized.ab),
+            "baseline_mse": colorized.ab.square().mean(),
             "colorfulness": metrics.colorfulness(image).mean(),
-            "original_colorfulness": metrics.colorfulness(rgb).mean(),
+            "original_colorfulness": metrics.colorfulness(colorized.rgb).mean(),
         }
 
     def selection(self, epoch: EpochMetrics) -> float:
@@ -193,8 +179,7 @@ class AdversarialTask(ColorizationTask):
 
 def train(name: str, columns: Columns, params: Params) -> None:
     """Train a colorizer against a discriminator (see `colorization.train_colorizer`)."""
-    settings = config.validate_section(
-        Config, params.task("adversarial"), "params.yaml: tasks.adversarial"
-    )
+    settings = params.recipe(columns.recipe).adversarial
+    assert settings is not None  # `config.check_params` compares the step with the recipe
     task = functools.partial(AdversarialTask, settings)
     colorization.train_colorizer(task, name, columns, params)

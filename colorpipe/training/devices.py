@@ -1,36 +1,9 @@
-"""The device, its precision and its determinism."""
-
-import contextlib
-import os
+"""The precision of a device, and what is printed about a training."""
 
 import torch
 from torch import nn
 
-from colorpipe.runtime import machine
 from colorpipe.training import processes
-
-
-def prepare(seed: int, threads: int) -> torch.device:
-    """Seed torch, set its threads, switch to deterministic algorithms, and choose the device.
-
-    The device is a GPU if there is one. If several processes share the work, this process joins
-    them and uses a GPU of its own.
-    """
-    machine.keep_freed_memory()
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # makes cuBLAS deterministic
-    torch.set_num_threads(threads)
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    # This mode also fills new tensors, for debugging only. That takes a fifth of the time.
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.allow_tf32 = False  # float32 has full precision on a GPU too
-    device = processes.join()
-    torch.manual_seed(seed)
-    return device
-
-
-def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """Return a context with autocast to bfloat16 if `precision` is "bfloat16"."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def has_bfloat16(device: torch.device) -> bool:

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from colorpipe.inference import MetricAverager, Metrics, average
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
 from colorpipe.training import processes
 from colorpipe.training.augment import random_flip, random_shift
-from colorpipe.training.averages import MetricAverager, Metrics
 from colorpipe.training.batches import Batch, batches
 from colorpipe.training.resume import Checkpoint
 from colorpipe.training.settings import TrainSettings
@@ -125,8 +125,8 @@ def run_epoch(
     epoch = len(state.history) + 1
     metrics = {
         "epoch": epoch,
-        **train_epoch(task, state, train, settings).means("train_"),
-        **evaluate(task.eval_step, state.model, val, settings.batch_size).means("val_"),
+        **train_epoch(task, state, train, settings),
+        **evaluate(task.eval_step, state.model, val, settings.batch_size, "val_"),
     }
     if not math.isfinite(metrics["val_loss"]):
         raise not_finite_error(
@@ -137,8 +137,12 @@ def run_epoch(
 
 def train_epoch(
     task: Task, state: TrainState, train: Batch, settings: TrainSettings
-) -> MetricAverager:
-    """Train for one pass over the training set, or raise UserError if a loss is not finite."""
+) -> EpochMetrics:
+    """Train for one pass over the training set, and return train_<metric>...
+
+    Raises:
+        UserError: A loss is not finite.
+    """
     for model in state.models.values():
         model.train()
     epoch = len(state.history) + 1
@@ -159,14 +163,14 @@ def train_epoch(
         guard.update(torch.stack([metrics["loss"].detach() for metrics in results]).sum())
     guard.check()
     state.share()
-    return averager
+    return average(processes.gather(averager.totals()), "train_")
 
 
 @torch.no_grad()
 def evaluate(
-    eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int
-) -> MetricAverager:
-    """Compute the metrics of a whole set with the model in eval mode.
+    eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int, prefix: str = ""
+) -> EpochMetrics:
+    """Return the metrics of a whole set in eval mode, with `prefix` before each name.
 
     If several processes share the work, each computes some of the batches.
     """
@@ -174,7 +178,7 @@ def evaluate(
     averager = MetricAverager()
     for batch in processes.deal(batches(tensors, batch_size)):
         averager.update(eval_step(model, batch), len(batch[0]))
-    return averager
+    return average(processes.gather(averager.totals()), prefix)
 
 
 class NonFiniteGuard:

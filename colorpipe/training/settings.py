@@ -33,9 +33,9 @@ class TrainSettings:
         cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device
     ) -> Self:
         """Return the settings of a recipe for a data set, in a precision that the device has."""
-        settings = recipe.model_dump()
+        settings = recipe.model_dump(exclude={"adversarial"})
         settings["precision"] = devices.supported_precision(recipe.precision, device)
-        settings["flips"] |= dataset.flips
+        settings["flips"] = dataset.flips if recipe.flips is None else recipe.flips
         epochs = max(1, round(settings.pop("epochs_factor") * dataset.epochs))
         return cls(epochs=epochs, seed=seed, **settings)
 

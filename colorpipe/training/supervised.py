@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe import files, weights
+from colorpipe.inference import Metrics
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.live import live_metrics
 from colorpipe.training import loop, optim, processes, resume
-from colorpipe.training.averages import Metrics
 from colorpipe.training.batches import Batch
 from colorpipe.training.devices import print_training
 from colorpipe.training.settings import TrainSettings

@@ -5,7 +5,7 @@ is weighted by the rarity of its nearest bin. Without these weights, predictions
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 import torch.nn.functional as F
 from pydantic import Field
@@ -24,7 +24,7 @@ class Config(Strict):
     rebalancing: Annotated[float, Field(gt=0, le=1)]
 
 
-class Classification(Loss):
+class ColorClassification(Loss):
     """Weighted cross-entropy, averaged over pixels and images.
 
     The targets are encoded from the true ab, averaged to the resolution of the logits.
@@ -69,16 +69,10 @@ def rebalancing_weights(prior: Tensor, rebalancing: float) -> Tensor:
     return weights / (prior * weights).sum()
 
 
-def build(init: Mapping[str, Tensor], metadata: Mapping[str, Any], prior: Tensor) -> Classification:
-    """Build the loss.
-
-    Args:
-        init: Not used.
-        metadata: The settings of the loss, as in `Config`.
-        prior: The share of each bin in the training images, (313,).
-    """
-    weights = rebalancing_weights(prior, float(metadata["rebalancing"]))
-    return Classification(int(metadata["neighbors"]), float(metadata["sigma"]), weights)
+def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> ColorClassification:
+    """Build the loss, with weights from the prior. `vgg` is not used."""
+    weights = rebalancing_weights(prior, config.rebalancing)
+    return ColorClassification(config.neighbors, config.sigma, weights)
 
 
 def _flatten_pixels(maps: Tensor) -> Tensor:
