@@ -31,13 +31,16 @@ RUNS = Path("runs")  # when and where results were made; not tracked, because th
 RESUME = ROOT / RUNS / "resume"  # checkpoints of unfinished trainings
 
 
+NAMES = DATA / "names.json"  # what `check` found in params.yaml and dvc.yaml
+
+
 def source_path(data: str) -> Path:
     """Return the path of a data set's source: JSON that says what `split` reads."""
     return DATA / data / "source.json"
 
 
-def init_weights_path(data: str, name: str) -> Path:
-    """Return the file that an encoder or a loss is initialized from. It may hold no tensors."""
+def start_path(data: str, name: str) -> Path:
+    """Return the file of the weights that a model or a loss starts from. It may hold no tensors."""
     return DATA / data / "weights" / f"{name}.safetensors"
 
 
@@ -140,8 +143,8 @@ def write_json(path: Path, content: object, indent: int | None = 2) -> None:
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics as JSON, atomically.
 
-    A dot in a key stands for nesting. Numbers get five significant digits. A number that is not
-    finite becomes null, because JSON has no NaN.
+    A dot in a key stands for nesting. Numbers are rounded with `round_numbers`, so a number that is
+    not finite becomes null. JSON has no NaN.
     """
     content: dict[str, Any] = {}
     for key, value in metrics.items():
@@ -149,16 +152,20 @@ def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
         section = content
         for parent in parents:
             section = section.setdefault(parent, {})
-        section[name] = _round_numbers(value)
+        section[name] = round_numbers(value)
     write_json(path, content)
 
 
-def _round_numbers(value: Any) -> Any:
+def round_numbers(value: Any) -> Any:
+    """Round a number, or all numbers in lists and dictionaries, to five significant digits.
+
+    A number that is not finite becomes None.
+    """
     if isinstance(value, float):
         return float(f"{value:.5g}") if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _round_numbers(item) for key, item in value.items()}
-    return [_round_numbers(item) for item in value] if isinstance(value, list) else value
+        return {key: round_numbers(item) for key, item in value.items()}
+    return [round_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def write_history(path: Path, history: Sequence[Mapping[str, float]]) -> None:

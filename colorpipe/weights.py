@@ -20,6 +20,11 @@ from colorpipe import files
 from colorpipe.runtime.errors import UserError, one_line
 
 DTYPES = ("float32", "float16", "int64")  # int64 is BatchNorm's count of batches
+ZOO = Path(__file__).parent / "app" / "zoo"
+BUNDLED = {
+    "vivid": ZOO / "unet_rebalanced-cifar10.safetensors",
+    "faithful": ZOO / "unet-cifar10.safetensors",
+}
 KEY = "colorpipe"  # a single key, because safetensors writes several keys in no fixed order
 
 
@@ -70,6 +75,41 @@ def load_metadata(path: Path) -> dict[str, Any]:
     """Return the metadata without reading a tensor. Raise UserError as `load` does."""
     with _open_weights(path, "np") as file:
         return _read_metadata(file)
+
+
+def list_weights(folder: Path) -> dict[str, Path]:
+    """Return the weight files of the colorizers and encoders in a folder, by name."""
+    return {path.parent.name: path for path in sorted(folder.glob("*/best.safetensors"))}
+
+
+def find_weights(choice: str, key: str) -> Path:
+    """Return the weight file of a colorizer.
+
+    Args:
+        choice: `vivid`, `faithful`, a file, a folder with best.safetensors, the name of a colorizer
+            in ./models, or the name of a bundled file without its suffix.
+        key: The option or the parameter that has this value, for the error message.
+
+    Raises:
+        UserError: There is no such weight file.
+    """
+    if choice in BUNDLED:
+        return BUNDLED[choice]
+    bundled_files = {path.stem: path for path in BUNDLED.values()}
+    named = (bundled_files | list_weights(files.MODELS)).get(choice)
+    for path in (Path(choice), Path(choice) / "best.safetensors", named):
+        if path and path.is_file():
+            return path
+    live = files.LIVE / "metrics.json"
+    if live.is_file() and files.read_json(live).get("training") == choice:
+        raise UserError(
+            f"{key} {choice}: its training is still running: wait until it ends, or use another "
+            "name of `colorpipe models`"
+        )
+    raise UserError(
+        f"{key} {choice}: there are no such weights: use vivid, faithful, a name of "
+        "`colorpipe models`, a folder or a file"
+    )
 
 
 def remedy(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Check params.yaml before any other stage runs."""
+"""Check params.yaml and the table of colorizers before any other stage runs."""
 
 from pathlib import Path
 
@@ -6,12 +6,12 @@ from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Write data/params.checked, whose content never changes, if the parameters are valid."""
+    """Write data/names.json, the names of the models, losses, colorizers and baselines."""
     from colorpipe import config, files  # imported late, so that Ctrl-C ends with one line too
     from colorpipe.runtime.errors import UserError
 
     try:
-        config.check_params()
+        names = config.check_params()
     except UserError as error:
         if Path("params.yaml").is_file():
             # `dvc exp run -S` has just written the file. Without a new time stamp, git takes a file
@@ -20,7 +20,7 @@ def main() -> None:
         raise UserError(
             f"{error}. To restore the committed parameters: git checkout params.yaml"
         ) from None
-    files.write_text(Path("data/params.checked"), "params.yaml passed\n")
+    files.write_json(files.NAMES, names)
 
 
 if __name__ == "__main__":

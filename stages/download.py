@@ -1,4 +1,4 @@
-"""Download or find a data set and the weights that its settings ask for.
+"""Find or download a data set and its initial weights.
 
 No other stage uses the network.
 """

@@ -14,17 +14,7 @@ def main() -> None:
     from colorpipe import config
     from colorpipe.data.split import split
 
-    params = config.load_params()
-    settings = params.data(args.data)
-    encoding = params.loss_settings("classification")
-    split(
-        args.data,
-        settings.size,
-        settings.val_size,
-        params.seed,
-        encoding["neighbors"],
-        encoding["sigma"],
-    )
+    split(args.data, config.load_params())
 
 
 if __name__ == "__main__":

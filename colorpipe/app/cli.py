@@ -14,11 +14,12 @@ from colorpipe.runtime.process import run_main
 
 def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
-    from colorpipe.app import jobs, model_zoo, photographs
+    from colorpipe import weights
+    from colorpipe.app import jobs, photographs
 
     succeeded = photographs.colorize_all(
         jobs.plan_jobs(options.inputs, options.out, options.format, compare=options.compare),
-        model_zoo.choose_weights(options.model),
+        weights.find_weights(options.model, "--model"),
         options.device,
         size=options.size,
         temperature=options.temperature,
@@ -43,7 +44,8 @@ def list_models(options: argparse.Namespace) -> None:
 
 def export_model(options: argparse.Namespace) -> None:
     """Export a colorizer as an ONNX file, and compare it with PyTorch."""
-    from colorpipe.app import export, model_zoo
+    from colorpipe import weights
+    from colorpipe.app import export
 
     if options.out.suffix != ".onnx":
         raise UserError(f"-o {options.out}: use a file with the suffix .onnx")
@@ -54,7 +56,7 @@ def export_model(options: argparse.Namespace) -> None:
             f"-o {options.out}: there is no folder {options.out.parent}: create it, or use "
             "another -o"
         )
-    path = model_zoo.choose_weights(options.model)
+    path = weights.find_weights(options.model, "--model")
     difference = export.export_onnx(path, options.out, options.temperature)
     print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
 

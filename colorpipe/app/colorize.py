@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from colorpipe import weights
+from colorpipe.app import model_zoo
 from colorpipe.color import gamut, lab
 from colorpipe.data.dataset import Array
 from colorpipe.models.colorizer import Colorizer, load_colorizer
@@ -32,7 +33,7 @@ def load_model(
         path: The weight file.
         device_name: "cpu", "cuda", "cuda:<number>", or "auto" for a GPU if there is one.
         temperature: Softmax temperature used to decode a colorizer that classifies over the color
-            bins. None selects the temperature of the weight file.
+            bins. None selects the temperature at which the colorizer was tested.
 
     Returns:
         The colorizer in eval mode, and the number of pixels per side at which to use it. This is
@@ -49,7 +50,7 @@ def load_model(
             "`colorpipe models`"
         )
     model, metadata = load_colorizer(path, device)
-    set_temperature(model, temperature, path)
+    set_temperature(model, temperature, path, metadata)
     return model, _read_size(metadata, path)
 
 
@@ -72,18 +73,24 @@ def select_device(name: str) -> torch.device:
     return device
 
 
-def set_temperature(model: Colorizer, temperature: float | None, path: Path) -> None:
+def set_temperature(
+    model: Colorizer, temperature: float | None, path: Path, metadata: dict[str, Any]
+) -> None:
     """Set the softmax temperature of a colorizer that classifies over the color bins.
 
     Args:
         model: The colorizer, changed in place.
-        temperature: The temperature. None leaves the colorizer unchanged.
-        path: Its weight file, for the message.
+        temperature: The temperature. None selects the temperature at which the colorizer was
+            tested, which is in evaluations/<colorizer>.json or in a bundled weight file.
+        path: Its weight file.
+        metadata: The metadata of the weight file.
 
     Raises:
         UserError: The colorizer does not classify over the color bins.
     """
     if temperature is None:
+        evaluation = model_zoo.load_evaluation(path, metadata) or {}
+        model.temperature = evaluation.get("temperature", model.temperature)
         return
     if model.head != "bins":
         name = path.stem if path.stem != "best" else path.parent.name

@@ -36,7 +36,7 @@ def serve(folder: Path, port: int) -> None:
     # The other themes load their fonts from the internet.
     theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])
     with tempfile.TemporaryDirectory(prefix="colorpipe-") as downloads:
-        page = build_page(model_zoo.find_weights(folder), Path(downloads))
+        page = build_page(model_zoo.list_colorizers(folder), Path(downloads))
         try:
             page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
         except OSError as error:

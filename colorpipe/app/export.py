@@ -46,7 +46,7 @@ def export_onnx(path: Path, target: Path, temperature: float | None = None) -> f
     except ImportError as error:
         raise UserError(f"export needs {error.name}: pip install 'colorpipe[export]'") from None
     model, metadata = load_colorizer(path, torch.device("cpu"))
-    set_temperature(model, temperature, path)
+    set_temperature(model, temperature, path, metadata)
     program = _trace(model)
     program.model.metadata_props[weights.KEY] = json.dumps(metadata, sort_keys=True)
     with files.atomic_write(target) as temporary:

@@ -10,12 +10,17 @@ from pydantic import ValidationError
 
 from colorpipe.config.schema import REFERENCE_ENCODERS, Params
 from colorpipe.config.strict import format_errors, format_value, join_names, validate_section
-from colorpipe.config.yaml_files import PIPELINE, load_colorizers, read_yaml
+from colorpipe.config.yaml_files import (
+    PIPELINE,
+    load_baselines,
+    load_colorizers,
+    read_yaml,
+)
 from colorpipe.runtime.errors import UserError, one_line
 
 # The package of each section's modules, and the function that each module defines.
 ENTRY_POINTS = {
-    "datasets": ("data", "read"),
+    "datasets": ("data", "build"),
     "models": ("models", "build"),
     "losses": ("losses", "build"),
 }
@@ -45,8 +50,11 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
-def check_params(path: Path = Path("params.yaml")) -> None:
-    """Check params.yaml against the modules and the colorizers that it names.
+def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
+    """Check params.yaml and the table of colorizers against each other and against the modules.
+
+    Returns:
+        The names of the models, the losses, the colorizers and the gray baselines.
 
     Raises:
         UserError: As `load_params`, and if params.yaml names something that does not exist.
@@ -60,10 +68,14 @@ def check_params(path: Path = Path("params.yaml")) -> None:
                 validate_section(module.Config, settings, f"{path}: {section}.{name}")
     colorizers = load_colorizers()
     for name, columns in colorizers.items():
+        key = f"{PIPELINE}: {name}"
+        _require_one_of(f"{key}: model", columns["model"], params.models)
+        if not columns["loss"].startswith("${"):
+            _require_one_of(f"{key}: loss", columns["loss"], params.losses)
         step = "adversarial" if params.recipe(columns["recipe"]).adversarial else "colorization"
         if columns["step"] != step:
             raise UserError(
-                f"{PIPELINE}: {name}: the recipe {columns['recipe']} needs the step {step}, got "
+                f"{key}: the recipe {columns['recipe']} needs the step {step}, got "
                 f"{format_value(columns['step'])}"
             )
     models = {name: columns["model"] for name, columns in colorizers.items()}
@@ -80,6 +92,12 @@ def check_params(path: Path = Path("params.yaml")) -> None:
     for name in (params.dataset, params.large_dataset):  # other sources need not exist
         if hasattr(module := load_plugin("datasets", name), "check_source"):
             module.check_source(f"{path}: datasets.{name}", params.datasets[name])
+    return {
+        "models": list(params.models),
+        "losses": list(params.losses),
+        "colorizers": list(colorizers),
+        "baselines": load_baselines(),
+    }
 
 
 def load_plugin(section: str, name: str) -> ModuleType:

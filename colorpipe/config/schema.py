@@ -48,7 +48,7 @@ class DatasetConfig(Strict):
     val_size: Annotated[float, AfterValidator(_count_or_share)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     flips: bool
-    pretrained: bool
+    start: Text
     lpips_weights: Literal["imagenet", "random"]
 
 

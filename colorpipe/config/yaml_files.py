@@ -12,21 +12,42 @@ from colorpipe.runtime.errors import UserError, one_line
 PIPELINE = Path("dvc.yaml")
 
 
+COLUMNS = ("model", "data", "loss", "recipe", "step", "start")  # of the table of colorizers
+
+
 def load_colorizers() -> dict[str, dict[str, str]]:
     """Return the table of colorizers in dvc.yaml: the columns of each colorizer, by its name.
 
     DVC's expressions, such as ${dataset}, are not replaced.
+
+    Raises:
+        UserError: There is no such table, or a colorizer lacks a column.
     """
-    content = read_yaml(PIPELINE)
     try:
-        table = content["stages"]["train"]["foreach"]
+        table = _load_stages()["train"]["foreach"]
         return {
-            str(name): {**columns, "model": columns["model"]} for name, columns in table.items()
+            str(name): {key: str(columns[key]) for key in COLUMNS}
+            for name, columns in table.items()
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise UserError(
-            f"{PIPELINE} has no table of colorizers under stages.train.foreach ({one_line(error)})"
+            f"{PIPELINE} has no table of colorizers under stages.train.foreach, or a colorizer "
+            f"lacks one of {', '.join(COLUMNS)} ({one_line(error)})"
         ) from None
+
+
+def load_baselines() -> list[str]:
+    """Return the names of the gray baselines in dvc.yaml."""
+    try:
+        return list(map(str, _load_stages()["baseline"]["foreach"]))
+    except (KeyError, TypeError) as error:
+        raise UserError(
+            f"{PIPELINE} has no table under stages.baseline.foreach ({one_line(error)})"
+        ) from None
+
+
+def _load_stages() -> Any:
+    return read_yaml(PIPELINE)["stages"]
 
 
 def parse_yaml(text: str) -> Any:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from colorpipe.config import DatasetConfig
 from colorpipe.data.archives import read_members
 from colorpipe.data.dataset import Dataset, Images
 from colorpipe.runtime.errors import UserError
@@ -20,8 +21,8 @@ TEST = [f"{FOLDER}/test_batch.bin"]
 RECORD_BYTES = 1 + 3 * 32 * 32
 
 
-def read(source: Mapping[str, str], size: int) -> Dataset:
-    """Return the official training and test set at `size` x `size` pixels.
+def build(config: DatasetConfig, source: Mapping[str, str]) -> Dataset:
+    """Return the official training and test set at `config.size` pixels per side.
 
     Raises:
         UserError: The archive is not one of CIFAR-10's binary version, or has changed.
@@ -42,7 +43,7 @@ def read(source: Mapping[str, str], size: int) -> Dataset:
     train, test = (
         _parse_records(b"".join(members[name] for name in names)) for names in (TRAIN, TEST)
     )
-    return Dataset(train, test, CLASSES).resized(size)
+    return Dataset(train, test, CLASSES).resized(config.size)
 
 
 def _parse_records(content: bytes) -> Images:

@@ -1,7 +1,8 @@
-"""The download stage: it finds or downloads a data set's source and ImageNet weights."""
+"""The download stage: it finds or downloads a data set's source and its initial weights."""
 
 import http.client
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -18,27 +19,29 @@ from colorpipe.runtime.errors import UserError, one_line
 def download(data: str, params: Params) -> None:
     """Write data/<data>/source.json and data/<data>/weights.
 
-    Each encoder and each loss has a weight file, with or without tensors. So dvc.yaml can declare
-    it for each colorizer, and a change of settings retrains only colorizers whose file changed.
+    Each model and each loss has a weight file, with or without tensors. So dvc.yaml can declare it
+    for each colorizer, and a change of settings retrains only colorizers whose file changed.
 
     Args:
         data: Name of a data set in params.yaml.
-        params: Settings of the data set and the losses, and sources of ImageNet weights.
+        params: Settings of the data set, and sources of ImageNet weights.
 
     Raises:
         UserError: A source cannot be found or downloaded, or is not what params.yaml says.
     """
-    settings = params.data(data)
+    settings, names = params.data(data), files.read_json(files.NAMES)
     files.write_json(files.source_path(data), find_source(data, settings))
-    for name, encoder in params.imagenet.items():
-        if name not in params.losses:
-            source = encoder if settings.pretrained else None
-            write_weights(data, name, source, f"set datasets.{data}.pretrained=false", {})
-    for name, loss_settings in params.losses.items():
-        source = params.imagenet.get(name) if settings.lpips_weights == "imagenet" else None
-        alternative = f"set datasets.{data}.lpips_weights=random"
-        write_weights(data, name, source, alternative, loss_settings)
-    write_weights(data, "none", None, "", {})
+    if settings.start in ("random", "imagenet"):
+        sources = params.imagenet if settings.start == "imagenet" else {}
+        alternative = f"set datasets.{data}.start=random"
+        for model in names["models"]:
+            write_weights(data, model, sources.get(model), alternative)
+    else:
+        write_colorizer(data, settings.start, names["models"])
+    sources = params.imagenet if settings.lpips_weights == "imagenet" else {}
+    alternative = f"set datasets.{data}.lpips_weights=random"
+    for loss in names["losses"]:
+        write_weights(data, loss, sources.get(loss), alternative)
 
 
 def find_source(data: str, settings: DatasetConfig) -> dict[str, Any]:
@@ -68,32 +71,51 @@ def find_source(data: str, settings: DatasetConfig) -> dict[str, Any]:
     return {"archive": archive.as_posix(), "md5": settings.md5}
 
 
-def write_weights(
-    data: str,
-    name: str,
-    source: ImageNetConfig | None,
-    alternative: str,
-    settings: dict[str, object],
-) -> None:
-    """Write the file that an encoder or a loss is initialized from.
+def write_weights(data: str, name: str, source: ImageNetConfig | None, alternative: str) -> None:
+    """Write the weight file that a model or a loss starts from.
 
     Args:
         data: Name of the data set.
-        name: Name of the encoder or the loss.
+        name: Name of the model or the loss.
         source: Source of ImageNet weights. None: the file holds only metadata.
         alternative: What to do if the weights cannot be downloaded, for the error message.
-        settings: Settings of the loss, which are part of the metadata.
 
     Raises:
         UserError: The source cannot be found or downloaded, or holds no torchvision weights.
     """
-    target = files.init_weights_path(data, name)
+    target = files.start_path(data, name)
     if source is None:
-        weights.save(target, {}, {"weights": "random", **settings})
+        weights.save(target, {}, {"weights": "random"})
         return
     path = find_file(source.source, f"imagenet-{name}.pth", "sha256", source.sha256, alternative)
-    metadata = {"weights": "imagenet", "source": source.source, "sha256": source.sha256, **settings}
+    metadata = {"weights": "imagenet", "source": source.source, "sha256": source.sha256}
     weights.save(target, read_torchvision(path), metadata)
+
+
+def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
+    """Write the weights of a trained colorizer as the start of its model.
+
+    The other models start at random.
+
+    Args:
+        data: Name of the data set.
+        start: A colorizer, as `weights.find_weights` takes it.
+        models: Names of all models.
+
+    Raises:
+        UserError: There are no such weights, or they are those of another kind of model.
+    """
+    key = f"datasets.{data}.start"
+    path = weights.find_weights(start, key)
+    tensors, metadata = weights.load(path)
+    if metadata.get("model") not in models or "classes" in metadata:
+        raise UserError(f"{key}: {path} is not a colorizer with one of the models in params.yaml")
+    print(f"{data}: {metadata['model']} starts from {path}, and other models start at random")
+    for model in models:
+        if model == metadata["model"]:
+            weights.save(files.start_path(data, model), tensors, {**metadata, "start_of": start})
+        else:
+            write_weights(data, model, None, "")
 
 
 def find_file(

@@ -74,19 +74,20 @@ def describe_source(key: str, settings: DatasetConfig) -> dict[str, Any]:
     return list_photographs(Path(settings.source))
 
 
-def read(source: Mapping[str, Any], size: int) -> Dataset:
-    """Return the photographs at `size` x `size` pixels, sorted by name.
+def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
+    """Return the photographs at `config.size` pixels per side, sorted by name.
 
     Photographs without color and exact copies of others are left out and reported. If all
     photographs are in subfolders, the first subfolder is the class. Otherwise there are no classes.
 
     Args:
+        config: Settings of the data set.
         source: Content of source.json.
-        size: Width and height of the images, in pixels.
 
     Raises:
         UserError: A photograph cannot be read or has changed since it was listed.
     """
+    size = config.size
     load = partial(_load_square, Path(source["folder"]), size=size, budget=PixelBudget())
     squares = tqdm(
         ordered_map(load, source["photographs"]),

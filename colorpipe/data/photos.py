@@ -52,12 +52,12 @@ def describe_source(key: str, settings: DatasetConfig) -> dict[str, str]:
     return {"md5": settings.md5}
 
 
-def read(source: Mapping[str, str], size: int) -> Dataset:
-    """Return the crops at `size` x `size` pixels.
+def build(config: DatasetConfig, source: Mapping[str, str]) -> Dataset:
+    """Return the crops at `config.size` pixels per side.
 
     An area is 128 pixels wide and has four crops at full scale, four at half and one at a quarter.
     """
-    return read_crops(source, 32, area=128, strides={1: 64, 2: 64, 4: 128}).resized(size)
+    return read_crops(source, 32, area=128, strides={1: 64, 2: 64, 4: 128}).resized(config.size)
 
 
 def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[int, int]) -> Dataset:

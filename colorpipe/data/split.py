@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from colorpipe import config, files
+from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.prior import color_prior
@@ -47,26 +48,24 @@ class Part(NamedTuple):
         return labels
 
 
-def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigma: float) -> None:
+def split(data: str, params: Params) -> None:
     """Write a data set's train, val and test arrays, their labels, the classes and the color prior.
 
     If the data set has no test set, one of the validation set's size is drawn first.
 
     Args:
         data: Name of a data set in params.yaml.
-        size: Width and height of the images, in pixels.
-        val_size: Number of images held out for validation. Below 1: their share of all images, but
-            at least MIN_IMAGES images.
-        seed: Seed of the draw.
-        neighbors: Parameter of the color prior (`bins.SoftEncoding`).
-        sigma: Parameter of the color prior (`bins.SoftEncoding`), in Lab units.
+        params: Settings of the data set, the seed of the draw, and the `neighbors` and `sigma` of
+            color classification, from which the color prior is computed.
 
     Raises:
         UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
     module = config.load_plugin("datasets", data)
-    content: Dataset = module.read(files.read_json(files.source_path(data)), size)
+    settings, seed, encoding = params.data(data), params.seed, params.loss_settings("color_classification")
+    content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
+    val_size = settings.val_size  # below 1, a share of all images
     if val_size >= 1:
         count = int(val_size)
     else:
@@ -94,7 +93,7 @@ def split(data: str, size: int, val_size: float, seed: int, neighbors: int, sigm
         print(f"{data} {name}: {len(part.numbers)} images")
     files.write_json(files.classes_path(data), content.classes, indent=None)
     images = arrays.load_array(files.images_path(data, "train"), torch.device("cpu"))
-    prior = color_prior(images, neighbors, sigma, f"{data} colors")
+    prior = color_prior(images, encoding["neighbors"], encoding["sigma"], f"{data} colors")
     _write_array(files.prior_path(data), prior.numpy())
 
 

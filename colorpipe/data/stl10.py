@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from colorpipe.config import DatasetConfig
 from colorpipe.data.archives import read_members
 from colorpipe.data.dataset import Dataset, Images
 from colorpipe.runtime.errors import UserError
@@ -18,8 +19,8 @@ FOLDER = "stl10_binary"
 IMAGE_BYTES = 3 * 96 * 96
 
 
-def read(source: Mapping[str, str], size: int) -> Dataset:
-    """Return the official training and test set at `size` x `size` pixels.
+def build(config: DatasetConfig, source: Mapping[str, str]) -> Dataset:
+    """Return the official training and test set at `config.size` pixels per side.
 
     Raises:
         UserError: The archive is not STL-10's, or has changed.
@@ -35,7 +36,7 @@ def read(source: Mapping[str, str], size: int) -> Dataset:
         )
         for split in ("train", "test")
     )
-    return Dataset(train, test, CLASSES).resized(size)
+    return Dataset(train, test, CLASSES).resized(config.size)
 
 
 def _parse_split(archive: str, split: str, pixels: bytes, label_bytes: bytes) -> Images:

@@ -4,12 +4,16 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
 from tqdm import tqdm
 
-from colorpipe.color import bins
+from colorpipe.color import bins, gamut
 from colorpipe.evaluation.color_statistics import ColorStatistics
-from colorpipe.evaluation.table import METRICS, TestBatch
-from colorpipe.inference import MetricAverager, average, predict
+from colorpipe.evaluation.table import METRICS
+from colorpipe.inference import Colorized, MetricAverager, average, compute_loss, predict
 from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.models.colorizer import Prediction
@@ -25,6 +29,59 @@ class GrayBaseline(nn.Module):
         count, _, height, width = L.shape
         logits = L.new_zeros(count, bins.COUNT, -(-height // 2), -(-width // 2))
         return Prediction(L.new_zeros(count, 2, height, width), logits)
+
+
+class TestBatch:
+    """A colorized batch of test images.
+
+    Attributes:
+        rgb: The true images as sRGB in [0, 1], (B, 3, H, W).
+        ab: The true ab in Lab units, (B, 2, H, W).
+        predicted: The predicted ab in Lab units, (B, 2, H, W).
+        image: The rendered prediction as sRGB in [0, 1], (B, 3, H, W).
+    """
+
+    __test__ = False  # not a test case of pytest
+
+    def __init__(self, colorized: Colorized, loss: Loss, lpips: LPIPS) -> None:
+        self.colorized, self.loss, self.lpips = colorized, loss, lpips
+        self.rgb, self.ab = colorized.rgb, colorized.ab
+        self.predicted = colorized.prediction.ab
+        self.image = gamut.render(colorized.L, self.predicted)
+
+    def compute_loss(self) -> Tensor:
+        """Compute the loss to report."""
+        return compute_loss(self.loss, self.colorized)
+
+    def compute_baseline_loss(self) -> Tensor:
+        """Compute the loss of the gray baseline, with logits of the colorizer's resolution."""
+        logits = self.colorized.prediction.logits
+        uniform = None if logits is None else torch.zeros_like(logits)
+        gray = Prediction(torch.zeros_like(self.ab), uniform)
+        return compute_loss(self.loss, self.colorized._replace(prediction=gray))
+
+    def compute_lpips(self) -> Tensor:
+        """Compute the LPIPS distance of the rendered prediction, the mean over images."""
+        return self.lpips.distance(self.image, self.rgb).mean()
+
+    def compute_ab_ssim(self) -> Tensor:
+        """Compute the paper's SSIM with torchmetrics, the mean over images.
+
+        The data range is the larger of max - min of the predicted batch and of the target batch,
+        which is torchmetrics' default.
+        """
+        ssim = structural_similarity_index_measure(self.predicted, self.ab)
+        assert isinstance(ssim, Tensor)
+        return ssim
+
+    def compute_ab_psnr(self) -> Tensor:
+        """Compute the paper's PSNR in dB with torchmetrics.
+
+        The squared error is pooled over the batch. The data range is max - min of the target batch,
+        which was torchmetrics' default in 2023.
+        """
+        data_range = (self.ab.max() - self.ab.min()).item()
+        return peak_signal_noise_ratio(self.predicted, self.ab, data_range=data_range)
 
 
 @dataclass(frozen=True)
@@ -56,9 +113,8 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
     batches = images.split(PROTOCOL_BATCH)
     for stored in tqdm(batches, "testing", unit="batch", leave=False, disable=None):
         batch = TestBatch(predict(model, stored), loss, lpips)
-        predicted, ab = batch.colorized.prediction.ab, batch.colorized.ab
-        errors.append((predicted - ab).square().mean(dim=(1, 2, 3)))
-        statistics.update(predicted, ab)
+        errors.append((batch.predicted - batch.ab).square().mean(dim=(1, 2, 3)))
+        statistics.update(batch.predicted, batch.ab)
         means = {metric.key: metric.of_batch(batch) for metric in METRICS if metric.of_batch}
         averager.update(means, len(stored))
     metrics = average([averager.totals()])

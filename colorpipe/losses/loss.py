@@ -55,6 +55,6 @@ def load_loss(name: str, data: str, params: Params, device: torch.device) -> Los
     where = f"params.yaml: losses.{name}"
     section = config.validate_section(module.Config, params.loss_settings(name), where)
     prior = arrays.load_array(files.prior_path(data), torch.device("cpu"))
-    vgg, _ = weights.load(files.init_weights_path(data, name))
+    vgg, _ = weights.load(files.start_path(data, name))
     loss: Loss = module.build(section, prior, vgg)
     return loss.to(device)

@@ -107,13 +107,13 @@ def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -
     return colorizer
 
 
-def initialize(model: Colorizer, name: str, init: Path) -> str:
+def initialize(model: Colorizer, name: str, start: Path) -> str:
     """Load the weights that a training starts from, in place.
 
     Args:
         model: A colorizer with random weights.
         name: Its module of colorpipe/models.
-        init: A weight file. It holds ImageNet weights for the encoder, or a colorizer of the same
+        start: A weight file. It holds ImageNet weights for the encoder, or a colorizer of the same
             architecture, or no weights. Weights of a different head are skipped.
 
     Returns:
@@ -122,7 +122,7 @@ def initialize(model: Colorizer, name: str, init: Path) -> str:
     Raises:
         UserError: The weights are those of another model.
     """
-    tensors, metadata = weights.load(init)
+    tensors, metadata = weights.load(start)
     if "model" not in metadata:
         if tensors:
             load_imagenet(model.encoder, tensors, name)
@@ -136,11 +136,11 @@ def initialize(model: Colorizer, name: str, init: Path) -> str:
     encoder = {key for key in state if key.startswith(ENCODER)}
     if metadata["model"] != name or not fitting.keys() >= encoder:
         raise UserError(
-            f"{init} is {metadata['model']} {metadata['settings']}: a colorizer that starts from "
+            f"{start} is {metadata['model']} {metadata['settings']}: a colorizer that starts from "
             "it needs that model"
         )
     model.load_state_dict(fitting, strict=False)
-    return init.parent.name
+    return str(metadata.get("start_of", start.parent.name))
 
 
 def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str) -> None:

@@ -21,12 +21,14 @@ def write_reference_encoders(imagenet: Path, params: Params) -> None:
     weights starts from. If there are no ImageNet weights, the file of "imagenet" says so.
 
     Args:
-        imagenet: The folder of the data set's initial weights (see `files.init_weights_path`).
+        imagenet: The folder of the data set's initial weights (see `files.start_path`).
         params: All settings. `pretext.model`, the model's section, `seed` and `threads` are used.
     """
     model = params.pretext.model
     source = imagenet / f"{model}.safetensors"
-    tensors = weights.load(source)[0] if source.exists() else {}
+    tensors, stored = weights.load(source)
+    if stored.get("weights") != "imagenet":
+        tensors = {}
     initializers: dict[str, Callable[[nn.Module], None] | None] = {
         "xavier": lambda encoder: redraw_xavier(encoder, params.seed),
         "random": lambda encoder: None,

@@ -19,7 +19,7 @@ from colorpipe.report.pretext_results import (
     load_pretext_results,
     pretext_table,
 )
-from colorpipe.report.results import Result, load_history, load_results
+from colorpipe.report.results import Result, load_history, load_results, stack_curves
 from colorpipe.report.tables import (
     CAPTION,
     COLOR_CAPTION,
@@ -33,15 +33,22 @@ from colorpipe.report.tables import (
 def build() -> None:
     """Write report/ from metrics/, evaluations/, curves/, grids/ and galleries/.
 
+    The colorizers are those of dvc.yaml. Other files in these folders are ignored.
+
     Raises:
         UserError: A file is missing or damaged.
     """
-    results = load_results()
+    names = files.read_json(files.NAMES)
+    results = load_results(names["colorizers"])
     histories = {name: load_history(name) for name in results}
     galleries = {name: files.read_json(files.gallery_path(name)) for name in results}
-    scores = results_table(results, load_results("baseline"))
+    scores = results_table(results, load_results(names["baselines"], "baseline"))
     draw_figures(results, histories, galleries, scores)
     pretext, trained = build_pretext()
+    losses = {name: result.setting[1] for name, result in results.items()}
+    losses |= dict.fromkeys(trained, "cross-entropy")
+    curves = stack_curves({**histories, **trained}, losses)
+    files.write_text(files.REPORT / "curves.csv", curves.to_csv(index=False))
     vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
     tables = {
         "results": Table(scores.drop(columns=list(COLOR_SCORES)), CAPTION),
@@ -86,8 +93,8 @@ def draw_figures(
     color_figures.histograms(files.REPORT / "histograms.png", shares)
 
 
-def build_pretext() -> tuple[Table, list[str]]:
-    """Draw the figure of the pretext task. Return its table and the names of its trainings.
+def build_pretext() -> tuple[Table, dict[str, pd.DataFrame]]:
+    """Draw the figure of the pretext task. Return its table and its training histories by name.
 
     If the data set has no classes, the table is empty and its caption gives the reason.
     """
@@ -99,7 +106,7 @@ def build_pretext() -> tuple[Table, list[str]]:
     histories = {run: load_history(run.name) for run in results}
     table = Table(pretext_table(results, histories), caption)
     draw_pretext(files.REPORT / "pretext.png", accuracies(results), histories)
-    return table, [run.name for run, history in histories.items() if len(history)]
+    return table, {run.name: history for run, history in histories.items() if len(history)}
 
 
 def write_tables(scores: pd.DataFrame, tables: Mapping[str, Table], sentences: list[str]) -> None:

@@ -5,23 +5,14 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from colorpipe.report.tables import GRAY_BASELINE, REFERENCE_ROWS, formatted
+from colorpipe.evaluation.table import METRICS
+from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, REFERENCE_ROWS, formatted
 
 # Chooses the better values of a column.
 BETTER: dict[str, Callable[[Iterable[float]], float]] = {
-    "test loss": min,
-    "ab SSIM": max,
-    "ab PSNR": max,
-    "ab MSE": min,
-    "RGB SSIM": max,
-    "RGB PSNR": max,
-    "AuC": max,
-    "AuC re-balanced": max,
-    "LPIPS": min,
-    "RGB MAE %": min,
-    "colorfulness distance": min,
-    "histogram divergence": min,
-    "test accuracy": max,
+    metric.title: {"lower": min, "higher": max}[metric.better]
+    for metric in METRICS
+    if metric.better
 }
 
 
@@ -52,6 +43,11 @@ class Table:
     def columns(self) -> dict[str, str]:
         """The columns, and "text" for those that hold text."""
         return {column: self._kind(column) for column in self.numbers}
+
+    @property
+    def units(self) -> dict[str, str]:
+        """The unit or the range of each column that holds a metric."""
+        return {column: BY_TITLE[column].unit for column in self.numbers if column in BY_TITLE}
 
     @property
     def rows(self) -> list[Row]:

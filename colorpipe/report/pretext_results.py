@@ -36,7 +36,7 @@ def load_pretext_results(settings: PretextConfig) -> dict[PretextRun, Result]:
         UserError: A file is missing or damaged.
     """
     runs = {Path(run.name).name: run for run in settings.runs()}
-    results = load_results("pretext", list(runs))
+    results = load_results(list(runs), "pretext")
     return {run: results[name] for name, run in runs.items()}
 
 

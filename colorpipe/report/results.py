@@ -8,7 +8,10 @@ from typing import Any
 import pandas as pd
 
 from colorpipe import files
+from colorpipe.evaluation.table import METRICS
 from colorpipe.runtime.errors import UserError, one_line
+
+CURVES = {"ssim": "ab SSIM", "psnr": "ab PSNR (dB)", "accuracy": "accuracy"}  # and the loss
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,9 @@ class Result:
 
     Attributes:
         run: The content of evaluations/<name>.json. It says what the result belongs to (data, n,
-            seed, loss), and has the metrics that DVC does not track.
-        metrics: The content of metrics/<name>.json by dotted keys, such as "test.loss".
+            seed, loss).
+        metrics: The metrics in metrics/<name>.json and evaluations/<name>.json by the keys of
+            `evaluation.table`. A metric that is not finite is NaN.
     """
 
     run: Mapping[str, Any]
@@ -45,25 +49,20 @@ def loss_label(run: Mapping[str, Any]) -> str:
     return f"{loss} at 1/{run['scale']}" if "scale" in run else loss
 
 
-def load_results(group: str = "", names: Sequence[str] | None = None) -> dict[str, Result]:
+def load_results(names: Sequence[str], group: str = "") -> dict[str, Result]:
     """Load results of metrics/ and evaluations/ by name.
 
     Args:
+        names: The results to load.
         group: A subfolder of both folders, such as "baseline". The folders themselves by default.
-        names: The results to load. All results of the folder by default.
 
     Returns:
         The results by name. The data set with the most results comes first. Within a data set, the
         results are sorted by loss, MSE first, and then by name.
 
     Raises:
-        UserError: There are no results, or a file is missing or damaged.
+        UserError: A file is missing or damaged.
     """
-    folder = files.METRICS / group
-    if names is None:
-        names = [path.stem for path in sorted(folder.glob("*.json"))]
-    if not names:
-        raise UserError(f"{folder} holds no metrics: run `dvc repro` to create them")
     results = {name: _load_result((Path(group) / name).as_posix()) for name in names}
     sets = [result.run["data"] for result in results.values()]
 
@@ -82,10 +81,19 @@ def _load_result(name: str) -> Result:
         raise UserError(f"{run_path} is damaged (no data set): delete it and run `dvc repro`")
     if not isinstance(metrics, dict):
         raise UserError(f"{metrics_path} is damaged (no metrics): delete it and run `dvc repro`")
-    return Result(run, dict(_flatten(metrics)))
+    values = {**dict(_flatten(run)), **dict(_flatten(metrics))}
+    missing = float("nan")  # JSON has no NaN, so the file has null
+    return Result(
+        run,
+        {
+            metric.key: missing if values[metric.key] is None else values[metric.key]
+            for metric in METRICS
+            if metric.key in values
+        },
+    )
 
 
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
+def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the values of nested mappings with their dotted keys."""
     for key, value in content.items():
         if isinstance(value, Mapping):
@@ -111,3 +119,35 @@ def load_history(name: str) -> pd.DataFrame:
     except ValueError as error:  # pandas' own errors are ValueErrors
         reason = one_line(error)
         raise UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro`") from error
+
+
+def stack_curves(
+    histories: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
+) -> pd.DataFrame:
+    """Return training histories in long format: one row per training, part, metric and epoch.
+
+    Args:
+        histories: The history of each training by its name.
+        losses: The label of the loss of each training. Losses differ in their units, so each is a
+            metric of its own.
+
+    Returns:
+        The columns name, metric, part ("training" or "validation"), epoch and value.
+    """
+    parts = {"train": "training", "val": "validation"}
+    frames = [
+        pd.DataFrame(
+            {
+                "name": name,
+                "metric": losses[name] if metric == "loss" else CURVES[metric],
+                "part": title,
+                "epoch": history["epoch"],
+                "value": history[f"{part}_{metric}"],
+            }
+        )
+        for name, history in histories.items()
+        for metric in ("loss", *CURVES)
+        for part, title in parts.items()
+        if f"{part}_{metric}" in history
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from colorpipe.evaluation.table import METRICS
 from colorpipe.report.results import Result, loss_label
 
 # Table 1 of the paper: CIFAR-10 test set, 50 epochs.
@@ -22,35 +23,20 @@ PAPER = {
     ("densenet", "mse"): {"paper's loss": 149.831, "paper's SSIM": 0.225, "paper's PSNR": 21.190},
     ("eccv", "mse"): {"paper's loss": 150.343, "paper's SSIM": 0.201, "paper's PSNR": 21.130},
 }
-# Columns of the results table: the key in metrics/<name>.json and the digits after the point.
-SCORES = {
-    "test loss": ("test.loss", None),
-    "ab SSIM": ("test.ssim", 3),
-    "ab PSNR": ("test.psnr", 2),
-    "ab MSE": ("test.mse", 1),
-    "RGB SSIM": ("rgb.ssim", 3),
-    "RGB PSNR": ("rgb.psnr", 2),
-    "colorfulness": ("colorfulness", 1),
-}
-# Columns of the table of colors. The key is in metrics/<name>.json or in evaluations/<name>.json.
-COLOR_SCORES = {
-    "AuC": ("auc", 3),
-    "AuC re-balanced": ("auc_rb", 3),
-    "LPIPS": ("lpips", 4),
-    "RGB MAE %": ("rgb_mae", 2),
-    "colorfulness distance": ("colorfulness_distance", 1),
-    "histogram divergence": ("histogram_divergence", 3),
-}
+BY_TITLE = {metric.title: metric for metric in METRICS}
+SCORES, COLOR_SCORES = (  # keys of the results table's and the table of colors' columns, by title
+    {metric.title: metric.key for metric in METRICS if metric.table == table}
+    for table in ("results", "colors")
+)
 DIGITS = {
-    **{column: digits for column, (_, digits) in (SCORES | COLOR_SCORES).items() if digits},
+    **{metric.title: metric.digits for metric in METRICS},
     "paper's SSIM": 3,
     "paper's PSNR": 2,
     "first train accuracy": 3,
     "last train accuracy": 3,
-    "test accuracy": 3,
     "minutes": 2,
 }
-IDENTITY = ["data", "n", "loss", "seed", "epoch", "init"]
+IDENTITY = ["data", "n", "loss", "seed", "epoch", "start"]
 GRAY_BASELINE = "gray baseline"
 ORIGINAL = "original"
 REFERENCE_ROWS = (GRAY_BASELINE, ORIGINAL)  # the rows that are not colorizers
@@ -102,20 +88,20 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
 
 def _colorizer_row(name: str, result: Result) -> dict[str, Any]:
     run = result.run
-    identity = {"seed": run["seed"], "epoch": run["best_epoch"], "init": run["init"]}
+    identity = {"seed": run["seed"], "epoch": run["best_epoch"], "start": run["start"]}
     scores = {**_scores(result), **paper_numbers(name, run)}
     return {"colorizer": name, **_setting(result), **identity, **scores}
 
 
 def _baseline_row(baseline: Result, colorizer: Result) -> dict[str, Any]:
     """Return the scores of the gray baseline, with its loss under the loss of a colorizer."""
-    scores = {**_scores(baseline), "test loss": colorizer.run["baseline_loss"]}
+    scores = {**_scores(baseline), "test loss": colorizer.metrics["baseline_loss"]}
     return {"colorizer": GRAY_BASELINE, **_setting(colorizer), **scores}
 
 
 def _original_row(baseline: Result) -> dict[str, Any]:
     run = baseline.run
-    scores = {"colorfulness": run["original_colorfulness"]}
+    scores = {"colorfulness": baseline.metrics["original_colorfulness"]}
     return {"colorizer": ORIGINAL, "data": run["data"], "n": run["n"], **scores}
 
 
@@ -124,8 +110,7 @@ def _setting(result: Result) -> dict[str, Any]:
 
 
 def _scores(result: Result) -> dict[str, float]:
-    values = {**result.run, **result.metrics}
-    return {column: values[key] for column, (key, _) in (SCORES | COLOR_SCORES).items()}
+    return {title: result.metrics[key] for title, key in (SCORES | COLOR_SCORES).items()}
 
 
 def color_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -178,7 +163,8 @@ def formatted(table: pd.DataFrame) -> pd.DataFrame:
             return value
         if column.endswith("loss") and isinstance(value, float):
             return f"{value:.2f}" if value >= 10 else f"{value:.4f}"
-        return f"{value:.{DIGITS[column]}f}" if column in DIGITS else str(value)
+        digits = DIGITS.get(column)
+        return str(value) if digits is None else f"{value:.{digits}f}"
 
     return pd.DataFrame(
         {column: [text(column, value) for value in table[column]] for column in table.columns}

@@ -101,7 +101,7 @@ def train_colorizer(
         "loss": {"name": columns.loss, **loss.metadata},
     }
     images = [files.images_path(data, split) for split in ("train", "val")]
-    loss_weights = files.init_weights_path(data, columns.loss)
+    loss_weights = files.start_path(data, columns.loss)
     inputs = [columns.start, *images, files.prior_path(data), loss_weights]
     task = make_task(loss, settings.precision)
     sets = ((train_images,), (val_images,))

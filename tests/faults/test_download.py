@@ -186,10 +186,10 @@ def test_photographs_are_bundled_and_need_no_archive():
     download("photos", params)
     assert files.read_json(files.source_path("photos")) == {"md5": PARAMS.data("photos").md5}
     assert not files.ARCHIVES.exists()
-    tensors, metadata = weights.load(files.init_weights_path("photos", "lpips"))
+    tensors, metadata = weights.load(files.start_path("photos", "lpips"))
     assert (tensors, metadata) == ({}, {"weights": "random", "random_seed": 7})
     for name in ("resnet18", "densenet121", "none", "mse"):
-        assert weights.load(files.init_weights_path("photos", name)) == ({}, {"weights": "random"})
+        assert weights.load(files.start_path("photos", name)) == ({}, {"weights": "random"})
     for changes, message in (
         ({"md5": "f" * 32}, "not 'ffff"),
         ({"md5": ""}, "have the md5 [0-9a-f]{32}, not ''"),
@@ -260,21 +260,21 @@ def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
     settings = {"pretrained": True, "lpips_weights": "imagenet"}
     download("photos", changed("photos", **settings).model_copy(update={"imagenet": imagenet}))
 
-    tensors, metadata = weights.load(files.init_weights_path("photos", "resnet18"))
+    tensors, metadata = weights.load(files.start_path("photos", "resnet18"))
     assert metadata["weights"] == "imagenet"
     assert tensors.keys() == {name for name in resnet if not name.startswith("fc.")}
     assert torch.equal(tensors["conv1.weight"], resnet["conv1.weight"])
-    tensors, _ = weights.load(files.init_weights_path("photos", "densenet121"))
+    tensors, _ = weights.load(files.start_path("photos", "densenet121"))
     assert tensors.keys() == {
         name.removeprefix("features.") for name in densenet if name.startswith("features.")
     }
     name = "denseblock1.denselayer2.norm2.weight"
     assert torch.equal(tensors[name], densenet[f"features.{name}"])
-    assert weights.load(files.init_weights_path("photos", "lpips"))[0].keys() == {"0.weight"}
-    assert weights.load(files.init_weights_path("photos", "none"))[0] == {}
+    assert weights.load(files.start_path("photos", "lpips"))[0].keys() == {"0.weight"}
+    assert weights.load(files.start_path("photos", "none"))[0] == {}
 
     download("photos96", changed("photos96", **settings).model_copy(update={"imagenet": imagenet}))
-    assert weights.load(files.init_weights_path("photos96", "resnet18"))[1]["weights"] == "imagenet"
+    assert weights.load(files.start_path("photos96", "resnet18"))[1]["weights"] == "imagenet"
     assert sorted(server.requests) == ["/densenet121.pth", "/lpips.pth", "/resnet18.pth"]
 
 

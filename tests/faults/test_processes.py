@@ -32,7 +32,7 @@ EVALUATE = ("evaluate", "unet", "--data", "photos", "--loss", "mse")
 def folder(tmp_path) -> Path:
     root = prepare(tmp_path)
     weights.save(
-        root / files.init_weights_path("photos", "lpips"),
+        root / files.start_path("photos", "lpips"),
         {},
         {"weights": "random", "random_seed": 0},
     )

@@ -138,7 +138,7 @@ def small(tmp_path, monkeypatch):
         np.save(path, rng.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8))
     np.save(files.prior_path("photos"), PRIOR.numpy())
     for name in ("none", "mse"):
-        weights.save(files.init_weights_path("photos", name), {}, {"weights": "random"})
+        weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     params = config.load_params(ROOT / "params.yaml")
 
     def train(epochs: int = 3, stop: int = 0, **changes: object) -> None:

@@ -46,12 +46,12 @@ def images(tmp_path, monkeypatch):
     np.save(files.prior_path("photos"), archives.PRIOR.numpy())
     for name in ("mse", "classification", "resnet18", "none"):
         weights.save(
-            files.init_weights_path("photos", name),
+            files.start_path("photos", name),
             {},
             {"weights": "random", **SETTINGS.get(name, {})},
         )
     weights.save(
-        files.init_weights_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0}
+        files.start_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0}
     )
     torch.manual_seed(1)
     return found
@@ -236,7 +236,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     """At a learning rate too small to move a weight, the initial weights are what comes out."""
     torch.manual_seed(5)
     source = torchvision.models.resnet18().state_dict()
-    init = files.init_weights_path("photos", "resnet18")
+    init = files.start_path("photos", "resnet18")
     weights.save(init, source, {"weights": "imagenet"})
     params = config.load_params(ROOT / "params.yaml")
     params = params.model_copy(

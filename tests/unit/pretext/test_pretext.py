@@ -118,9 +118,9 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
 
     monkeypatch.setattr(colorization.supervised, "train", seen)
     for name in ("none", "mse"):
-        weights.save(files.init_weights_path("photos", name), {}, {"weights": "random"})
+        weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
-    row = Columns("resnet18", "photos", "mse", "paper", files.init_weights_path("photos", "none"))
+    row = Columns("resnet18", "photos", "mse", "paper", files.start_path("photos", "none"))
     colorization.train("resnet", row, params)
     write_reference_encoders(folder / "data/photos/weights", params)
     tensors, _ = weights.load(files.checkpoint_path("random", "best"))
