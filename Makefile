@@ -11,8 +11,8 @@ WORKERS := --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-r
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help git setup repro test lowest coverage lint types workflows format show verify audit \
-    cifar10 report summary bench tables lock
+.PHONY: help git setup repro test lowest coverage lint types workflows format verify audit \
+    report summary bench lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | \
@@ -58,18 +58,8 @@ format: $(READY) ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-show: $(READY) ## list the experiments as tables of 100 columns
-	@$(BIN)/python -m experiments.show
-
 verify: $(READY) ## compare the metrics here with the committed ones, within a stated tolerance
-	$(BIN)/python experiments/compare_metrics.py
-
-# ARCHIVE=cifar-10-binary.tar.gz [SEEDS='0 1 2'] [RUNS='resnet pretext'] [SET='key=value']
-# [OUT=folder] [JOBS=2] [PART=1/4]
-cifar10: $(READY) ## run the paper's CIFAR-10 experiments over seeds on an ARCHIVE (see Makefile)
-	$(BIN)/python -m experiments.cifar10 "$(ARCHIVE)" $(if $(SEEDS),--seeds $(SEEDS)) \
-	    $(if $(RUNS),--runs $(RUNS)) $(if $(SET),--set $(SET)) $(if $(OUT),--out "$(OUT)") \
-	    $(if $(JOBS),--jobs $(JOBS)) $(if $(PART),--part $(PART))
+	$(BIN)/python -m experiments.verify
 
 report: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
 	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 \
@@ -91,9 +81,6 @@ audit: $(READY) ## check that git holds no secrets and the locked versions no kn
 
 bench: $(READY) ## measure the training throughput next to a typical notebook's: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.throughput
-
-tables: $(READY) ## write the tables in the documents again, from the files with their numbers
-	$(BIN)/python -m experiments.tables
 
 lock: $(READY) ## renew the locks: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/pip install --quiet uv

@@ -22,11 +22,12 @@ from torch.utils.data import DataLoader
 from benchmarks import notebook
 from colorpipe import config
 from colorpipe.color import bins
+from colorpipe.inference import prepare_device
 from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.process import run_main
-from colorpipe.training import devices, loop
+from colorpipe.training import loop
 from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
 
@@ -187,12 +188,14 @@ def time_notebook(name: str, images: int, workers: int) -> float:
 def build_colorpipe(name: str) -> tuple[Colorizer, ColorizationTask, TrainSettings, torch.device]:
     """Build a colorizer, and what colorpipe trains it with: the task, the settings, the device."""
     params = config.load_params()
-    device = devices.prepare(params.seed, params.threads)
+    device = prepare_device(params.seed, params.threads)
     recipe = params.recipe(config.load_colorizers()[name]["recipe"])
     settings = TrainSettings.from_params(recipe, params.data("photos"), params.seed, device)
-    loss_settings = {"weights": "random", **params.loss_settings(LOSSES[name])}
+    loss_settings = params.loss_settings(LOSSES[name])
+    module = config.load_plugin("losses", LOSSES[name])
+    section = config.validate_section(module.Config, loss_settings, f"losses.{LOSSES[name]}")
     prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # not used by these losses
-    loss = config.load_plugin("losses", LOSSES[name]).build({}, loss_settings, prior)
+    loss = module.build(section, prior, {})
     task = ColorizationTask(loss.to(device), settings.precision)
     model = build_model(name).to(device, memory_format=torch.channels_last)
     return model, task, replace(settings, epochs=1), device

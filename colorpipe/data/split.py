@@ -62,7 +62,11 @@ def split(data: str, params: Params) -> None:
         UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
     module = config.load_plugin("datasets", data)
-    settings, seed, encoding = params.data(data), params.seed, params.loss_settings("color_classification")
+    settings, seed, encoding = (
+        params.data(data),
+        params.seed,
+        params.loss_settings("color_classification"),
+    )
     content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
     val_size = settings.val_size  # below 1, a share of all images

@@ -42,6 +42,10 @@ class TestBatch:
     """
 
     __test__ = False  # not a test case of pytest
+    rgb: Tensor
+    ab: Tensor
+    predicted: Tensor
+    image: Tensor
 
     def __init__(self, colorized: Colorized, loss: Loss, lpips: LPIPS) -> None:
         self.colorized, self.loss, self.lpips = colorized, loss, lpips

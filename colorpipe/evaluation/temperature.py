@@ -35,12 +35,12 @@ def measure_temperatures(
         for temperature, averager, colors in zip(temperatures, averagers, statistics, strict=True):
             ab = model.decode(logits, temperature)[..., :height, :width]
             rendered = gamut.render(colorized.L, ab)
-            means = {
+            of_batch = {
                 "mse": F.mse_loss(ab, colorized.ab),
                 "colorfulness": metrics.colorfulness(rendered).mean(),
                 "original_colorfulness": metrics.colorfulness(colorized.rgb).mean(),
             }
-            averager.update(means, len(batch))
+            averager.update(of_batch, len(batch))
             colors.update(ab, colorized.ab)
     rows = []
     for temperature, averager, colors in zip(temperatures, averagers, statistics, strict=True):

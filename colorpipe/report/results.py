@@ -121,9 +121,7 @@ def load_history(name: str) -> pd.DataFrame:
         raise UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro`") from error
 
 
-def stack_curves(
-    histories: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
-) -> pd.DataFrame:
+def stack_curves(histories: Mapping[str, pd.DataFrame], losses: Mapping[str, str]) -> pd.DataFrame:
     """Return training histories in long format: one row per training, part, metric and epoch.
 
     Args:

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from colorpipe.training.averages import MetricAverager
 from skimage import metrics as skimage_metrics
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
@@ -8,7 +9,6 @@ from torchmetrics.functional.image import (
 )
 
 from colorpipe import metrics
-from colorpipe.training.averages import MetricAverager
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from archives import smooth_images
+from colorpipe.losses.classification import rebalancing_weights
 
 from colorpipe import metrics
 from colorpipe.color import bins, lab
@@ -12,7 +13,6 @@ from colorpipe.data.prior import color_prior
 from colorpipe.evaluation.color_statistics import ColorStatistics
 from colorpipe.evaluation.measure import GrayBaseline
 from colorpipe.losses import classification
-from colorpipe.losses.classification import rebalancing_weights
 
 SETTINGS = {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}
 

@@ -3,9 +3,8 @@ import re
 import sys
 
 import pytest
-from project import ROOT, Project
-
 from experiments.compare_metrics import too_far
+from project import ROOT, Project
 
 
 @pytest.mark.parametrize(
