@@ -27,7 +27,7 @@ from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.process import run_main
-from colorpipe.training import loop
+from colorpipe.training import devices, loop
 from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
 

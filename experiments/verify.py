@@ -37,7 +37,9 @@ def find_baseline_mse(name: str) -> float:
     data = files.read_json(evaluation)["data"]
     for path in sorted(Path("evaluations/baseline").glob("*.json")):
         if files.read_json(path)["data"] == data:
-            return float(files.read_json(files.metrics_path(f"baseline/{path.stem}"))["test"]["mse"])
+            return float(
+                files.read_json(files.metrics_path(f"baseline/{path.stem}"))["test"]["mse"]
+            )
     sys.exit(f"error: there is no gray baseline on {data}: run `dvc repro`")
 
 

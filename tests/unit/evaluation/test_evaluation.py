@@ -50,9 +50,7 @@ def images(tmp_path, monkeypatch):
             {},
             {"weights": "random", **SETTINGS.get(name, {})},
         )
-    weights.save(
-        files.start_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0}
-    )
+    weights.save(files.start_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0})
     torch.manual_seed(1)
     return found
 
