@@ -158,9 +158,11 @@ class Params(Strict):
 
     def recipe(self, path: str) -> TrainConfig:
         """Return the recipe at "train" or "recipes.<name>", or raise UserError for another path."""
-        if path == "train":
-            return self.train
-        return _get(self.recipes, "recipes", path.removeprefix("recipes."))
+        recipes = {f"recipes.{name}": recipe for name, recipe in self.recipes.items()}
+        recipes = {"train": self.train, **recipes}
+        if path not in recipes:
+            raise UserError(f"params.yaml has no {path}; it has {', '.join(recipes)}")
+        return recipes[path]
 
 
 def _get(section: Mapping[str, Value], key: str, name: str) -> Value:

@@ -34,7 +34,7 @@ WRONG = [
     (
         "loss",
         "lipps",
-        "loss: input should be 'mse', 'l1', 'lpips' or 'classification', got 'lipps'",
+        "loss: input should be 'mse', 'l1', 'lpips' or 'color_classification', got 'lipps'",
     ),
     ("loss", "", "loss: string should have at least 1 character, got ''"),
     ("loss", ["mse"], "loss: input should be a valid string, got ['mse']"),
@@ -68,6 +68,7 @@ WRONG = [
     ),
     ("train.batch_size", 64.0, "train.batch_size: input should be a valid integer, got 64.0"),
     ("train.batchsize", 64, "train.batchsize: extra inputs are not permitted, got 64"),
+    ("train.flips", "yes", "train.flips: input should be a valid boolean, got 'yes'"),
     ("train.shards", 33, "train.shards: input should be at most half of batch_size, because "),
     ("train.precision", "float16", "train.precision: input should be 'bfloat16' or 'float32', got"),
     ("train.compile", "yes", "train.compile: input should be a valid boolean, got 'yes'"),
@@ -115,21 +116,26 @@ WRONG = [
         "losses.lpips.random_seed: input should be greater than or equal",
     ),
     (
-        "losses.classification.rebalancing",
+        "losses.color_classification.rebalancing",
         0,
-        "losses.classification.rebalancing: input should be greater than 0, got 0",
+        "losses.color_classification.rebalancing: input should be greater than 0, got 0",
     ),
     (
-        "losses.classification.neighbors",
+        "losses.color_classification.neighbors",
         314,
-        "losses.classification.neighbors: input should be less than or equal to 313, got 314",
+        "losses.color_classification.neighbors: input should be less than or equal to 313, got 314",
     ),
     (
-        "tasks.adversarial.max_mse",
+        "recipes.adversarial.adversarial.max_mse",
         0,
-        "tasks.adversarial.max_mse: input should be greater than 0, got",
+        "recipes.adversarial.adversarial.max_mse: input should be greater than 0, got",
     ),
-    ("tasks.gan", {}, "tasks.'gan': no colorpipe/training/gan.py defines `train`"),
+    (
+        "recipes.adversarial.adversarial",
+        {"max_mse": 1.0},
+        "recipes.adversarial.adversarial.discriminator_lr: field required; ",
+    ),
+    ("tasks", {}, "tasks: extra inputs are not permitted, got {}"),
     ("evaluation.temperature", 0, "evaluation.temperature: input should be greater than 0, got 0"),
     ("evaluation.temperatures", [], "evaluation.temperatures: list should have at least 1 item"),
     ("datasets.imagenet", {}, "datasets.imagenet.source: field required; "),
@@ -180,9 +186,15 @@ WRONG = [
         "datasets.cifar10.epochs: input should be a valid integer, got",
     ),
     (
+        "datasets.cifar10.start",
+        True,
+        "datasets.cifar10.start: input should be a valid string, got True",
+    ),
+    ("datasets.cifar10.start", "", "datasets.cifar10.start: string should have at least 1 char"),
+    (
         "datasets.cifar10.pretrained",
-        "no",
-        "datasets.cifar10.pretrained: input should be a valid boolean",
+        True,
+        "datasets.cifar10.pretrained: extra inputs are not permitted, got True",
     ),
     (
         "datasets.stl10.lpips_weights",
@@ -273,9 +285,14 @@ def test_a_wrong_value_is_named_in_one_line(tmp_path, monkeypatch, content, key,
     assert check_stage(tmp_path, monkeypatch).startswith(f"error: params.yaml: {message}")
 
 
-def test_a_missing_key_is_named(tmp_path, content):
-    del content["train"]["lr"]
-    with pytest.raises(UserError, match=r"^\S+params\.yaml: train\.lr: field required$"):
+@pytest.mark.parametrize("key", ["train.lr", "recipes.refined.flips"])
+def test_a_missing_key_is_named(tmp_path, content, key):
+    *sections, last = key.split(".")
+    section = content
+    for name in sections:
+        section = section[name]
+    del section[last]
+    with pytest.raises(UserError, match=rf"^\S+params\.yaml: {key}: field required$"):
         config.load_params(write(tmp_path, content))
 
 

@@ -1,24 +1,30 @@
 import copy
 import warnings
+from pathlib import Path
 
 import lpips
+import numpy as np
 import pytest
 import torch
 from archives import PRIOR
+from project import ROOT
 from torch import nn
 
-from colorpipe.color import lab
-from colorpipe.losses import mse
-from colorpipe.losses.lpips import LPIPS, build
+from colorpipe import config, files, weights
+from colorpipe.color import bins, lab
+from colorpipe.inference import autocast
+from colorpipe.losses import l1, mse
+from colorpipe.losses.loss import load_loss
+from colorpipe.losses.lpips import LPIPS, Config, build
 from colorpipe.runtime.errors import UserError
-from colorpipe.training.devices import autocast
 
-RANDOM = {"weights": "random", "random_seed": 3}
+RANDOM = Config(random_seed=3)
+CPU = torch.device("cpu")
 
 
 @pytest.fixture(scope="module")
 def loss() -> LPIPS:
-    return build({}, RANDOM, PRIOR)
+    return build(RANDOM, PRIOR, {})
 
 
 def vgg_weights(loss: LPIPS) -> dict[str, torch.Tensor]:
@@ -102,7 +108,7 @@ def test_lpips_has_finite_gradients_on_black(loss):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
     """The package divides by the norm of the features. The ReLU before it stops the NaN."""
-    dead = build({}, RANDOM, PRIOR)
+    dead = build(RANDOM, PRIOR, {})
     for layer in dead.package.net.slice1:
         if isinstance(layer, nn.Conv2d):
             layer.bias.fill_(-1e3)
@@ -115,7 +121,7 @@ def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
 
 def test_the_random_vgg_comes_from_its_seed(loss):
     state = torch.random.get_rng_state()
-    again, other = (build({}, {**RANDOM, "random_seed": seed}, PRIOR) for seed in (3, 4))
+    again, other = (build(Config(random_seed=seed), PRIOR, {}) for seed in (3, 4))
     assert torch.equal(state, torch.random.get_rng_state())  # the run's own seed is not used
     weight = vgg_weights(loss)["0.weight"]
     assert torch.equal(weight, vgg_weights(again)["0.weight"])
@@ -125,17 +131,101 @@ def test_the_random_vgg_comes_from_its_seed(loss):
 
 
 def test_imagenet_vgg_is_loaded(loss):
-    weights = {name: torch.full_like(tensor, 0.01) for name, tensor in vgg_weights(loss).items()}
-    assert len(weights) == 26  # 13 convolutions
-    loaded = build(weights, {"weights": "imagenet", "random_seed": 0}, PRIOR)
+    imagenet = {name: torch.full_like(tensor, 0.01) for name, tensor in vgg_weights(loss).items()}
+    assert len(imagenet) == 26  # 13 convolutions
+    loaded = build(RANDOM, PRIOR, imagenet)
     assert all((tensor == 0.01).all() for tensor in vgg_weights(loaded).values())
     assert loaded.metadata == {"lpips_weights": "imagenet"}
     with pytest.raises(UserError, match=r"imagenet\.lpips\.source: 0\.weight"):
-        build({"1.weight": torch.zeros(1)}, {"weights": "imagenet", "random_seed": 0}, PRIOR)
+        build(RANDOM, PRIOR, {"1.weight": torch.zeros(1)})
 
 
 def test_mse_is_in_squared_lab_units():
     target = torch.zeros(2, 3, 4, 4)
     target[:, 0] = 50
     predicted = torch.full((2, 2, 4, 4), 3.0)
-    assert mse.build({}, {}, PRIOR)(predicted, target, torch.zeros(2, 3, 4, 4)).item() == 9
+    rgb = torch.zeros(2, 3, 4, 4)
+    assert mse.build(mse.Config(), PRIOR, {})(predicted, target, rgb).item() == 9
+    assert l1.build(l1.Config(), PRIOR, {})(predicted, target, rgb).item() == 3
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch) -> config.Params:
+    """The parameters, in a folder with a color prior and the weight files of all losses."""
+    monkeypatch.chdir(tmp_path)
+    params = config.load_params(ROOT / "params.yaml")
+    for name in params.losses:
+        weights.save(files.start_path("photos", name), {}, {"weights": "random"})
+    prior = np.arange(1, bins.COUNT + 1, dtype=np.float32)
+    np.save(files.prior_path("photos"), prior / prior.sum())
+    return params
+
+
+def change(params: config.Params, loss: str, **settings: object) -> config.Params:
+    """Return the parameters with other settings of a loss."""
+    losses = {**params.losses, loss: {**params.losses[loss], **settings}}
+    return params.model_copy(update={"losses": losses})
+
+
+def read_folder(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_the_settings_of_a_loss_come_from_the_parameters(params):
+    before = read_folder(Path("data"))
+    weak, strong = (
+        load_loss(
+            "color_classification",
+            "photos",
+            change(params, "color_classification", rebalancing=rebalancing),
+            CPU,
+        )
+        for rebalancing in (0.9, 0.5)
+    )
+    spread = [loss.weights.max() / loss.weights.min() for loss in (weak, strong)]
+    assert spread[0] < spread[1]
+    torch.manual_seed(0)
+    logits, target = torch.randn(2, bins.COUNT, 8, 8), 20 * torch.randn(2, 3, 16, 16)
+    assert weak(logits, target, target).item() != strong(logits, target, target).item()
+    first, second = (
+        vgg_weights(load_loss("lpips", "photos", change(params, "lpips", random_seed=seed), CPU))
+        for seed in (1, 2)
+    )
+    assert not torch.equal(first["0.weight"], second["0.weight"])
+    assert read_folder(Path("data")) == before
+    assert {path.name for path in before} == {
+        "prior.npy",
+        *(f"{name}.safetensors" for name in params.losses),
+    }
+
+
+def test_a_loss_has_the_weights_of_its_file(params, loss):
+    weights.save(files.start_path("photos", "lpips"), vgg_weights(loss), {"weights": "imagenet"})
+    loaded = load_loss("lpips", "photos", change(params, "lpips", random_seed=4), CPU)
+    assert torch.equal(vgg_weights(loaded)["0.weight"], vgg_weights(loss)["0.weight"])
+    assert loaded.metadata == {"lpips_weights": "imagenet"}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "message"),
+    [
+        ("lpips", {"random_seed": -1}, r"losses\.lpips\.random_seed: input should be greater than"),
+        (
+            "color_classification",
+            {"rebalancing": 0},
+            r"losses\.color_classification\.rebalancing: input should be greater than 0, got 0",
+        ),
+        ("mse", {"weight": 2}, r"losses\.mse\.weight: extra inputs are not permitted, got 2"),
+    ],
+)
+def test_a_wrong_setting_of_a_loss_is_named(params, name, settings, message):
+    with pytest.raises(UserError, match=rf"^params\.yaml: {message}"):
+        load_loss(name, "photos", change(params, name, **settings), CPU)
+
+
+def test_an_unknown_loss_and_a_missing_file_are_named(params):
+    with pytest.raises(UserError, match=r"^params\.yaml: losses\.'l3': no colorpipe/losses/l3"):
+        load_loss("l3", "photos", params, CPU)
+    files.start_path("photos", "l1").unlink()
+    with pytest.raises(UserError, match=r"^data/photos/weights/l1\.safetensors is missing: run"):
+        load_loss("l1", "photos", params, CPU)

@@ -5,16 +5,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 from archives import smooth_images
-from colorpipe.losses.classification import rebalancing_weights
 
 from colorpipe import metrics
 from colorpipe.color import bins, lab
 from colorpipe.data.prior import color_prior
 from colorpipe.evaluation.color_statistics import ColorStatistics
 from colorpipe.evaluation.measure import GrayBaseline
-from colorpipe.losses import classification
+from colorpipe.losses.color_classification import (
+    ColorClassification,
+    Config,
+    build,
+    rebalancing_weights,
+)
 
-SETTINGS = {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}
+
+def build_loss(prior: torch.Tensor, rebalancing: float = 0.5) -> ColorClassification:
+    return build(Config(neighbors=5, sigma=5.0, rebalancing=rebalancing), prior, {})
 
 
 @pytest.fixture(scope="module")
@@ -58,12 +64,12 @@ def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, prior):
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
     encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    loss = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)
+    loss = build_loss(prior, rebalancing=1.0)
     assert loss(logits, target, target).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
 def test_each_pixel_has_the_weight_of_its_nearest_bin(prior):
-    loss = classification.build({}, SETTINGS, prior)
+    loss = build_loss(prior)
     vivid, gray = (
         torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 16, 16)
         for color in ([50.0, 81, 61], [50.0, 1, 1])
@@ -77,7 +83,7 @@ def test_each_pixel_has_the_weight_of_its_nearest_bin(prior):
 
 
 def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(prior):
-    loss = classification.build({}, SETTINGS, prior)
+    loss = build_loss(prior)
     target = torch.rand(2, 3, 33, 37) * 50
     for scale in (1, 2, 4):
         logits = torch.zeros(2, bins.COUNT, -(-33 // scale), -(-37 // scale), requires_grad=True)
@@ -163,5 +169,5 @@ def test_the_gray_baseline_predicts_all_bins_alike(prior):
     prediction = GrayBaseline().predict(L)
     assert not prediction.ab.any()
     target = torch.cat((L, torch.randn(2, 2, 17, 18) * 20), dim=1)
-    loss = classification.build({}, {**SETTINGS, "rebalancing": 1.0}, prior)
+    loss = build_loss(prior, rebalancing=1.0)
     assert loss(prediction.logits, target, target).item() == pytest.approx(np.log(313), rel=1e-5)

@@ -1,0 +1,153 @@
+"""The table of colorizers in dvc.yaml, checked against params.yaml, and the recipes it names."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from project import ROOT
+
+from colorpipe import config, files
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
+from colorpipe.training.settings import TrainSettings
+from stages import check
+
+TABLE = """stages:
+  train:
+    foreach:
+      small: {model: unet, data: photos, loss: "${loss}", recipe: recipes.refined,
+              step: colorization, start: data/photos/weights/unet}
+      other: ROW
+  baseline:
+    foreach:
+      gray: {data: photos}
+"""
+ROW = {
+    "model": "resnet18",
+    "data": "photos",
+    "loss": "l1",
+    "recipe": "train",
+    "step": "colorization",
+    "start": "data/photos/weights/resnet18",
+}
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder with the project's params.yaml, but for the inits of the pretext task."""
+    params = (ROOT / "params.yaml").read_text()
+    (tmp_path / "params.yaml").write_text(params.replace("[resnet, xavier]", "[xavier]"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write_table(row: dict[str, str]) -> None:
+    columns = ", ".join(f'{key}: "{value}"' for key, value in row.items())
+    Path("dvc.yaml").write_text(TABLE.replace("ROW", f"{{{columns}}}"))
+
+
+def test_the_names_of_models_losses_and_colorizers_are_returned():
+    write_table(ROW)
+    names = config.check_params()
+    assert names == {
+        "models": ["resnet18", "densenet121", "eccv16", "unet"],
+        "losses": ["mse", "l1", "lpips", "color_classification"],
+        "colorizers": ["small", "other"],
+        "baselines": ["gray"],
+    }
+    check.main()
+    assert files.read_json(files.NAMES) == names
+
+
+def test_the_projects_own_table_passes():
+    shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    names = config.check_params()
+    table = config.load_colorizers()
+    assert names["colorizers"] == list(table)
+    assert {"resnet", "unet", "unet_rebalanced", "unet_gan"} <= table.keys()
+    assert table["unet_gan"]["step"] == "adversarial"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"model": "resnet50"},
+            "dvc.yaml: other: model: input should be 'resnet18', 'densenet121', 'eccv16' or "
+            "'unet', got 'resnet50'",
+        ),
+        (
+            {"loss": "classification"},
+            "dvc.yaml: other: loss: input should be 'mse', 'l1', 'lpips' or "
+            "'color_classification', got 'classification'",
+        ),
+        (
+            {"recipe": "recipes.fast"},
+            "params.yaml has no recipes.fast; it has train, recipes.refined, recipes.adversarial",
+        ),
+        (
+            {"recipe": "refined"},  # DVC reads it as a key of params.yaml
+            "params.yaml has no refined; it has train, recipes.refined, recipes.adversarial",
+        ),
+        (
+            {"step": "adversarial"},
+            "dvc.yaml: other: the recipe train needs the step colorization, got 'adversarial'",
+        ),
+        (
+            {"recipe": "recipes.adversarial"},
+            "dvc.yaml: other: the recipe recipes.adversarial needs the step adversarial, got "
+            "'colorization'",
+        ),
+        (
+            {"step": "gan"},
+            "dvc.yaml: other: the recipe train needs the step colorization, got 'gan'",
+        ),
+    ],
+)
+def test_a_wrong_colorizer_is_named_in_one_line(changes, message):
+    write_table({**ROW, **changes})
+    with pytest.raises(SystemExit) as raised:
+        run_main(check.main)
+    remedy = "To restore the committed parameters: git checkout params.yaml"
+    assert raised.value.code == f"error: {message}. {remedy}"
+    assert not files.NAMES.exists()
+
+
+@pytest.mark.parametrize("column", ROW)
+def test_a_missing_column_is_named(column):
+    write_table({key: value for key, value in ROW.items() if key != column})
+    message = rf"a colorizer lacks one of model, data, loss, recipe, step, start \('{column}'\)$"
+    with pytest.raises(UserError, match=message):
+        config.check_params()
+
+
+def test_a_colorizer_cannot_have_the_name_of_a_reference_encoder():
+    write_table(ROW)
+    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", "imagenet:"))
+    with pytest.raises(UserError, match=r"^dvc\.yaml: a colorizer cannot be called imagenet: "):
+        config.check_params()
+
+
+@pytest.mark.parametrize("dataset", [True, False])
+@pytest.mark.parametrize("recipe", [None, True, False])
+def test_a_recipe_mirrors_images_as_it_says_or_else_as_the_data_set_says(recipe, dataset):
+    params = config.load_params()
+    settings = TrainSettings.from_params(
+        params.recipe("recipes.refined").model_copy(update={"flips": recipe}),
+        params.data("photos").model_copy(update={"flips": dataset}),
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    assert settings.flips is (dataset if recipe is None else recipe)
+
+
+def test_a_recipe_is_found_by_its_path():
+    params = config.load_params()
+    assert params.recipe("train") is params.train
+    assert params.recipe("recipes.refined") is params.recipes["refined"]
+    assert params.recipe("recipes.adversarial").adversarial.loss_weight == 0.4
+    for path in ("refined", "recipes", "recipes.train", "recipes.recipes.refined"):
+        with pytest.raises(UserError, match=rf"^params\.yaml has no {path}; it has train, recipes"):
+            params.recipe(path)
