@@ -27,8 +27,10 @@ MODELS = Path("models")
 REPORT = Path("report")
 GALLERIES = Path("galleries")
 LIVE = Path("live")  # live metrics of the running training
-RUNS = Path("runs")  # when and where results were made; not tracked, because they differ every time
-RESUME = ROOT / RUNS / "resume"  # checkpoints of unfinished trainings
+# When and where results were made. DVC does not track it, because it differs every time. It is in
+# the project itself, because DVC deletes the folder of a queued experiment.
+RUNS = ROOT / "runs"
+RESUME = RUNS / "resume"  # checkpoints of unfinished trainings
 
 
 NAMES = DATA / "names.json"  # what `check` found in params.yaml and dvc.yaml
@@ -84,9 +86,9 @@ def evaluation_path(name: str) -> Path:
     return EVALUATIONS / f"{name}.json"
 
 
-def run_record_path(result: Path) -> Path:
-    """Return the path of the record of the run that wrote `result`, found by the file's hash."""
-    return RUNS / f"{hashlib.sha256(result.read_bytes()).hexdigest()[:16]}.json"
+def run_record_path(history: bytes) -> Path:
+    """Return the path of the record of the training that wrote a history, found by its hash."""
+    return RUNS / f"{hashlib.sha256(history).hexdigest()[:16]}.json"
 
 
 def gallery_path(name: str) -> Path:

@@ -36,17 +36,22 @@ def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | No
     Raises:
         UserError: The file is damaged.
     """
-    evaluation_path = path.parents[2] / files.evaluation_path(path.parent.name)
+    evaluation_path = _find_root(path) / files.evaluation_path(path.parent.name)
     if path.stem != "best" or not evaluation_path.is_file():
         return None
     evaluation: dict[str, Any] = files.read_json(evaluation_path)
-    epoch = metadata["epoch"]
-    run = {
-        "data": metadata["data"],
-        "seed": metadata["train"]["seed"],
-        "best_epoch": epoch["epoch"],
-        "val_loss": files.round_numbers(epoch["val_loss"]),
-    }
+    if not isinstance(evaluation, dict):
+        raise UserError(f"{evaluation_path} is damaged: delete it and run `dvc repro`")
+    try:
+        epoch = metadata["epoch"]
+        run = {
+            "data": metadata["data"],
+            "seed": metadata["train"]["seed"],
+            "best_epoch": epoch["epoch"],
+            "val_loss": files.round_numbers(epoch["val_loss"]),
+        }
+    except (KeyError, TypeError):  # not a file that `dvc repro` wrote
+        return None
     return evaluation if run.items() <= evaluation.items() else None
 
 
@@ -87,9 +92,12 @@ def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
         metrics = _read_metrics(path, metadata)
         if metrics is None:
             return ("",) * len(METRICS)
-        loss, ssim, psnr, baseline_loss = metrics
-        return f"{loss:.4g}", f"{ssim:.3f}", f"{psnr:.2f}", f"{baseline_loss:.4g}"
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        formats = (".4g", ".3f", ".2f", ".4g")
+        return tuple(
+            "" if value is None else format(value, digits)  # null if it is not finite
+            for value, digits in zip(metrics, formats, strict=True)
+        )
+    except (KeyError, TypeError, ValueError) as error:
         name = path.parent.name
         raise UserError(
             f"{files.metrics_path(name)} or {files.evaluation_path(name)} is damaged "
@@ -97,7 +105,7 @@ def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
         ) from None
 
 
-def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float, float, float, float] | None:
+def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float | None, ...] | None:
     """Return the test loss, SSIM and PSNR of these weights, and the gray baseline's test loss.
 
     Return None if the weights with this metadata have not been tested.
@@ -108,6 +116,11 @@ def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float, float, f
         evaluation = load_evaluation(path, metadata)
         if evaluation is None:
             return None
-        test = files.read_json(path.parents[2] / files.metrics_path(path.parent.name))["test"]
+        test = files.read_json(_find_root(path) / files.metrics_path(path.parent.name))["test"]
         baseline_loss = evaluation["baseline_loss"]
     return test["loss"], test["ssim"], test["psnr"], baseline_loss
+
+
+def _find_root(path: Path) -> Path:
+    """Return the folder of the project that has the weight file models/<colorizer>/<file>."""
+    return (path if len(path.parents) > 2 else path.absolute()).parent.parent.parent

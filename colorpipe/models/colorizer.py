@@ -128,17 +128,21 @@ def initialize(model: Colorizer, name: str, start: Path) -> str:
             load_imagenet(model.encoder, tensors, name)
         return str(metadata["weights"])
     state = model.state_dict()
+    # Without the head, the settings decide the shapes of the encoder and of the decoder alike.
+    expected, actual = (
+        {key: tensor.shape for key, tensor in own.items() if key.startswith(ENCODER)}
+        for own in (state, tensors)
+    )
+    if metadata["model"] != name or actual != expected:
+        raise UserError(
+            f"{start} is {metadata['model']} {metadata.get('settings')}: a colorizer that starts "
+            "from it needs that model"
+        )
     fitting = {
         key: tensor
         for key, tensor in tensors.items()
         if key in state and state[key].shape == tensor.shape
     }
-    encoder = {key for key in state if key.startswith(ENCODER)}
-    if metadata["model"] != name or not fitting.keys() >= encoder:
-        raise UserError(
-            f"{start} is {metadata['model']} {metadata['settings']}: a colorizer that starts from "
-            "it needs that model"
-        )
     model.load_state_dict(fitting, strict=False)
     return str(metadata.get("start_of", start.parent.name))
 

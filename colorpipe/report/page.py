@@ -84,7 +84,7 @@ def _trainings_table(names: Sequence[str]) -> Table:
     """Return when, where and how long each training ran, if it ran on this machine."""
     rows = []
     for name in names:
-        path = files.run_record_path(files.curves_path(name))
+        path = files.run_record_path(files.curves_path(name).read_bytes())
         record = json.loads(path.read_text()) if path.is_file() else {}
         versions = [f"{package} {record[package]}" for package in VERSIONS if package in record]
         rows.append(

@@ -140,16 +140,22 @@ def train(
             log_live(history[-1])
 
         loop.fit(task, state, *data, settings, save, log, checkpoint)
-    record_run(files.curves_path(name), checkpoint.elapsed())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    facts = {"parameters": parameters, "threads": torch.get_num_threads(), "device": str(device)}
+    record_run(files.curves_path(name), checkpoint.elapsed(), facts)
     processes.wait()
 
 
-def record_run(result: Path, seconds: float) -> None:
+def record_run(result: Path, seconds: float, facts: Mapping[str, object]) -> None:
     """Record when, where, at which commit and in how many seconds a result was made.
 
-    The record is in runs/, under the hash of the result. DVC does not track it, because the same
-    result takes another time on another day.
+    The record is in runs/, under the hash of the result.
+
+    Args:
+        result: The file with the training history.
+        seconds: Duration of the training.
+        facts: What else to record.
     """
-    facts = {"seconds": seconds, "finished": time.strftime("%Y-%m-%d %H:%M:%S%z")}
-    content = {**facts, **machine.describe_machine(), "commit": machine.find_commit()}
-    files.write_json(files.run_record_path(result), content)
+    times = {"seconds": seconds, "finished": time.strftime("%Y-%m-%d %H:%M:%S%z")}
+    about = {**machine.describe_machine(), "commit": machine.find_commit()}
+    files.write_json(files.run_record_path(result.read_bytes()), {**times, **facts, **about})

@@ -31,7 +31,7 @@ class Project:
         for name in tracked.stdout.splitlines():
             if (ROOT / name).is_file() and name != "dvc.lock" and not name.startswith("metrics/"):
                 (self.root / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.root / name)
+                shutil.copy(ROOT / name, self.root / name, follow_symlinks=False)
         bin_folder = Path(sys.executable).parent
         self.environment = {
             **os.environ,
