@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import re
 import resource
 import threading
 from pathlib import Path
@@ -18,6 +19,7 @@ from colorpipe.config import ImageNetConfig, Params
 from colorpipe.data import cifar10
 from colorpipe.data.download import download, find_file, find_source
 from colorpipe.data.imagenet import read_torchvision
+from colorpipe.models.colorizer import build_colorizer, initialize
 from colorpipe.runtime.errors import UserError
 
 CONTENT = b"an archive" * 10_000
@@ -55,10 +57,11 @@ def server():
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch) -> Path:
-    """An empty folder is the working folder."""
+    """The working folder is empty, but for the names that the check stage writes."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
+    files.write_json(files.NAMES, {"models": list(PARAMS.models), "losses": list(PARAMS.losses)})
     return folder
 
 
@@ -66,6 +69,13 @@ def changed(data: str, **changes: object) -> Params:
     """Return the parameters with other settings of a data set."""
     settings = PARAMS.data(data).model_copy(update=changes)
     return PARAMS.model_copy(update={"datasets": {**PARAMS.datasets, data: settings}})
+
+
+def start_files(data: str) -> list[str]:
+    """Return the names of a data set's initial weights, in the order of params.yaml."""
+    names = {path.stem for path in files.start_path(data, "any").parent.iterdir()}
+    ordered = [name for name in (*PARAMS.models, *PARAMS.losses) if name in names]
+    return ordered + sorted(names - set(ordered))
 
 
 @pytest.mark.parametrize("algorithm", HASHES)
@@ -182,13 +192,11 @@ def test_an_archive_without_md5_is_refused_and_that_of_a_local_file_is_told(tmp_
 
 
 def test_photographs_are_bundled_and_need_no_archive():
-    params = PARAMS.model_copy(update={"losses": {"mse": {}, "lpips": {"random_seed": 7}}})
-    download("photos", params)
+    download("photos", PARAMS)
     assert files.read_json(files.source_path("photos")) == {"md5": PARAMS.data("photos").md5}
     assert not files.ARCHIVES.exists()
-    tensors, metadata = weights.load(files.start_path("photos", "lpips"))
-    assert (tensors, metadata) == ({}, {"weights": "random", "random_seed": 7})
-    for name in ("resnet18", "densenet121", "none", "mse"):
+    assert start_files("photos") == [*PARAMS.models, *PARAMS.losses]
+    for name in start_files("photos"):
         assert weights.load(files.start_path("photos", name)) == ({}, {"weights": "random"})
     for changes, message in (
         ({"md5": "f" * 32}, "not 'ffff"),
@@ -213,7 +221,7 @@ def test_source_json_names_a_download_by_its_path_in_the_project(server, tmp_pat
         "cifar10",
         source=f"{server.url}/c.tar.gz",
         md5=md5,
-        pretrained=False,
+        start="random",
         lpips_weights="random",
     )
     copy = Path(".dvc/tmp/exps/copy")
@@ -222,10 +230,14 @@ def test_source_json_names_a_download_by_its_path_in_the_project(server, tmp_pat
         monkeypatch.chdir(tmp_path / "project" / folder)
         monkeypatch.setattr(files, "ROOT", root)
         monkeypatch.setattr(files, "ARCHIVES", root / "data/archives")
+        names = {"models": list(PARAMS.models), "losses": list(PARAMS.losses)}
+        files.write_json(files.NAMES, names)
         download("cifar10", params)
         source = files.read_json(files.source_path("cifar10"))
         assert source == {"archive": "data/archives/cifar-10-binary.tar.gz", "md5": md5}
-        assert np.array_equal(cifar10.read(source, 32).test.images, images[10:])
+        assert np.array_equal(
+            cifar10.build(params.data("cifar10"), source).test.images, images[10:]
+        )
         assert sorted(path.name for path in files.source_path("cifar10").parent.iterdir()) == [
             "source.json",
             "weights",
@@ -257,7 +269,7 @@ def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
         imagenet[name] = ImageNetConfig(
             source=f"{server.url}/{name}.pth", sha256=hashlib.sha256(content).hexdigest()[:8]
         )
-    settings = {"pretrained": True, "lpips_weights": "imagenet"}
+    settings = {"start": "imagenet", "lpips_weights": "imagenet"}
     download("photos", changed("photos", **settings).model_copy(update={"imagenet": imagenet}))
 
     tensors, metadata = weights.load(files.start_path("photos", "resnet18"))
@@ -271,11 +283,70 @@ def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
     name = "denseblock1.denselayer2.norm2.weight"
     assert torch.equal(tensors[name], densenet[f"features.{name}"])
     assert weights.load(files.start_path("photos", "lpips"))[0].keys() == {"0.weight"}
-    assert weights.load(files.start_path("photos", "none"))[0] == {}
+    assert start_files("photos") == [*PARAMS.models, *PARAMS.losses]
+    for name in ("eccv16", "unet", "mse", "l1", "color_classification"):
+        assert weights.load(files.start_path("photos", name)) == ({}, {"weights": "random"})
 
     download("photos96", changed("photos96", **settings).model_copy(update={"imagenet": imagenet}))
     assert weights.load(files.start_path("photos96", "resnet18"))[1]["weights"] == "imagenet"
     assert sorted(server.requests) == ["/densenet121.pth", "/lpips.pth", "/resnet18.pth"]
+
+
+@pytest.mark.parametrize("choice", ["vivid", "faithful", "unet-cifar10", "my/own.safetensors"])
+def test_trained_colorizers_are_the_start_of_their_model(choice, capsys):
+    expected, metadata = weights.load(weights.BUNDLED["vivid" if "vivid" in choice else "faithful"])
+    if "/" in choice:
+        metadata = {"model": "unet", "settings": metadata["settings"], "head": "ab"}
+        weights.save(Path(choice), expected, metadata)
+    download("photos", changed("photos", start=choice))
+    assert start_files("photos") == [*PARAMS.models, *PARAMS.losses]
+    tensors, stored = weights.load(files.start_path("photos", "unet"))
+    assert stored == {**metadata, "start_of": choice}
+    assert tensors.keys() == expected.keys()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors.items())
+    for name in set(start_files("photos")) - {"unet"}:
+        assert weights.load(files.start_path("photos", name)) == ({}, {"weights": "random"})
+    message = r"^photos: unet starts from .*\.safetensors, and other models start at random$"
+    assert re.search(message, capsys.readouterr().out, re.MULTILINE)
+
+
+def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_before():
+    model = build_colorizer("resnet18", PARAMS.model("resnet18"))
+    metadata = {"model": "resnet18", "settings": PARAMS.model("resnet18"), "head": "ab"}
+    weights.save(files.checkpoint_path("resnet", "best"), model.state_dict(), metadata)
+    download("photos", changed("photos", start="vivid"))
+    download("photos", changed("photos", start="resnet"))
+    assert weights.load(files.start_path("photos", "unet")) == ({}, {"weights": "random"})
+    assert initialize(model, "resnet18", files.start_path("photos", "resnet18")) == "resnet"
+    before = files.start_path("photos", "resnet18").read_bytes()
+    download("photos", changed("photos", start="random"))
+    assert files.start_path("photos", "resnet18").read_bytes() != before
+    assert weights.load(files.start_path("photos", "resnet18")) == ({}, {"weights": "random"})
+
+
+def test_a_start_that_does_not_exist_is_named():
+    with pytest.raises(UserError) as raised:
+        download("photos", changed("photos", start="vivd"))
+    message = str(raised.value)
+    assert message.startswith("datasets.photos.start vivd: there are no such weights: use vivid, ")
+    assert message.isprintable()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        ({"weights": "imagenet"}, "is not a colorizer with one of the models in params.yaml"),
+        ({"model": "gpt"}, "is not a colorizer with one of the models in params.yaml"),
+        ({"model": "unet", "classes": 10}, "is not a colorizer with one of the models in params"),
+    ],
+)
+def test_a_start_that_is_no_colorizer_is_named(metadata, message):
+    weights.save(Path("w.safetensors"), {"w": torch.ones(1)}, metadata)
+    with pytest.raises(UserError, match=rf"^datasets\.photos\.start: w\.safetensors {message}"):
+        download("photos", changed("photos", start="w.safetensors"))
+    Path("w.safetensors").write_bytes(b"cut")
+    with pytest.raises(UserError, match=r"^w\.safetensors is not a complete colorpipe weight file"):
+        download("photos", changed("photos", start="w.safetensors"))
 
 
 def test_weights_of_another_kind_are_named(tmp_path):

@@ -10,8 +10,24 @@ import torch
 
 from colorpipe import files
 from colorpipe.color import bins
+from colorpipe.config import DatasetConfig
 
 PRIOR = torch.full((bins.COUNT,), 1 / bins.COUNT)  # a color prior for losses that do not use it
+
+
+def dataset(size: int, **changes: object) -> DatasetConfig:
+    """Return the settings of a data set with images of a size, and with any other changes."""
+    settings = {
+        "source": "archive",
+        "md5": "",
+        "size": size,
+        "val_size": 1,
+        "epochs": 1,
+        "flips": False,
+        "start": "random",
+        "lpips_weights": "random",
+    }
+    return DatasetConfig.model_validate({**settings, **changes})
 
 
 def write_tar(path: Path, members: dict[str, bytes]) -> Path:

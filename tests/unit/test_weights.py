@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from colorpipe import weights
+from colorpipe import files, weights
 from colorpipe.data.imagenet import read_torchvision
 from colorpipe.models.colorizer import build_colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
@@ -190,3 +190,35 @@ def test_weights_that_share_their_memory_can_be_kept(tmp_path):
     torch.save({"a": WEIGHT, "b": WEIGHT.T, "fc.weight": WEIGHT}, tmp_path / "w.pth")
     weights.save(tmp_path / "w.safetensors", read_torchvision(tmp_path / "w.pth"), {})
     assert weights.load(tmp_path / "w.safetensors")[0].keys() == {"a", "b"}
+
+
+def test_a_weight_file_is_found_by_its_name_its_folder_and_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("unet", "resnet"):
+        weights.save(files.checkpoint_path(name, "best"), {}, {"model": name})
+    weights.save(files.checkpoint_path("unet", "last"), {}, {"model": "unet"})
+    weights.save(tmp_path / "my/own.safetensors", {}, {"model": "unet"})
+    assert weights.list_weights(files.MODELS) == {
+        "resnet": Path("models/resnet/best.safetensors"),
+        "unet": Path("models/unet/best.safetensors"),
+    }
+    for choice, expected in {
+        "vivid": weights.BUNDLED["vivid"],
+        "faithful": weights.BUNDLED["faithful"],
+        weights.BUNDLED["vivid"].stem: weights.BUNDLED["vivid"],
+        "unet": Path("models/unet/best.safetensors"),
+        "models/unet": Path("models/unet/best.safetensors"),
+        "models/unet/last.safetensors": Path("models/unet/last.safetensors"),
+        str(tmp_path / "my/own.safetensors"): tmp_path / "my/own.safetensors",
+    }.items():
+        assert weights.find_weights(choice, "--weights") == expected
+
+
+def test_unknown_weights_and_a_running_training_are_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    message = r"^--weights resnet: there are no such weights: use vivid, faithful, a name of"
+    with pytest.raises(UserError, match=message):
+        weights.find_weights("resnet", "--weights")
+    files.write_json(files.LIVE / "metrics.json", {"training": "resnet"})
+    with pytest.raises(UserError, match=r"^--weights resnet: its training is still running: wait"):
+        weights.find_weights("resnet", "--weights")

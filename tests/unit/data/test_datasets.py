@@ -11,10 +11,18 @@ import pytest
 import skimage
 import torch
 from PIL import Image
+from project import ROOT
 
 from colorpipe import config, files
 from colorpipe.data import arrays, cifar10, photos, photos96, split, stl10
 from colorpipe.runtime.errors import UserError
+
+
+def with_settings(data: str, **changes: object) -> config.Params:
+    """Return the parameters with other settings of a data set."""
+    params = config.load_params(ROOT / "params.yaml")
+    settings = params.data(data).model_copy(update=changes)
+    return params.model_copy(update={"datasets": {**params.datasets, data: settings}})
 
 
 def records(count: int, label: int = 1) -> bytes:
@@ -30,16 +38,19 @@ def cifar_source(path: Path, content: bytes) -> dict[str, str]:
 
 def test_cifar10_is_read_as_it_is_laid_out(tmp_path):
     path, images, labels = archives.cifar10(tmp_path / "c.tar.gz", 4)
-    data = cifar10.read(archives.describe(path), 32)
+    data = cifar10.build(archives.dataset(32), archives.describe(path))
     assert np.array_equal(data.train.images, images[:20])
     assert np.array_equal(data.test.images, images[20:])
     assert data.train.labels.tolist() == labels[:20]
     assert data.test.labels.tolist() == labels[20:]
     assert data.classes[3] == "cat"
-    test = cifar10.read(cifar_source(tmp_path / "one.tar.gz", records(1, label=7)), 32).test
+    source = cifar_source(tmp_path / "one.tar.gz", records(1, label=7))
+    test = cifar10.build(archives.dataset(32), source).test
     assert test.labels.tolist() == [7]
     assert test.images[0][1, 0, 5] == (1024 + 5) % 256
     assert test.images[0][0, 2, 0] == 64
+    smaller = cifar10.build(archives.dataset(16), archives.describe(path))
+    assert smaller.train.images.shape == (20, 3, 16, 16)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +63,7 @@ def test_cifar10_is_read_as_it_is_laid_out(tmp_path):
 )
 def test_a_malformed_batch_is_named(tmp_path, content, message):
     with pytest.raises(UserError, match=message):
-        cifar10.read(cifar_source(tmp_path / "c.tar.gz", content), 32)
+        cifar10.build(archives.dataset(32), cifar_source(tmp_path / "c.tar.gz", content))
 
 
 def test_the_python_version_of_cifar10_is_refused_with_a_hint(tmp_path):
@@ -60,7 +71,7 @@ def test_the_python_version_of_cifar10_is_refused_with_a_hint(tmp_path):
         tmp_path / "cifar-10-python.tar.gz", {"cifar-10-batches-py/data_batch_1": b"x"}
     )
     with pytest.raises(UserError, match=r"use the official cifar-10-binary\.tar\.gz, .*binary"):
-        cifar10.read(archives.describe(path), 32)
+        cifar10.build(archives.dataset(32), archives.describe(path))
 
 
 def test_an_archive_that_is_gone_or_has_changed_is_named(tmp_path):
@@ -69,27 +80,27 @@ def test_an_archive_that_is_gone_or_has_changed_is_named(tmp_path):
     path.write_bytes(path.read_bytes() + b"\0")
     message = r"c\.tar\.gz is missing or has changed .* `dvc repro --force --single-item download`"
     with pytest.raises(UserError, match=message):
-        cifar10.read(source, 32)
+        cifar10.build(archives.dataset(32), source)
     path.unlink()
     with pytest.raises(UserError, match=message):
-        cifar10.read(source, 32)
+        cifar10.build(archives.dataset(32), source)
 
 
 def test_truncated_and_wrong_archives_are_named(tmp_path):
     path, *_ = archives.cifar10(tmp_path / "c.tar.gz", 4)
     with pytest.raises(UserError, match=r"c\.tar\.gz has no stl10_binary/"):
-        stl10.read(archives.describe(path), 96)
+        stl10.build(archives.dataset(96), archives.describe(path))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(UserError, match=r"c\.tar\.gz is not a readable tar archive"):
-        cifar10.read(archives.describe(path), 32)
+        cifar10.build(archives.dataset(32), archives.describe(path))
     path.write_bytes(b"<html>404</html>")
     with pytest.raises(UserError, match=r"c\.tar\.gz is not a readable tar archive"):
-        cifar10.read(archives.describe(path), 32)
+        cifar10.build(archives.dataset(32), archives.describe(path))
 
 
 def test_stl10_is_read_as_it_is_laid_out(tmp_path):
     path, images, labels = archives.stl10(tmp_path / "s.tar.gz", 6, 3)
-    data = stl10.read(archives.describe(path), 96)
+    data = stl10.build(archives.dataset(96), archives.describe(path))
     assert np.array_equal(data.train.images, images[:6])  # not transposed
     assert np.array_equal(data.test.images, images[6:])
     assert data.train.labels.tolist() == labels[:6].tolist()
@@ -101,7 +112,7 @@ def test_stl10_is_read_as_it_is_laid_out(tmp_path):
     }
     path = archives.write_tar(tmp_path / "bad.tar.gz", members)
     with pytest.raises(UserError, match=r"train_X\.bin has 27647 bytes"):
-        stl10.read(archives.describe(path), 96)
+        stl10.build(archives.dataset(96), archives.describe(path))
 
 
 def test_any_damage_is_named_in_one_line(tmp_path):
@@ -114,7 +125,7 @@ def test_any_damage_is_named_in_one_line(tmp_path):
             damaged[position] = rng.integers(0, 256)
         path.write_bytes(damaged)
         with pytest.raises(UserError) as raised:
-            stl10.read(archives.describe(path), 96)
+            stl10.build(archives.dataset(96), archives.describe(path))
         assert "\n" not in str(raised.value)
 
 
@@ -123,7 +134,7 @@ def test_an_archive_packed_again_is_read(tmp_path):
     with tarfile.open(path) as tar:
         members = {f"./{member.name}": tar.extractfile(member).read() for member in tar}
     path = archives.write_tar(tmp_path / "again.tar.gz", members)
-    data = cifar10.read(archives.describe(path), 32)
+    data = cifar10.build(archives.dataset(32), archives.describe(path))
     assert np.array_equal(data.test.images, images[10:])
 
 
@@ -140,7 +151,7 @@ def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatc
         Image.fromarray(image).save(tmp_path / name)
         content += (tmp_path / name).read_bytes()
     size = 32 if module is photos else 96
-    data = module.read({"md5": hashlib.md5(content).hexdigest()}, size)
+    data = module.build(archives.dataset(size), {"md5": hashlib.md5(content).hexdigest()})
 
     def squares(part, label):
         """Return the squares of 4 pixels (8 if the image was shrunk) in the crops of an image."""
@@ -162,7 +173,8 @@ def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatc
 
 def test_the_photographs_are_real_and_have_their_sizes():
     source = {"md5": config.load_params().data("photos").md5}
-    small, large = photos.read(source, 32), photos96.read(source, 96)
+    small = photos.build(archives.dataset(32), source)
+    large = photos96.build(archives.dataset(96), source)
     assert small.train.images.shape[1:] == (3, 32, 32)
     assert large.train.images.shape[1:] == (3, 96, 96)
     for data in (small, large):
@@ -176,7 +188,7 @@ def test_other_photographs_than_those_of_params_are_refused():
     with pytest.raises(
         UserError, match=r"have the md5 [0-9a-f]{32}, not 'ffff.*requirements\.lock"
     ):
-        photos.read({"md5": "f" * 32}, 32)
+        photos.build(archives.dataset(32), {"md5": "f" * 32})
 
 
 def test_shrink_is_the_mean_of_squares():
@@ -206,7 +218,7 @@ def test_a_class_without_images_is_reported(tmp_path, monkeypatch, capsys):
     """The validation set is larger than the training set, which has one image."""
     monkeypatch.chdir(tmp_path)
     archives.write_source("cifar10", archives.cifar10(tmp_path / "c.tar.gz", 1)[0])
-    split.split("cifar10", 32, 4, seed=0, neighbors=5, sigma=5.0)
+    split.split("cifar10", with_settings("cifar10", val_size=4))
     assert "cifar10: there are no training images of " in capsys.readouterr().out
     assert len(np.load(files.images_path("cifar10", "val"))) == 4
     assert len(np.load(files.images_path("cifar10", "train"))) == 1
@@ -217,7 +229,7 @@ def test_too_few_training_images_are_reported(tmp_path, monkeypatch, count):
     monkeypatch.chdir(tmp_path)
     archives.write_source("stl10", archives.stl10(tmp_path / "s.tar.gz", count, 2)[0])
     with pytest.raises(UserError, match=f"stl10: {count} training images cannot be split"):
-        split.split("stl10", 96, 1, seed=0, neighbors=5, sigma=5.0)
+        split.split("stl10", with_settings("stl10", val_size=1))
 
 
 @pytest.mark.parametrize("val_size", [100, 1000])
@@ -232,7 +244,7 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path, images, labels = archives.cifar10(tmp_path / "c.tar.gz", 10)
     archives.write_source("cifar10", path)
-    split.split("cifar10", 32, 8, seed=0, neighbors=5, sigma=5.0)
+    split.split("cifar10", with_settings("cifar10", val_size=8))
     parts = {part: np.load(files.images_path("cifar10", part)) for part in ("train", "val", "test")}
     assert [len(array) for array in parts.values()] == [42, 8, 10]
     together = np.concatenate([parts["train"], parts["val"]])
@@ -246,6 +258,20 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
             by_image[image.tobytes()] for image in array
         ]
     assert json.loads(files.classes_path("cifar10").read_text())[9] == "truck"
+
+
+def test_the_color_prior_has_the_settings_of_color_classification(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    archives.write_source("cifar10", archives.cifar10(tmp_path / "c.tar.gz", 2)[0])
+    params = with_settings("cifar10", val_size=2)
+    priors = []
+    for neighbors in (5, 1):
+        settings = {"neighbors": neighbors, "sigma": 5.0, "rebalancing": 0.5}
+        losses = {**params.losses, "color_classification": settings}
+        split.split("cifar10", params.model_copy(update={"losses": losses}))
+        priors.append(np.load(files.prior_path("cifar10")))
+    assert all(prior.sum() == pytest.approx(1) for prior in priors)
+    assert (priors[0] > 0).sum() > (priors[1] > 0).sum()  # each color is in five bins, or in one
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how a file is mapped")

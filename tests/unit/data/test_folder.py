@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import archives
 import numpy as np
 import pytest
 from PIL import Image
@@ -24,7 +25,7 @@ RNG = np.random.default_rng(2)
 
 @pytest.fixture(autouse=True)
 def work_in_a_folder_of_its_own(tmp_path_factory, monkeypatch):
-    """`read` keeps the photographs' squares in a file in data/folder."""
+    """`build` keeps the photographs' squares in a file in data/folder."""
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     files.source_path("folder").parent.mkdir(parents=True)
 
@@ -41,7 +42,7 @@ def test_photographs_are_cropped_to_their_middle_and_resized(tmp_path):
     wide[:, 20:40] = (200, 100, 0)
     Image.fromarray(wide).save(tmp_path / "wide.png")
     Image.fromarray(wide.transpose(1, 0, 2)).save(tmp_path / "tall.png")
-    data = folder.read(list_photographs(tmp_path), 16)
+    data = folder.build(archives.dataset(16), list_photographs(tmp_path))
     assert data.train.images.shape == (2, 3, 16, 16)
     assert data.test is None
     assert (data.train.images[:, 0] > 180).all()  # Lanczos also weighs pixels beyond the border
@@ -55,7 +56,7 @@ def test_classes_are_the_first_folders(tmp_path, around, capsys):
     for name in names:
         photo(tmp_path / f"{around}{name}")
     (tmp_path / f"{around}dogs/notes.txt").write_text("hello")
-    data = folder.read(list_photographs(tmp_path), 32)
+    data = folder.build(archives.dataset(32), list_photographs(tmp_path))
     assert data.classes == ("cats", "dogs")
     assert data.train.labels.tolist() == [0, 0, 1]
     unused = f"not JPEG, PNG, WebP, TIFF or HEIC: 1 file (1 .txt): {around}dogs/notes.txt\n"
@@ -66,7 +67,7 @@ def test_classes_are_the_first_folders(tmp_path, around, capsys):
 def test_photographs_outside_of_folders_have_no_classes(tmp_path, capsys):
     photo(tmp_path / "a.jpg")
     photo(tmp_path / "cats/b.jpg")
-    data = folder.read(list_photographs(tmp_path), 32)
+    data = folder.build(archives.dataset(32), list_photographs(tmp_path))
     assert data.classes == ()
     assert data.train.labels.tolist() == [0, 0]
     reason = "because some photographs are in no subfolder: 1 file (1 .jpg): a.jpg\n"
@@ -87,7 +88,7 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
     unused = f"HEIC: 12 files (11 .cr2, 1 .txt): {raw}, ...\n"
     source = list_photographs(tmp_path)
     assert unused in capsys.readouterr().out
-    data = folder.read(source, 32)
+    data = folder.build(archives.dataset(32), source)
     assert len(data.train.images) == 1
     output = capsys.readouterr().out
     assert unused in output
@@ -102,13 +103,13 @@ def test_a_damaged_photograph_is_named(tmp_path):
         (tmp_path / f"{name}.jpg").write_bytes(photo(tmp_path / f"{name}.jpg").read_bytes()[:300])
     message = r"repair or delete the unreadable files: a\.jpg .*; c\.jpg .*; and 2 more"
     with pytest.raises(UserError, match=message):
-        folder.read(list_photographs(tmp_path), 32)
+        folder.build(archives.dataset(32), list_photographs(tmp_path))
 
 
 def test_a_folder_without_color_photographs_is_named(tmp_path):
     photo(tmp_path / "gray/gray.png", mode="L")
     with pytest.raises(UserError, match="folder: none of its files is a color photograph"):
-        folder.read(list_photographs(tmp_path / "gray"), 32)
+        folder.build(archives.dataset(32), list_photographs(tmp_path / "gray"))
     (tmp_path / "none").mkdir()
     message = r"none holds no photographs \(JPEG, PNG, WebP, TIFF or HEIC\): put some there"
     with pytest.raises(UserError, match=message):
@@ -142,10 +143,10 @@ def test_a_photograph_that_changed_after_it_was_listed_is_named(tmp_path):
     photo(tmp_path / "photos/a.jpg")
     message = r"photos/a\.jpg has changed since it was listed: run `dvc repro` again"
     with pytest.raises(UserError, match=message):
-        folder.read(source, 16)
+        folder.build(archives.dataset(16), source)
     (tmp_path / "photos/a.jpg").unlink()
     with pytest.raises(UserError, match=r"photos/a\.jpg is gone since it was listed"):
-        folder.read(source, 16)
+        folder.build(archives.dataset(16), source)
 
 
 def test_test_images_are_drawn_with_the_seed(tmp_path):
@@ -153,15 +154,22 @@ def test_test_images_are_drawn_with_the_seed(tmp_path):
         photo(tmp_path / f"photos/{number}.jpg")
     files.write_json(files.source_path("folder"), list_photographs(tmp_path / "photos"))
 
+    params = config.load_params(ROOT / "params.yaml")
+
+    def split_folder(val_size: float, seed: int = 0) -> None:
+        settings = archives.dataset(16, val_size=val_size)
+        datasets = {**params.datasets, "folder": settings}
+        split("folder", params.model_copy(update={"datasets": datasets, "seed": seed}))
+
     def parts(seed: int) -> list[set[bytes]]:
-        split("folder", 16, 3, seed, 5, 5.0)
+        split_folder(3, seed)
         return [
             {image.tobytes() for image in np.load(files.images_path("folder", part))}
             for part in ("train", "val", "test")
         ]
 
     def sizes(val_size: float) -> list[int]:
-        split("folder", 16, val_size, 0, 5, 5.0)
+        split_folder(val_size)
         parts = ("train", "val", "test")
         return [len(np.load(files.images_path("folder", part))) for part in parts]
 
@@ -174,7 +182,7 @@ def test_test_images_are_drawn_with_the_seed(tmp_path):
             f"val_size: {count} images for validation and as many for testing leave none of 12"
         )
         with pytest.raises(UserError, match=message):
-            split("folder", 16, val_size, 0, 5, 5.0)
+            split_folder(val_size)
     for number in range(12, 130):
         photo(tmp_path / f"photos/{number}.jpg")
     files.write_json(files.source_path("folder"), list_photographs(tmp_path / "photos"))
@@ -218,10 +226,11 @@ def test_the_download_stage_lists_a_folder_and_refuses_anything_else(tmp_path, m
         settings = params.data("folder").model_copy(update={"source": "photos", **changes})
         return params.model_copy(update={"datasets": {**params.datasets, "folder": settings}})
 
+    files.write_json(files.NAMES, {"models": list(params.models), "losses": list(params.losses)})
     download("folder", with_source())
     source = files.read_json(files.source_path("folder"))
     assert source["folder"] == "photos"
-    assert folder.read(source, 16).train.images.shape == (1, 3, 16, 16)
+    assert folder.build(archives.dataset(16), source).train.images.shape == (1, 3, 16, 16)
     with zipfile.ZipFile("album.zip", "w") as file:
         file.write("photos/a.jpg")
     for path in ("album.zip", "photos/a.jpg"):

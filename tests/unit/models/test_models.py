@@ -67,25 +67,115 @@ def test_the_unet_is_small_and_starts_from_gray():
         assert not start.any()
 
 
-def test_a_colorizer_starts_from_anothers_weights_without_a_different_head(tmp_path):
+@pytest.mark.parametrize("head", ["ab", "bins"])
+def test_a_colorizer_starts_from_anothers_weights_without_a_different_head(tmp_path, head):
     settings = {"widths": [8, 8], "blocks": [1, 1]}
     torch.manual_seed(0)
     trained = build_colorizer("unet", settings, "bins")
+    redraw_head(trained)
     path = tmp_path / "unet_rebalanced/best.safetensors"
     metadata = {"model": "unet", "settings": settings, "head": "bins"}
     weights.save(path, trained.state_dict(), metadata)
-    model = build_colorizer("unet", settings)
-    head = model.decoder.head.weight.clone()
+    model = build_colorizer("unet", settings, head)
+    redraw_head(model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     assert initialize(model, "unet", path) == "unet_rebalanced"
-    own, theirs = model.state_dict(), trained.state_dict()
-    assert all(
-        torch.equal(own[name], theirs[name]) for name in own if not name.startswith("decoder.head.")
+    theirs = trained.state_dict()
+    for name, tensor in model.state_dict().items():
+        kept = head == "ab" and name.startswith("decoder.head.")
+        assert torch.equal(tensor, before[name] if kept else theirs[name])
+
+
+def redraw_head(model: nn.Module) -> None:
+    """Draw the head of a U-Net at random. It starts with zeros."""
+    for parameter in model.decoder.head.parameters():
+        nn.init.normal_(parameter)
+
+
+@pytest.mark.parametrize("choice", weights.BUNDLED)
+@pytest.mark.parametrize("head", ["ab", "bins"])
+def test_a_unet_starts_from_a_bundled_colorizer(tmp_path, choice, head):
+    """The file is the one that the download stage writes."""
+    tensors, metadata = weights.load(weights.BUNDLED[choice])
+    path = tmp_path / "data/photos/weights/unet.safetensors"
+    weights.save(path, tensors, {**metadata, "start_of": choice})
+    torch.manual_seed(0)
+    model = build_colorizer("unet", config.load_params().model("unet"), head)
+    redraw_head(model)
+    own = model.decoder.head.weight.clone()
+    assert initialize(model, "unet", path) == choice
+    state = model.state_dict()
+    for name, tensor in tensors.items():
+        if not name.startswith("decoder.head."):
+            assert torch.equal(state[name], tensor)
+    head_of_file = tensors["decoder.head.weight"]
+    expected = head_of_file if head == metadata["head"] else own
+    assert torch.equal(state["decoder.head.weight"], expected)
+
+
+SMALL = {"blocks": [1, 1, 1], "widths": [8, 8, 8]}  # settings of a U-Net
+
+
+@pytest.mark.parametrize(
+    ("trained", "settings", "name", "others"),
+    [
+        ("unet", SMALL, "resnet18", {"cut": "layer1"}),
+        ("unet", SMALL, "unet", {**SMALL, "widths": [8, 8, 16]}),
+        ("unet", SMALL, "unet", {**SMALL, "blocks": [1, 2, 1]}),
+        ("unet", SMALL, "unet", {"blocks": [1, 1], "widths": [8, 8]}),  # a part would fit
+        ("resnet18", {"cut": "layer1"}, "resnet18", {"cut": "layer2"}),
+        ("resnet18", {"cut": "layer2"}, "resnet18", {"cut": "layer1"}),  # a part would fit
+    ],
+)
+def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, name, others):
+    path = tmp_path / "best.safetensors"
+    state = build_colorizer(trained, settings).state_dict()
+    weights.save(path, state, {"model": trained, "settings": settings})
+    model = build_colorizer(name, others)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(UserError) as raised:
+        initialize(model, name, path)
+    assert str(raised.value) == (
+        f"{path} is {trained} {settings}: a colorizer that starts from it needs that model"
     )
-    assert torch.equal(model.decoder.head.weight, head)
-    with pytest.raises(
-        UserError, match=r"is unet .*: a colorizer that starts from it needs that model"
-    ):
-        initialize(build_colorizer("resnet18", {"cut": "layer1"}), "resnet18", path)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+@pytest.mark.parametrize("kind", ["random", "imagenet"])
+def test_a_start_says_what_it_is(tmp_path, kind):
+    torch.manual_seed(0)
+    source = torchvision.models.resnet18().state_dict()
+    weights.save(
+        tmp_path / "w.safetensors", source if kind == "imagenet" else {}, {"weights": kind}
+    )
+    model = build_colorizer("resnet18", {"cut": "layer1"})
+    before = model.encoder.conv1.weight.clone()
+    assert initialize(model, "resnet18", tmp_path / "w.safetensors") == kind
+    expected = source["conv1.weight"].sum(dim=1, keepdim=True) if kind == "imagenet" else before
+    assert torch.equal(model.encoder.conv1.weight, expected)
+
+
+@pytest.mark.parametrize("heads", [("ab", "bins"), ("bins", "ab")])
+@pytest.mark.parametrize(
+    ("name", "settings", "heads_layers"),
+    [
+        ("resnet18", {"cut": "layer1"}, {"decoder.13.weight", "decoder.13.bias"}),
+        ("eccv16", {}, {"decoder.8.weight"}),  # from the distribution over the bins to ab
+    ],
+)
+def test_every_layer_but_the_head_is_loaded(tmp_path, name, settings, heads_layers, heads):
+    trained_head, head = heads
+    torch.manual_seed(0)
+    trained = build_colorizer(name, settings, trained_head).state_dict()
+    path = tmp_path / "trained/best.safetensors"
+    weights.save(path, trained, {"model": name, "settings": settings, "head": trained_head})
+    model = build_colorizer(name, settings, head)
+    assert initialize(model, name, path) == "trained"
+    state = model.state_dict()
+    other = {
+        key for key in state if key not in trained or not torch.equal(state[key], trained[key])
+    }
+    assert other == {key for key in heads_layers if key in state}
 
 
 def test_images_that_need_no_padding_are_not_padded():
