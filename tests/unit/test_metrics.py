@@ -1,7 +1,6 @@
 import numpy as np
 import pytest
 import torch
-from colorpipe.training.averages import MetricAverager
 from skimage import metrics as skimage_metrics
 from torchmetrics.functional.image import (
     peak_signal_noise_ratio,
@@ -86,10 +85,3 @@ def test_colorfulness():
     rg, yb = red - green, 0.5 * (red + green) - blue
     expected = np.hypot(rg.std(), yb.std()) + 0.3 * np.hypot(rg.mean(), yb.mean())
     assert metrics.colorfulness(image[None]).item() == pytest.approx(expected, rel=1e-5)
-
-
-def test_averages_weigh_batches_by_their_size():
-    averager = MetricAverager()
-    averager.update({"loss": torch.tensor(1.0)}, 64)
-    averager.update({"loss": torch.tensor(4.0)}, 32)
-    assert averager.means("val_") == {"val_loss": 2.0}

@@ -2,6 +2,10 @@
 
 import json
 import math
+import os
+import shutil
+import subprocess
+import sys
 
 import archives
 import numpy as np
@@ -15,20 +19,30 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorpipe import config, files, metrics, weights
 from colorpipe.color import bins
-from colorpipe.evaluation import colorizers, measure
-from colorpipe.losses import classification, lpips, mse
+from colorpipe.evaluation import colorizers
+from colorpipe.evaluation.measure import TestBatch, measure
+from colorpipe.evaluation.table import METRICS
+from colorpipe.inference import Colorized
+from colorpipe.losses.color_classification import ColorClassification
+from colorpipe.losses.lpips import LPIPS
+from colorpipe.losses.mse import MSE
 from colorpipe.models.colorizer import Prediction, build_colorizer
+from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
 from colorpipe.training.colorization import Columns
 
 N = 70  # a batch of 64 and a short one
 CUT = {"cut": "layer1"}
-SETTINGS = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
-OTHERS = {
-    "rgb_mae",
-    "colorfulness_distance",
-    "histogram_divergence",
-}
+UNET = {"widths": [8, 16], "blocks": [1, 1]}
+TRACKED = {metric.key for metric in METRICS if metric.tracked} - {"top1"}
+UNTRACKED = {metric.key for metric in METRICS if not metric.tracked}
+BASELINE = """
+import sys
+sys.argv = ["stages.baseline", "gray", "--data", "photos", "--loss", "mse"]
+from stages import baseline
+baseline.main()
+print(*(name for name in sys.modules if name.startswith("colorpipe.training")), sep=",")
+"""
 
 
 @pytest.fixture
@@ -44,15 +58,40 @@ def images(tmp_path, monkeypatch):
         np.save(files.images_path("photos", part), array)
     np.save(files.labels_path("photos", "test"), np.arange(N) % 7)
     np.save(files.prior_path("photos"), archives.PRIOR.numpy())
-    for name in ("mse", "classification", "resnet18", "none"):
-        weights.save(
-            files.start_path("photos", name),
-            {},
-            {"weights": "random", **SETTINGS.get(name, {})},
-        )
-    weights.save(files.start_path("photos", "lpips"), {}, {"weights": "random", "random_seed": 0})
+    for name in ("mse", "color_classification", "lpips", "resnet18"):
+        weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     torch.manual_seed(1)
     return found
+
+
+def save_colorizer(head: str, **changes: torch.Tensor) -> config.Params:
+    """Write the weights of the colorizer "some", which is untrained, and return the params."""
+    torch.manual_seed(0)
+    model = build_colorizer("unet", UNET, head)
+    torch.nn.init.normal_(model.decoder.head.weight)
+    metadata = {"model": "unet", "settings": UNET, "head": head, "start": "random"}
+    metadata |= {"train": {"seed": 0}, "epoch": {"epoch": 4, "val_loss": 150.5}}
+    tensors = {**model.state_dict(), **changes}
+    weights.save(files.checkpoint_path("some", "best"), tensors, metadata)
+    return config.load_params(ROOT / "params.yaml")
+
+
+def load_strictly(path) -> dict:
+    """Return the content of a JSON file, which must not have NaN or Infinity."""
+
+    def refuse(constant: str):
+        raise AssertionError(f"{path} has {constant}")
+
+    return json.loads(path.read_text(), parse_constant=refuse)
+
+
+def flatten(content: dict, prefix: str = "") -> dict:
+    flat = {}
+    for key, value in content.items():
+        flat |= (
+            flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+        )
+    return flat
 
 
 def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
@@ -82,13 +121,13 @@ def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
         "channel_axis": 2,
     }
     return {
-        "loss": ((predicted - ab) ** 2).mean(),
-        "ssim": ssim / len(ab),
-        "psnr": psnr / len(ab),
-        "rgb_ssim": np.mean(
+        "test.loss": ((predicted - ab) ** 2).mean(),
+        "test.ssim": ssim / len(ab),
+        "test.psnr": psnr / len(ab),
+        "rgb.ssim": np.mean(
             [structural_similarity(a, b, **options) for a, b in zip(rgb, rendered, strict=True)]
         ),
-        "rgb_psnr": np.mean(
+        "rgb.psnr": np.mean(
             [
                 peak_signal_noise_ratio(a, b, data_range=1)
                 for a, b in zip(rgb, rendered, strict=True)
@@ -101,7 +140,7 @@ def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
 def test_metrics_from_images_to_json(images):
     torch.manual_seed(0)
     model = build_colorizer("resnet18", CUT).eval()
-    metadata = {"model": "resnet18", "settings": CUT, "init": "random", "train": {"seed": 0}}
+    metadata = {"model": "resnet18", "settings": CUT, "start": "random", "train": {"seed": 0}}
     metadata["epoch"] = {"epoch": 4, "val_loss": 150.5}
     weights.save(files.checkpoint_path("some", "best"), model.state_dict(), metadata)
     params = config.load_params(ROOT / "params.yaml")
@@ -112,34 +151,30 @@ def test_metrics_from_images_to_json(images):
     with torch.no_grad():
         predicted = model(torch.from_numpy(L).float()).numpy()
     for name, ab in (("some", predicted), ("baseline/gray", np.zeros_like(predicted))):
-        found, wanted = (
-            json.loads(files.metrics_path(name).read_text()),
-            expected(ab, images["test"]),
-        )
-        for key in ("loss", "ssim", "psnr"):
-            assert found["test"][key] == pytest.approx(wanted[key], rel=1e-3), (name, key)
-        assert found["test"]["mse"] == found["test"]["loss"]
-        for key in ("ssim", "psnr"):
-            assert found["rgb"][key] == pytest.approx(wanted[f"rgb_{key}"], rel=1e-3), (name, key)
+        found = flatten(load_strictly(files.metrics_path(name)))
+        run = load_strictly(files.evaluation_path(name))
+        for key, value in expected(ab, images["test"]).items():
+            written = {**found, **flatten(run)}[key]
+            assert written == pytest.approx(value, rel=1e-3), (name, key)
+        assert found["test.mse"] == found["test.loss"]
     assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(files.evaluation_path("some").read_text())
-    assert run.pop("baseline_loss") == found["test"]["loss"]  # of the baseline, which was the last
+    assert run.pop("baseline_loss") == found["test.loss"]  # of the baseline, which was the last
     identity = {
         "data": "photos",
         "n": N,
         "seed": 0,
-        "init": "random",
+        "start": "random",
         "best_epoch": 4,
         "val_loss": 150.5,
         "loss": "mse",
+        "lpips_vgg": "random",
     }
-    assert {key: value for key, value in run.items() if key not in OTHERS} == identity | {
-        "lpips_vgg": "random"
-    }
-    assert run.keys() >= OTHERS
+    sections = {key.partition(".")[0] for key in UNTRACKED}
+    assert {key: value for key, value in run.items() if key not in sections} == identity
     baseline = json.loads(files.evaluation_path("baseline/gray").read_text())
     assert baseline.pop("original_colorfulness") > 1
-    baseline = {key: value for key, value in baseline.items() if key not in OTHERS}
+    baseline = {key: value for key, value in baseline.items() if key not in sections}
     assert baseline == {"data": "photos", "n": N, "loss": "mse", "lpips_vgg": "random"}
     assert files.grid_path("some").is_file()
 
@@ -153,11 +188,9 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
             logits = torch.randn(len(L), bins.COUNT, 32 // scale, 32 // scale)
             return Prediction(torch.randn(len(L), 2, 32, 32), logits)
 
-    loss = classification.build(
-        {}, {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}, archives.PRIOR
-    )
-    distance = lpips.build({}, {"weights": "random", "random_seed": 0}, archives.PRIOR)
-    found = measure.measure(Model(), loss, distance, torch.from_numpy(images["val"])).means
+    loss = ColorClassification(5, 5.0, torch.linspace(0.5, 2, bins.COUNT))
+    lpips = LPIPS(0, "random")
+    found = measure(Model(), loss, lpips, torch.from_numpy(images["val"])).metrics
     ab = skimage_color.rgb2lab(images["val"].transpose(0, 2, 3, 1))[..., 1:]
     averaged = ab.reshape(len(ab), 32 // scale, scale, 32 // scale, scale, 2).mean(axis=(2, 4))
     nearest = (
@@ -166,7 +199,7 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
     assert found["baseline_loss"] == pytest.approx(
         math.log(313) * loss.weights.numpy()[nearest].mean(), rel=1e-3
     )
-    assert found["loss"] > found["baseline_loss"]
+    assert found["test.loss"] > found["baseline_loss"]
 
 
 @pytest.mark.parametrize(
@@ -190,59 +223,30 @@ def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
     torch.manual_seed(0)
     target = torch.randn(5, 2, 32, 32) * 20
     predicted = target + torch.randn_like(target) * 5
-    record = measure.protocol_metrics(predicted, target)
+    lab = torch.cat((torch.full((5, 1, 32, 32), 50.0), target), dim=1)
+    colorized = Colorized(torch.rand(5, 3, 32, 32), lab, Prediction(predicted))
+    batch = TestBatch(colorized, MSE(), LPIPS(0, "random"))
     assert metrics.batch_ssim(predicted, target).item() == pytest.approx(
-        record["ssim"].item(), abs=1e-6
+        batch.compute_ab_ssim().item(), abs=1e-6
     )
     assert metrics.batch_psnr(predicted, target).item() == pytest.approx(
-        record["psnr"].item(), abs=1e-4
+        batch.compute_ab_psnr().item(), abs=1e-4
     )
-
-
-def test_a_network_sees_L_and_nothing_else(images):
-    seen = []
-
-    class Model:
-        def predict(self, L):
-            seen.append(L)
-            return Prediction(torch.zeros(len(L), 2, 32, 32))
-
-    _, lab, _ = colorization.predict(Model(), torch.from_numpy(images["test"]), "float32")
-    L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
-    assert np.abs(seen[0].numpy() - L).max() < 1e-3
-    assert np.abs(lab[:, :1].numpy() - L).max() < 1e-3
-
-
-@pytest.mark.parametrize(
-    ("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)]
-)
-def test_the_precision_is_that_of_the_network(images, precision, dtype):
-    seen = []
-
-    class Model:
-        def predict(self, L):
-            seen.append(torch.nn.functional.conv2d(L, torch.ones(2, 1, 1, 1)).dtype)
-            return Prediction(torch.zeros(len(L), 2, 32, 32))
-
-    colorization.ColorizationTask(mse.build({}, {}, archives.PRIOR), precision).metrics(
-        Model(), (torch.from_numpy(images["val"]),)
-    )
-    assert seen == [dtype]
 
 
 def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     """At a learning rate too small to move a weight, the initial weights are what comes out."""
     torch.manual_seed(5)
     source = torchvision.models.resnet18().state_dict()
-    init = files.start_path("photos", "resnet18")
-    weights.save(init, source, {"weights": "imagenet"})
+    start = files.start_path("photos", "resnet18")
+    weights.save(start, source, {"weights": "imagenet"})
     params = config.load_params(ROOT / "params.yaml")
     params = params.model_copy(
         update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})}
     )
-    colorization.train("some", Columns("resnet18", "photos", "mse", "paper", init), params)
+    colorization.train("some", Columns("resnet18", "photos", "mse", "train", start), params)
     tensors, metadata = weights.load(files.checkpoint_path("some", "best"))
-    assert metadata["init"] == "imagenet"
+    assert metadata["start"] == "imagenet"
     assert metadata["train"]["lr"] == 1e-12
     assert torch.allclose(
         tensors["encoder.layer1.0.conv1.weight"], source["layer1.0.conv1.weight"], atol=1e-6
@@ -252,3 +256,62 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     )
     curves = files.curves_path("some").read_text().splitlines()
     assert len(curves) == 1 + params.data("photos").epochs
+
+
+def test_every_metric_is_in_the_file_that_the_table_says(images):
+    params = save_colorizer("bins")
+    colorizers.evaluate("some", "photos", "color_classification", params)
+    colorizers.evaluate_baseline("gray", "photos", "mse", params)
+    for name in ("some", "baseline/gray"):
+        tracked = flatten(load_strictly(files.metrics_path(name)))
+        others = flatten(load_strictly(files.evaluation_path(name)))
+        assert tracked.keys() == TRACKED
+        assert others.keys() >= UNTRACKED
+        assert not others.keys() & TRACKED
+        values = {**tracked, **{key: others[key] for key in UNTRACKED}}
+        assert all(isinstance(value, float) for value in values.values()), name
+        assert all(value == float(f"{value:.5g}") for value in values.values()), name
+    temperatures = load_strictly(files.evaluation_path("some"))["temperatures"]
+    assert [row["temperature"] for row in temperatures] == params.evaluation.temperatures
+
+
+def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
+    """The ab of black images has no range. PSNR is the logarithm of 0, and SSIM may be 0 / 0."""
+    for part in ("val", "test"):
+        np.save(files.images_path("photos", part), np.zeros_like(images[part]))
+    params = save_colorizer("bins")
+    colorizers.evaluate("some", "photos", "color_classification", params)
+    colorizers.evaluate_baseline("gray", "photos", "mse", params)
+    for name in ("some", "baseline/gray"):
+        found = load_strictly(files.metrics_path(name))
+        assert found["test"]["psnr"] is None
+        assert (found["test"]["ssim"] is None) == (name == "baseline/gray")
+        assert isinstance(found["test"]["loss"], float)
+        assert isinstance(found["rgb"]["psnr"], float)
+        load_strictly(files.evaluation_path(name))
+    load_strictly(files.gallery_path("some"))
+    assert files.grid_path("some").is_file()
+
+
+def test_a_test_loss_that_is_not_finite_is_an_error_that_names_it(images):
+    save_colorizer("ab")
+    state, _ = weights.load(files.checkpoint_path("some", "best"))
+    (head,) = (name for name in state if name.endswith("head.weight"))
+    params = save_colorizer("ab", **{head: torch.full_like(state[head], 1e38)})
+    message = (
+        r"models/some/best\.safetensors: the test loss is (inf|nan), so the weights are damaged"
+    )
+    with pytest.raises(UserError, match=message):
+        colorizers.evaluate("some", "photos", "mse", params)
+    assert not files.metrics_path("some").exists()
+    assert not files.evaluation_path("some").exists()
+
+
+def test_the_gray_baseline_imports_nothing_of_training(images):
+    shutil.copy(ROOT / "params.yaml", "params.yaml")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", BASELINE]
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    said, imported = done.stdout.splitlines()
+    assert said.startswith("baseline/gray: test loss ")
+    assert imported == ""

@@ -1,6 +1,7 @@
 """The page in a real browser: its tables, figures and test images, and that it works offline."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -13,17 +14,24 @@ from project import ROOT
 
 from colorpipe import files
 from colorpipe.evaluation import gallery, grids
+from colorpipe.evaluation.table import METRICS
 from colorpipe.report import build
 from colorpipe.report.page_table import find_marks
+from colorpipe.runtime.errors import UserError
 from colorpipe.training.supervised import record_run
 
 UNTRACKED = {
-    "rgb_mae": 5.0,
+    "rgb": {"ssim": 0.9, "mae": 5.0},
+    "auc": 0.9,
+    "auc_rebalanced": 0.7,
     "colorfulness_distance": 3.0,
     "histogram_divergence": 0.2,
+    "original_colorfulness": 3.0,
+    "baseline_loss": 180.0,
     "lpips_vgg": "imagenet",
 }
 LOSSES = {"resnet": 150.0, "densenet": 140.0, "eccv": 200.0}
+COLORIZERS = [*LOSSES, "resnet_lpips", "vivid"]
 PRETEXT = {"resnet-finetune-100": 0.7, "xavier-finetune-100": 0.6}
 
 
@@ -31,11 +39,9 @@ def write(name: str, run: dict, test: dict, colorfulness: float) -> None:
     files.write_json(files.evaluation_path(name), {"data": "cifar10", "n": 12, **UNTRACKED, **run})
     content = {
         "test": test,
-        "rgb": {"ssim": 0.9, "psnr": 22.0},
+        "rgb": {"psnr": 22.0},
         "colorfulness": colorfulness,
         "lpips": 0.02,
-        "auc": 0.9,
-        "auc_rb": 0.7,
     }
     files.write_json(files.metrics_path(name), content)
 
@@ -48,12 +54,12 @@ def write_history(name: str, metrics: tuple[str, ...], values: list[float]) -> N
 
 def write_colorizer(name: str, loss: float, kind: str = "mse") -> None:
     """Write the files of a colorizer as train and evaluate do."""
-    run = {"seed": 3, "init": "random", "best_epoch": 2, "loss": kind, "baseline_loss": 180.0}
+    run = {"seed": 3, "start": "random", "best_epoch": 2, "loss": kind}
     weights = {"lpips_weights": "imagenet"} if kind == "lpips" else {}
     test = {"loss": loss, "ssim": 0.2 + 1 / loss, "psnr": 20.0, "mse": loss}
     write(name, {**run, **weights}, test, 20.0)
     write_history(name, ("loss", "ssim", "psnr"), [loss / 100, loss / 200])
-    record_run(files.curves_path(name), 90.0)
+    record_run(files.curves_path(name), 90.0, {})
     images = torch.rand(12, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     gray = images[:, :1].expand(-1, 3, -1, -1)
     renderings = {"gray": gray, "predicted": images * 0.5, "original": images}
@@ -81,7 +87,9 @@ def folder(tmp_path_factory) -> Path:
         write_colorizer("resnet_lpips", 0.1, "lpips")
         write_colorizer("vivid", 3.0, "color_classification")
         test = {"loss": 180.0, "ssim": 0.1, "psnr": 10.0, "mse": 180.0}
-        write("baseline/gray", {"loss": "mse", "original_colorfulness": 3.0}, test, 0.0)
+        write("baseline/gray", {"loss": "mse"}, test, 0.0)
+        names = {"colorizers": COLORIZERS, "baselines": ["gray"]}
+        files.write_json(files.NAMES, names)
         for name, accuracy in PRETEXT.items():
             run = {"data": "cifar10", "n": 12, "seed": 3, "best_epoch": 1}
             files.write_json(files.evaluation_path(f"pretext/{name}"), run)
@@ -198,6 +206,56 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
     sentence = "The pretext task is left out: folder has fewer than two classes."
     assert Path("report/results.md").read_text().endswith(f"\n\n{sentence}\n")
     assert f"<p>{sentence}</p>\n</section>" in Path("report/index.html").read_text()
+
+
+def test_results_that_are_not_in_the_table_of_colorizers_are_ignored(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    results = ("results.md", "results.csv", "curves.csv", "index.html")
+    before = {name: (files.REPORT / name).read_text() for name in results}
+    write_colorizer("renamed", 1.0)
+    files.write_text(files.metrics_path("broken"), "{")
+    files.write_text(files.metrics_path("baseline/broken"), "{")
+    build.build()
+    for name in results:
+        text = (files.REPORT / name).read_text()
+        assert "renamed" not in text, name
+        assert name == "index.html" or text == before[name], name
+    files.write_json(files.NAMES, {"colorizers": [*COLORIZERS, "broken"], "baselines": ["gray"]})
+    with pytest.raises(UserError, match=r"evaluations/broken\.json is missing"):
+        build.build()
+
+
+def test_a_metric_that_is_not_finite_is_an_empty_cell(folder, tmp_path, monkeypatch):
+    shutil.copytree(folder, tmp_path / "project")
+    monkeypatch.chdir(tmp_path / "project")
+    for name in ("eccv", "baseline/gray"):
+        content = files.read_json(files.metrics_path(name))
+        content["test"] |= {"ssim": None, "psnr": None}
+        files.write_json(files.metrics_path(name), content)
+    build.build()
+    scores = pd.read_csv(files.REPORT / "results.csv").set_index("colorizer")
+    assert scores.loc["eccv", ["ab SSIM", "ab PSNR"]].isna().all()
+    assert not scores.loc["densenet", ["ab SSIM", "ab PSNR"]].isna().any()
+    assert "| eccv | 200.00 |  |  | 200.0 |" in (files.REPORT / "results.md").read_text()
+    page = (files.REPORT / "index.html").read_text()
+    assert re.search(r">eccv</th><td[^>]*>200\.00<.*?</td><td[^>]*></td><td[^>]*></td>", page)
+
+
+def test_the_page_has_a_column_with_its_unit_for_each_metric(folder):
+    page = (folder / "report/index.html").read_text()
+    for metric in METRICS:
+        heading = f'<th scope="col" class="" title="{metric.unit}">{metric.title}</th>'
+        assert (heading in page) == bool(metric.table or metric.key == "top1"), metric.key
+
+
+def test_the_curves_are_in_one_file(folder):
+    curves = pd.read_csv(folder / "report/curves.csv")
+    assert set(curves["name"]) == {*COLORIZERS, *(f"pretext/{name}" for name in PRETEXT)}
+    counts = curves.groupby("name")["metric"].unique().map(list)
+    assert counts["resnet_lpips"] == ["lpips, imagenet VGG", "ab SSIM", "ab PSNR (dB)"]
+    assert counts["pretext/resnet-finetune-100"] == ["cross-entropy", "accuracy"]
+    assert not curves.isna().any(axis=None)
 
 
 def test_values_compare_within_a_data_set_and_a_loss():

@@ -2,29 +2,30 @@
 
 import pytest
 import torch
-from archives import PRIOR
 from torch import nn
 
-from colorpipe.losses import l1
+from colorpipe.config import AdversarialConfig
+from colorpipe.inference import predict
+from colorpipe.losses.l1 import L1
 from colorpipe.models.colorizer import build_colorizer
-from colorpipe.training import colorization
 from colorpipe.training.adversarial import (
     DISCRIMINATOR,
     OUT_OF_BOUND,
     AdversarialTask,
-    Config,
     PatchGAN,
 )
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL
 
-CONFIG = Config(discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0)
+CONFIG = AdversarialConfig(
+    discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0
+)
 SETTINGS = TrainSettings(epochs=2, lr=0.01, batch_size=4, precision="float32", seed=0)
 
 
 @pytest.fixture
 def task() -> AdversarialTask:
-    return AdversarialTask(CONFIG, l1.build({}, {}, PRIOR), "float32")
+    return AdversarialTask(CONFIG, L1(), "float32")
 
 
 @pytest.fixture
@@ -80,8 +81,8 @@ def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatc
     task.train_step(state, [batch])
     generator.zero_grad()
     discriminator.zero_grad()
-    _, target, prediction = colorization.predict(generator, batch[0], "float32")
-    L, real, fake = target[:, :1], target[:, 1:], prediction.ab
+    colorized = predict(generator, batch[0])
+    L, real, fake = colorized.L, colorized.ab, colorized.prediction.ab
     hinge = (1 - discriminator(L, real)).relu().mean()
     hinge = hinge + (1 + discriminator(L, fake.detach())).relu().mean()
     expected = list(torch.autograd.grad(hinge, list(discriminator.parameters())))

@@ -6,11 +6,15 @@ from archives import PRIOR
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from colorpipe.losses import classification, l1, lpips, mse
+from colorpipe.config import AdversarialConfig
+from colorpipe.losses.color_classification import ColorClassification
+from colorpipe.losses.l1 import L1
 from colorpipe.losses.loss import Loss
+from colorpipe.losses.lpips import LPIPS
+from colorpipe.losses.mse import MSE
 from colorpipe.models.colorizer import build_colorizer
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
-from colorpipe.training import adversarial, devices
+from colorpipe.training import devices
 from colorpipe.training.adversarial import AdversarialTask
 from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
@@ -46,28 +50,26 @@ def colorizer(model: str, loss: Loss) -> tuple[ColorizationTask, nn.Module]:
 
 
 def mse_colorizer():
-    return colorizer("resnet18", mse.build({}, {}, PRIOR))
+    return colorizer("resnet18", MSE())
 
 
 def unet_colorizer():
-    return colorizer("unet", mse.build({}, {}, PRIOR))
+    return colorizer("unet", MSE())
 
 
 def lpips_colorizer():
-    loss = lpips.build({}, {"weights": "random", "random_seed": 0}, PRIOR)
-    return colorizer("resnet18", loss)
+    return colorizer("resnet18", LPIPS(0, "random"))
 
 
 def classification_colorizer():
-    settings = {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}
-    return colorizer("eccv16", classification.build({}, settings, PRIOR))
+    return colorizer("eccv16", ColorClassification(5, 5.0, PRIOR * len(PRIOR)))
 
 
 def adversarial_colorizer():
-    config = adversarial.Config(
+    config = AdversarialConfig(
         discriminator_lr=0.01, discriminator_epochs=0, loss_weight=0.5, max_mse=1.0
     )
-    task = AdversarialTask(config, l1.build({}, {}, PRIOR), PRECISION)
+    task = AdversarialTask(config, L1(), PRECISION)
     return task, build_colorizer("unet", MODELS["unet"])
 
 

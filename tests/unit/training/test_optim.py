@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from colorpipe import config
+from colorpipe.runtime.errors import UserError
 from colorpipe.training import optim
 from colorpipe.training.batches import batch_starts
 from colorpipe.training.settings import TrainSettings
@@ -79,20 +80,30 @@ def test_weights_decay_but_vectors_do_not():
         assert torch.equal(after[name], before[name])
 
 
-def test_a_recipe_changes_what_it_names_and_the_recipe_paper_nothing():
+def test_a_recipe_is_found_by_its_path_in_params_yaml():
     params = config.load_params()
-    assert params.recipe("paper") == params.train
-    paper = {"optimizer": "adam", "schedule": "constant", "ema": 0, "flips": False}
+    assert params.recipe("train") == params.train
+    paper = {"optimizer": "adam", "schedule": "constant", "ema": 0, "flips": None}
     assert params.train.model_dump(include=set(paper)) == paper
-    refined = params.recipe("refined")
+    refined = params.recipe("recipes.refined")
     changed = {"optimizer": "adamw", "schedule": "one_cycle", "ema": 0.999, "flips": True}
     assert refined.model_dump(include=set(changed)) == changed
     assert refined.batch_size == params.train.batch_size
     photos = params.data("photos")
     settings = TrainSettings.from_params(refined, photos, 0, CPU)
     assert settings.epochs == refined.epochs_factor * photos.epochs
-    folder = params.data("folder")  # its `flips: true` holds for all colorizers
-    assert TrainSettings.from_params(params.train, folder, 0, CPU).flips
+    with pytest.raises(UserError, match=r"params\.yaml has no recipes\.paper; it has .*refined"):
+        params.recipe("recipes.paper")
+
+
+@pytest.mark.parametrize("of_data_set", [False, True])
+@pytest.mark.parametrize("of_recipe", [False, True, None])
+def test_a_recipe_decides_about_flips_unless_it_leaves_that_to_the_data_set(of_recipe, of_data_set):
+    params = config.load_params()
+    recipe = params.train.model_copy(update={"flips": of_recipe})
+    data = params.data("folder").model_copy(update={"flips": of_data_set})
+    flips = TrainSettings.from_params(recipe, data, 0, CPU).flips
+    assert flips is (of_data_set if of_recipe is None else of_recipe)
 
 
 def test_the_steps_of_a_schedule_are_those_of_the_loop():

@@ -4,11 +4,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from archives import PRIOR
 from torch import nn
 
 from colorpipe import config, weights
-from colorpipe.losses import mse
+from colorpipe.inference import prepare_device
+from colorpipe.losses.mse import MSE
 from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import devices, loop, optim
@@ -274,11 +274,11 @@ def test_only_training_images_are_flipped_and_shifted():
 @pytest.mark.parametrize("precision", ["bfloat16", "float32"])
 def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
     def run():
-        devices.prepare(seed=1, threads=2)
+        prepare_device(seed=1, threads=2)
         model = build_colorizer("resnet18", {"cut": "layer1"}).to(memory_format=torch.channels_last)
         images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
         settings = TrainSettings(epochs=2, lr=0.001, batch_size=16, precision=precision, seed=1)
-        task = ColorizationTask(mse.build({}, {}, PRIOR), precision)
+        task = ColorizationTask(MSE(), precision)
         state = state_of(model, 0.001)
         history = loop.fit(
             task, state, (images[:32],), (images[32:],), settings, lambda which, metrics: None
@@ -295,12 +295,12 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
 
 def test_training_learns_and_the_seed_matters():
     def first_losses(seed):
-        devices.prepare(seed=seed, threads=2)
+        prepare_device(seed=seed, threads=2)
         model = build_colorizer("resnet18", {"cut": "layer1"})
         L = torch.linspace(0, 255, 32).view(1, 1, 1, 32).expand(48, 3, 32, 32).clone()
         L[:, 0] *= 0.5  # every image the same blue-green
         settings = TrainSettings(epochs=5, lr=0.003, batch_size=16, precision="float32", seed=seed)
-        task, state = ColorizationTask(mse.build({}, {}, PRIOR), "float32"), state_of(model, 0.003)
+        task, state = ColorizationTask(MSE(), "float32"), state_of(model, 0.003)
         history = loop.fit(
             task, state, (L.byte(),), (L[:8].byte(),), settings, lambda which, metrics: None
         )
@@ -325,7 +325,7 @@ def test_a_compiled_step_equals_the_eager_step():
     torch.manual_seed(0)
     model = Colorizer(nn.Identity(), nn.Conv2d(1, 2, 3, padding=1), channels=1, stride=1)
     images = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8)
-    task = ColorizationTask(mse.build({}, {}, PRIOR), "float32")
+    task = ColorizationTask(MSE(), "float32")
     results = []
     for compiled in (False, True):
         if compiled:
@@ -341,4 +341,4 @@ def test_a_compiled_step_equals_the_eager_step():
 def test_compiling_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"train\.compile=true needs a C\+\+ compiler"):
-        ColorizationTask(mse.build({}, {}, PRIOR), "float32").compile(torch.device("cpu"), parts=1)
+        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), parts=1)

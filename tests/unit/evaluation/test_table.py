@@ -1,0 +1,26 @@
+"""The table of metrics."""
+
+from colorpipe.evaluation.table import METRICS
+
+MEASURED = [metric for metric in METRICS if metric.key != "top1"]  # the others are of colorizers
+
+
+def test_keys_and_titles_are_unique():
+    assert len({metric.key for metric in METRICS}) == len(METRICS)
+    assert len({metric.title for metric in METRICS}) == len(METRICS)
+
+
+def test_no_key_is_a_section_of_another():
+    """A dot stands for nesting, so `rgb` and `rgb.ssim` cannot be in the same file."""
+    keys = {metric.key for metric in METRICS}
+    assert not [key for key in keys for other in keys if other.startswith(f"{key}.")]
+
+
+def test_a_metric_is_computed_from_a_batch_or_from_the_set():
+    assert all((metric.of_batch is None) != (metric.of_set is None) for metric in MEASURED)
+
+
+def test_a_metric_that_is_tracked_has_a_tolerance():
+    for metric in METRICS:
+        assert all(limit >= 0 for limit in metric.tolerance)
+        assert any(metric.tolerance) == metric.tracked, metric.key
