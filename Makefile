@@ -40,7 +40,7 @@ lowest: ## run the tests with the lowest versions that pyproject.toml allows, in
 	$(PYTHON) -m venv .cache/lowest
 	.cache/lowest/bin/pip install --quiet uv
 	.cache/lowest/bin/uv pip install --quiet --python .cache/lowest --resolution lowest-direct \
-	    --group dev --editable '.[demo,export]'
+	    --group dev --editable '.[demo,export,pipeline]'
 	PATH="$(CURDIR)/.cache/lowest/bin:$$PATH" .cache/lowest/bin/pytest $(WORKERS)
 
 lint: $(READY) ## check style and formatting
@@ -84,7 +84,8 @@ bench: $(READY) ## measure the training throughput next to a typical notebook's:
 
 lock: $(READY) ## renew the locks: the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile $(COMPILE) --upgrade pyproject.toml --output-file requirements.lock
+	$(BIN)/uv pip compile $(COMPILE) --upgrade --extra pipeline pyproject.toml \
+	    --output-file requirements.lock
 	$(BIN)/uv pip compile $(COMPILE) --no-strip-extras --upgrade --constraint requirements.lock \
 	    --all-extras --group dev pyproject.toml --output-file requirements-dev.lock
 
