@@ -4,6 +4,7 @@ zoo/ holds the bundled weight files and their model card.
 """
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | No
     Raises:
         UserError: The file is damaged.
     """
-    evaluation_path = _find_root(path) / files.evaluation_path(path.parent.name)
+    evaluation_path = _find_result(path, files.evaluation_path)
     if path.stem != "best" or not evaluation_path.is_file():
         return None
     evaluation: dict[str, Any] = files.read_json(evaluation_path)
@@ -116,11 +117,17 @@ def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float | None, .
         evaluation = load_evaluation(path, metadata)
         if evaluation is None:
             return None
-        test = files.read_json(_find_root(path) / files.metrics_path(path.parent.name))["test"]
+        test = files.read_json(_find_result(path, files.metrics_path))["test"]
         baseline_loss = evaluation["baseline_loss"]
     return test["loss"], test["ssim"], test["psnr"], baseline_loss
 
 
-def _find_root(path: Path) -> Path:
-    """Return the folder of the project that has the weight file models/<colorizer>/<file>."""
-    return (path if len(path.parents) > 2 else path.absolute()).parent.parent.parent
+def _find_result(path: Path, result: Callable[[str], Path]) -> Path:
+    """Return a result's file in the project that has the weight file models/<colorizer>/<file>.
+
+    Args:
+        path: The weight file.
+        result: `files.metrics_path` or `files.evaluation_path`.
+    """
+    path = path if len(path.parents) > 2 else path.absolute()
+    return path.parent.parent.parent / result(path.parent.name)

@@ -500,6 +500,11 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
     files.write_json(Path("evaluations/small.json"), evaluation)
+    flat = {"test": {"loss": 151.25, "ssim": None, "psnr": None}}  # not finite
+    files.write_json(Path("metrics/small.json"), flat)
+    run("models")
+    shown = capsys.readouterr().out.splitlines()[1].split()
+    assert shown == [*row.split()[:8], "193.6"]
     for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)
@@ -555,7 +560,7 @@ def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):
     Image.fromarray(photograph(60, 90)).save("a.png")
     pixels = images.read(Path("a.png")).rgb
     run("colorize", "a.png", "-o", "default.png")
-    for name, path in model_zoo.BUNDLED.items():
+    for name, path in weight_files.BUNDLED.items():
         run("colorize", "a.png", "-o", f"{name}.png", "--model", name)
         output = capsys.readouterr()
         assert output.out.endswith("1 colorized, 0 skipped\n")
@@ -572,13 +577,13 @@ def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):
 
 def test_a_model_is_chosen_by_name_or_path(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    bundled = model_zoo.BUNDLED["faithful"]
-    assert model_zoo.choose_weights("unet-cifar10") == bundled
+    bundled = weight_files.BUNDLED["faithful"]
+    assert weight_files.find_weights("unet-cifar10", "--model") == bundled
     for name in ("resnet", "faithful", "unet-cifar10", "xavier"):
         trained = Path("models") / name / "best.safetensors"
         trained.parent.mkdir(parents=True)
         trained.write_bytes(weights.read_bytes())
-    assert list(model_zoo.find_weights(Path("models"))) == [
+    assert list(model_zoo.list_colorizers(Path("models"))) == [
         "faithful",
         "resnet",
         "unet-cifar10",
@@ -591,7 +596,7 @@ def test_a_model_is_chosen_by_name_or_path(weights, tmp_path, monkeypatch):
         "models/faithful": "models/faithful/best.safetensors",
         str(weights): weights,
     }.items():
-        assert model_zoo.choose_weights(model) == Path(path)
+        assert weight_files.find_weights(model, "--model") == Path(path)
 
 
 def test_results_and_errors_come_in_the_order_of_the_items():

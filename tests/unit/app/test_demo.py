@@ -18,7 +18,7 @@ from PIL import Image
 from playwright import sync_api
 
 from colorpipe import weights
-from colorpipe.app import colorize, demo, model_zoo
+from colorpipe.app import colorize, demo
 from colorpipe.models.colorizer import build_colorizer
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
@@ -65,7 +65,7 @@ def test_a_photograph_is_shown_in_gray_and_color_and_can_be_downloaded(url, mode
         gray, color = (page.locator("img.preview").nth(number) for number in (0, 1))
         color.wait_for(state="attached")
         assert np.array_equal(load_picture(page, gray), colorize.to_gray(PIXELS))
-        vivid = colorize_with(model_zoo.BUNDLED["vivid"], PIXELS)
+        vivid = colorize_with(weights.BUNDLED["vivid"], PIXELS)
         assert np.array_equal(load_picture(page, color), vivid)
 
         first = color.get_attribute("src")
@@ -91,7 +91,7 @@ def test_a_large_photograph_has_a_small_preview_and_a_large_download(url, tmp_pa
         color.wait_for(state="attached")
         assert load_picture(page, color).shape == (960, 1600, 3)
         download = np.array(Image.open(click_download(page).path()))
-        assert np.array_equal(download, colorize_with(model_zoo.BUNDLED["vivid"], pixels))
+        assert np.array_equal(download, colorize_with(weights.BUNDLED["vivid"], pixels))
 
 
 @needs_chromium
