@@ -5,9 +5,11 @@ from pathlib import Path
 import odd_images
 import pytest
 import torch
+from project import ROOT
 
 from colorpipe import files, weights
 from colorpipe.app import cli
+from colorpipe.config import DatasetConfig, load_params
 from colorpipe.data import folder, images
 from colorpipe.data.listing import list_photographs
 from colorpipe.models.colorizer import build_colorizer
@@ -66,11 +68,15 @@ def test_colorize_skips_bad_files_and_names_them(album, tmp_path, monkeypatch, c
     assert not Path("harm").exists()
 
 
+def settings(size: int) -> DatasetConfig:
+    return load_params(ROOT / "params.yaml").data("folder").model_copy(update={"size": size})
+
+
 def test_a_data_set_of_odd_photographs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     odd_images.write_files(tmp_path / "photos", odd_images.READ)
     files.source_path("folder").parent.mkdir(parents=True)
-    data = folder.read(list_photographs(tmp_path / "photos"), 16)
+    data = folder.build(settings(size=16), list_photographs(tmp_path / "photos"))
     # Gray photographs and exact copies are not used. Two gray ones have 16 bits per channel, one
     # has one bit, and two have a single pixel that is nearly gray.
     gray = 6
@@ -83,5 +89,5 @@ def test_bad_photographs_in_a_data_set_are_named(tmp_path, monkeypatch):
     files.source_path("folder").parent.mkdir(parents=True)
     source = list_photographs(tmp_path / "photos")
     with pytest.raises(UserError, match=rf"; and {len(odd_images.REFUSED) - 3} more$") as raised:
-        folder.read(source, 16)
+        folder.build(settings(size=16), source)
     assert "\n" not in str(raised.value)

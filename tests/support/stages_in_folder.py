@@ -18,44 +18,22 @@ from colorpipe import files, weights
 from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.pretext.encoders import redraw_xavier
 
-INIT = "data/photos/weights/none.safetensors"
-ROW = ("--data", "photos", "--init", INIT)
-TRAIN = (
-    "train",
-    "resnet",
-    "--task",
-    "colorization",
-    "--model",
-    "resnet18",
-    "--loss",
-    "mse",
-    "--recipe",
-    "paper",
-    *ROW,
-)
-UNET = ("--model", "unet", *ROW)
-REBALANCED = (
-    "train",
-    "unet",
-    "--task",
-    "colorization",
-    "--loss",
-    "classification",
-    "--recipe",
-    "refined",
-    *UNET,
-)
-ADVERSARIAL = (
-    "train",
-    "unet_gan",
-    "--task",
-    "adversarial",
-    "--loss",
-    "l1",
-    "--recipe",
-    "adversarial",
-    *UNET,
-)
+START = "data/photos/weights/resnet18.safetensors"  # no weights: a training starts at random
+COLUMNS = {
+    "resnet": ("resnet18", "mse", "train", "colorization"),
+    "unet": ("unet", "color_classification", "recipes.refined", "colorization"),
+    "unet_gan": ("unet", "l1", "recipes.adversarial", "adversarial"),
+}
+
+
+def train(name: str) -> tuple[str, ...]:
+    """Return the arguments of the stage that trains a colorizer of COLUMNS."""
+    options = ("--model", "--loss", "--recipe", "--step")
+    columns = [text for pair in zip(options, COLUMNS[name], strict=True) for text in pair]
+    return ("train", name, "--data", "photos", "--start", START, *columns)
+
+
+TRAIN, REBALANCED, ADVERSARIAL = map(train, COLUMNS)
 PRETEXT = ("pretext", "xavier", "--mode", "finetune", "--labels", "100", "--data", "photos")
 PROBE = ("pretext", "xavier", "--mode", "probe", "--labels", "50", "--data", "photos")
 NEIGHBORS = ("pretext", "xavier", "--mode", "knn", "--labels", "50", "--data", "photos")
@@ -110,10 +88,8 @@ def prepare(root: Path) -> Path:
     (root / "data/photos/classes.json").write_text('["a", "b"]')
     np.save(root / "data/photos/prior.npy", PRIOR.numpy())
     save_encoder(root / files.checkpoint_path("xavier", "best"), seed=0)
-    settings = {"classification": {"neighbors": 5, "sigma": 5.0, "rebalancing": 0.5}}
-    for name in ("none", "mse", "l1", "classification"):
-        metadata = {"weights": "random", **settings.get(name, {})}
-        weights.save(root / f"data/photos/weights/{name}.safetensors", {}, metadata)
+    for name in ("resnet18", "unet", "mse", "l1", "lpips", "color_classification"):
+        weights.save(root / files.start_path("photos", name), {}, {"weights": "random"})
     return root
 
 

@@ -4,7 +4,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from skimage.color import rgb2lab
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -90,6 +89,7 @@ def test_controls_come_from_the_seed_alone(params, tmp_path, monkeypatch):
     found = []
     for torch_seed, seed in ((1, 3), (2, 3), (1, 4)):
         torch.manual_seed(torch_seed)
+        weights.save(tmp_path / "resnet18.safetensors", {}, {"weights": "random"})
         write_reference_encoders(tmp_path, params.model_copy(update={"seed": seed}))
         found.append(
             {
@@ -117,10 +117,10 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
         started.update({key: tensor.clone() for key, tensor in model.encoder.state_dict().items()})
 
     monkeypatch.setattr(colorization.supervised, "train", seen)
-    for name in ("none", "mse"):
+    for name in ("resnet18", "mse"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
-    row = Columns("resnet18", "photos", "mse", "paper", files.start_path("photos", "none"))
+    row = Columns("resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18"))
     colorization.train("resnet", row, params)
     write_reference_encoders(folder / "data/photos/weights", params)
     tensors, _ = weights.load(files.checkpoint_path("random", "best"))
@@ -139,12 +139,14 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
     ).encoder.state_dict()
     assert (found["conv1.weight"] == 3).all()  # the sum over RGB
     assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
-    write_reference_encoders(Path("nothing"), params)
-    with pytest.raises(
-        UserError,
-        match=r"best\.safetensors is empty: nothing/resnet18\.safetensors holds no ImageNet weights",
-    ):
-        load_encoder(files.checkpoint_path("imagenet", "best"), "resnet18", CUT)
+    for name, stored in (("random", {"weights": "random"}), ("colorizer", {"start_of": "unet"})):
+        weights.save(
+            Path(name, "resnet18.safetensors"), state if name == "colorizer" else {}, stored
+        )
+        write_reference_encoders(Path(name), params)
+        message = rf"best\.safetensors is empty: {name}/resnet18\.safetensors holds no ImageNet"
+        with pytest.raises(UserError, match=message):
+            load_encoder(files.checkpoint_path("imagenet", "best"), "resnet18", CUT)
 
 
 def test_another_model_is_named(tmp_path):
@@ -429,15 +431,6 @@ def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
     torch.testing.assert_close(
         tensors["mean"][64:128], torch.from_numpy(scaler.mean_).float(), atol=1e-4, rtol=1e-4
     )
-
-
-def test_a_t_interval_is_scipys():
-    from experiments.differences import interval
-
-    values = [0.31, 0.28, 0.35, 0.30, 0.33]
-    mean, half = interval(values)
-    low, high = stats.t.interval(0.95, 4, np.mean(values), stats.sem(values))
-    assert (mean - half, mean + half) == pytest.approx((low, high))
 
 
 def _lightness(images: np.ndarray) -> np.ndarray:
