@@ -27,7 +27,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
         [
             *(
                 "resnet",
-                "--task",
+                "--step",
                 "colorization",
                 "--model",
                 "resnet18",
@@ -36,7 +36,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
                 "--loss",
                 "mse",
             ),
-            *("--recipe", "paper", "--init", "data/photos/weights/none.safetensors"),
+            *("--recipe", "train", "--start", "data/photos/weights/resnet18.safetensors"),
         ],
         ["models/resnet", "curves"],
     ),
@@ -90,7 +90,11 @@ def done(tmp_path_factory) -> Path:
     content["threads"] = 1
     content["pretext"]["inits"] = ["xavier"]
     (root / "params.yaml").write_text(yaml.safe_dump(content))
-    shutil.copy(ROOT / "dvc.yaml", root)
+    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+    for stage, name in (("train", "resnet"), ("baseline", "gray")):
+        table = pipeline["stages"][stage]["foreach"]
+        pipeline["stages"][stage]["foreach"] = {name: table[name]}
+    (root / "dvc.yaml").write_text(yaml.safe_dump(pipeline))
     before, arguments = Path.cwd(), sys.argv
     os.chdir(root)
     try:
@@ -182,6 +186,7 @@ def test_a_stage_by_hand_names_the_mistake(project, capsys):
                 assert (
                     "'../../x' is not a name" in said
                     or "--labels: invalid int value: '../../x'" in said
+                    or "--step: invalid choice: '../../x'" in said
                 )
     assert contents(project.parent) == before
 
@@ -207,22 +212,23 @@ def test_progress_that_cannot_be_written_is_named(project):
 
 
 GONE = {
-    "download": [],
+    "download": ["data/names.json"],
     "split": ["data/photos/source.json"],
     "train": [
         "data/photos/train.npy",
         "data/photos/val.npy",
         "data/photos/prior.npy",
-        "data/photos/weights/none.safetensors",
+        "data/photos/weights/resnet18.safetensors",
     ],
     "evaluate": [
         "models/resnet/best.safetensors",
         "data/photos/weights/lpips.safetensors",
         "data/photos/test.npy",
         "data/photos/test_labels.npy",
+        "data/photos/prior.npy",
         "data/photos/weights/mse.safetensors",
     ],
-    "encoders": [],  # without ImageNet weights, that encoder is left out
+    "encoders": ["data/photos/weights/resnet18.safetensors"],
     "pretext": [
         "data/photos/classes.json",
         "data/photos/test_labels.npy",
@@ -230,6 +236,9 @@ GONE = {
     ],
     "baseline": ["data/photos/test.npy", "data/photos/weights/mse.safetensors"],
     "report": [
+        "data/names.json",
+        "metrics/resnet.json",
+        "metrics/baseline/gray.json",
         "curves/resnet.csv",
         "evaluations/resnet.json",
         "grids/resnet.png",
