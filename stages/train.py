@@ -17,14 +17,15 @@ def main() -> None:
     parser.add_argument("--loss", required=True, type=name, help="a module of colorpipe/losses")
     parser.add_argument("--recipe", required=True, type=name, help="train or recipes.<name>")
     parser.add_argument("--step", required=True, choices=("colorization", "adversarial"))
-    parser.add_argument("--start", required=True, type=Path, help="a file of initial weights")
+    # Not --start, which torchrun would take for a short form of its --start-method.
+    parser.add_argument("--start-from", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.runtime import launch
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()
-    columns = Columns(args.model, args.data, args.loss, args.recipe, args.start)
+    columns = Columns(args.model, args.data, args.loss, args.recipe, args.start_from)
     train = importlib.import_module(f"colorpipe.training.{args.step}").train
     work = functools.partial(train, args.name, columns, params)
     launch.share_out(work, params.processes, params.recipe(args.recipe).shards)

@@ -98,7 +98,11 @@ def train_colorizer(
         "start": start,
         "data": data,
         "size": list(train_images.shape[2:]),
-        "loss": {"name": columns.loss, **loss.metadata},
+        "loss": {
+            "name": columns.loss,
+            "settings": params.loss_settings(columns.loss),
+            **loss.metadata,
+        },
     }
     images = [files.images_path(data, split) for split in ("train", "val")]
     loss_weights = files.start_path(data, columns.loss)

@@ -36,7 +36,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
                 "--loss",
                 "mse",
             ),
-            *("--recipe", "train", "--start", "data/photos/weights/resnet18.safetensors"),
+            *("--recipe", "train", "--start-from", "data/photos/weights/resnet18.safetensors"),
         ],
         ["models/resnet", "curves"],
     ),

@@ -23,29 +23,21 @@ from stages_in_folder import (
     wait_for,
 )
 
-from colorpipe import files, weights
+from colorpipe import files
 
 EVALUATE = ("evaluate", "unet", "--data", "photos", "--loss", "mse")
 
 
 @pytest.fixture
 def folder(tmp_path) -> Path:
-    root = prepare(tmp_path)
-    weights.save(
-        root / files.start_path("photos", "lpips"),
-        {},
-        {"weights": "random", "random_seed": 0},
-    )
-    return root
+    return prepare(tmp_path)
 
 
 def set_params(folder: Path, processes: int, shards: int = 1, epochs: int = 2) -> None:
     content = yaml.safe_load((folder / "params.yaml").read_text())
-    content["processes"], content["train"]["shards"], content["datasets"]["photos"]["epochs"] = (
-        processes,
-        shards,
-        epochs,
-    )
+    content["processes"], content["datasets"]["photos"]["epochs"] = processes, epochs
+    for recipe in (content["train"], *content["recipes"].values()):
+        recipe["shards"] = shards
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -77,7 +69,7 @@ def test_the_number_of_processes_does_not_change_a_byte(folder, stage, name, sha
     assert results(folder, name) != found[0]  # while the number of parts does
 
 
-def test_a_test_is_shared_out(folder):
+def test_the_number_of_processes_does_not_change_a_test(folder):
     set_params(folder, 1)
     run(folder, REBALANCED)
     found = []
@@ -159,10 +151,11 @@ FAILING = """
     from colorpipe.runtime import launch
     from colorpipe.runtime.errors import UserError
     from colorpipe.runtime.process import run_main
-    from colorpipe.training import devices, processes
+    from colorpipe.inference import prepare_device
+    from colorpipe.training import processes
 
     def work():
-        devices.prepare(0, 1)
+        prepare_device(0, 1, processes.join())
         if processes.rank() == 1:
             raise {error}
         processes.wait()

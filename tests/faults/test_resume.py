@@ -15,7 +15,6 @@ from archives import PRIOR
 from project import ROOT
 from stages_in_folder import (
     ADVERSARIAL,
-    INIT,
     NEIGHBORS,
     PRETEXT,
     PROBE,
@@ -137,17 +136,18 @@ def small(tmp_path, monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, rng.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8))
     np.save(files.prior_path("photos"), PRIOR.numpy())
-    for name in ("none", "mse"):
+    for name in ("resnet18", "mse", "color_classification"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     params = config.load_params(ROOT / "params.yaml")
 
-    def train(epochs: int = 3, stop: int = 0, **changes: object) -> None:
+    def train(epochs: int = 3, stop: int = 0, loss: str = "mse", **changes: object) -> None:
         photos = params.data("photos").model_copy(update={"epochs": epochs})
         update = {"datasets": {**params.datasets, "photos": photos}, "threads": 1, **changes}
         if stop:
             monkeypatch.setattr(loop, "evaluate", stopping(loop.evaluate, stop))
         try:
-            columns = Columns("resnet18", "photos", "mse", "paper", Path(INIT))
+            start = files.start_path("photos", "resnet18")
+            columns = Columns("resnet18", "photos", loss, "train", start)
             colorization.train("resnet", columns, params.model_copy(update=update))
         finally:
             monkeypatch.undo()
@@ -195,6 +195,21 @@ def test_a_checkpoint_of_other_params_or_data_is_ignored(small, capsys):
     small()
     assert "resnet: resuming after epoch 2" in capsys.readouterr().out
     assert checkpoints() == []
+
+
+def test_a_checkpoint_of_other_settings_of_the_loss_is_ignored(small, capsys):
+    losses = config.load_params(ROOT / "params.yaml").losses
+    changed = {**losses["color_classification"], "rebalancing": 0.25}
+    with pytest.raises(SystemExit):
+        small(stop=1, loss="color_classification", losses=losses)
+    (checkpoint,) = checkpoints()
+    small(loss="color_classification", losses={**losses, "color_classification": changed})
+    assert "resuming" not in capsys.readouterr().out
+    assert checkpoints() == [checkpoint]
+    _, metadata = weights.load(files.checkpoint_path("resnet", "best"))
+    assert metadata["loss"] == {"name": "color_classification", "settings": changed}
+    small(loss="color_classification", losses=losses)
+    assert "resuming after epoch 1" in capsys.readouterr().out
 
 
 def test_a_checkpoint_of_other_code_is_ignored(small, monkeypatch, tmp_path, capsys):

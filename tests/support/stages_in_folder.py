@@ -18,7 +18,6 @@ from colorpipe import files, weights
 from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.pretext.encoders import redraw_xavier
 
-START = "data/photos/weights/resnet18.safetensors"  # no weights: a training starts at random
 COLUMNS = {
     "resnet": ("resnet18", "mse", "train", "colorization"),
     "unet": ("unet", "color_classification", "recipes.refined", "colorization"),
@@ -30,7 +29,8 @@ def train(name: str) -> tuple[str, ...]:
     """Return the arguments of the stage that trains a colorizer of COLUMNS."""
     options = ("--model", "--loss", "--recipe", "--step")
     columns = [text for pair in zip(options, COLUMNS[name], strict=True) for text in pair]
-    return ("train", name, "--data", "photos", "--start", START, *columns)
+    start = str(files.start_path("photos", COLUMNS[name][0]))  # no weights: random ones
+    return ("train", name, "--data", "photos", "--start-from", start, *columns)
 
 
 TRAIN, REBALANCED, ADVERSARIAL = map(train, COLUMNS)
@@ -68,10 +68,8 @@ def prepare(root: Path) -> Path:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = EPOCHS
     content["threads"] = 1
-    content["train"]["batch_size"] = 16
-    content["recipes"]["refined"]["epochs_factor"] = content["recipes"]["adversarial"][
-        "epochs_factor"
-    ] = 1.0
+    for recipe in (content["train"], *content["recipes"].values()):
+        recipe |= {"batch_size": 16, "epochs_factor": 1.0}
     content["models"]["unet"] = {"widths": [16, 24], "blocks": [1, 1]}
     (root / "params.yaml").write_text(yaml.safe_dump(content))
     (root / "data/photos/weights").mkdir(parents=True)
