@@ -52,10 +52,10 @@ def test_a_record_belongs_to_the_content_of_a_result(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = tmp_path / "curves.csv"
     result.write_text("one")
-    record_run(result, 60.0)
+    record_run(result, 60.0, {"threads": 2})
     result.write_text("another")
-    assert not files.run_record_path(result).exists()
+    assert not files.run_record_path(result.read_bytes()).exists()
     result.write_text("one")
-    record = json.loads(files.run_record_path(result).read_text())
+    record = json.loads(files.run_record_path(result.read_bytes()).read_text())
     assert record["seconds"] == 60.0
     assert {"finished", "hardware", "commit", "Python"} <= record.keys()
