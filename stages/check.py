@@ -17,6 +17,8 @@ def main() -> None:
             # `dvc exp run -S` has just written the file. Without a new time stamp, git takes a file
             # of the same size and the same second for unchanged, and does not restore it.
             Path("params.yaml").touch()
+        if not str(error).startswith("params.yaml"):
+            raise
         raise UserError(
             f"{error}. To restore the committed parameters: git checkout params.yaml"
         ) from None

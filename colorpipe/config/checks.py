@@ -70,8 +70,11 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
     for name, columns in colorizers.items():
         key = f"{PIPELINE}: {name}"
         _require_one_of(f"{key}: model", columns["model"], params.models)
-        if not columns["loss"].startswith("${"):
-            _require_one_of(f"{key}: loss", columns["loss"], params.losses)
+        for column, allowed in (("loss", params.losses), ("data", params.datasets)):
+            if not columns[column].startswith("${"):
+                _require_one_of(f"{key}: {column}", columns[column], allowed)
+        recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
+        _require_one_of(f"{key}: recipe", columns["recipe"], recipes)
         step = "adversarial" if params.recipe(columns["recipe"]).adversarial else "colorization"
         if columns["step"] != step:
             raise UserError(

@@ -106,7 +106,10 @@ def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
         UserError: There are no such weights, or they are those of another kind of model.
     """
     key = f"datasets.{data}.start"
-    path = weights.find_weights(start, key)
+    try:
+        path = weights.find_weights(start, key)
+    except UserError as error:
+        raise UserError(f"{error}; or use random or imagenet") from None
     tensors, metadata = weights.load(path)
     if metadata.get("model") not in models or "classes" in metadata:
         raise UserError(f"{key}: {path} is not a colorizer with one of the models in params.yaml")

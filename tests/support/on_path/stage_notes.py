@@ -47,9 +47,10 @@ def watch_params(module: object) -> None:
     names: dict[int, str] = {}
     alive: list[object] = []  # so that no later section gets the id of a loaded one
     original_load, original_get = module.load_params, module.Strict.__getattribute__
+    original_validate = module.validate_section
 
     class Noted(dict):
-        """A section whose keys are names: notes what is read from it."""
+        """A section that is a dictionary. It notes what is read from it."""
 
         def __init__(self, content: dict, prefix: str) -> None:
             super().__init__(content)
@@ -57,8 +58,10 @@ def watch_params(module: object) -> None:
 
         def __getitem__(self, key: str) -> object:
             value = super().__getitem__(key)
+            if isinstance(value, dict) and value:
+                return Noted(value, f"{self.prefix}{key}.")
             if not isinstance(value, module.Strict):
-                keys.update(leaves(value, self.prefix + key))
+                keys.add(self.prefix + key)
             return value
 
         def items(self) -> object:
@@ -67,14 +70,10 @@ def watch_params(module: object) -> None:
         def get(self, key: str, default: object = None) -> object:
             return self[key] if key in self else default  # noqa: SIM401 - it notes the key
 
-    def leaves(value: object, prefix: str) -> set[str]:
-        if isinstance(value, dict):
-            return (
-                set().union(*(leaves(inner, f"{prefix}.{key}") for key, inner in value.items()))
-                if value
-                else {prefix}
-            )
-        return {prefix}
+    def validate(config: object, settings: object, where: str) -> object:
+        if isinstance(settings, Noted):
+            settings.items()  # pydantic reads the values without `__getitem__`
+        return original_validate(config, settings, where)
 
     def name_all(model: object, prefix: str) -> None:
         names[id(model)] = prefix
@@ -104,6 +103,7 @@ def watch_params(module: object) -> None:
         return loaded
 
     module.load_params, module.Strict.__getattribute__ = load, get
+    module.validate_section = validate
 
 
 WATCHED = {"colorpipe.weights": watch_weights, "colorpipe.config": watch_params}
