@@ -1,5 +1,7 @@
 """The table of metrics."""
 
+from project import ROOT
+
 from colorpipe.evaluation.table import METRICS
 
 MEASURED = [metric for metric in METRICS if metric.key != "top1"]  # the others are of colorizers
@@ -24,3 +26,8 @@ def test_a_metric_that_is_tracked_has_a_tolerance():
     for metric in METRICS:
         assert all(limit >= 0 for limit in metric.tolerance)
         assert any(metric.tolerance) == metric.tracked, metric.key
+
+
+def test_the_documentation_has_every_metric():
+    text = (ROOT / "docs/metrics.md").read_text()
+    assert not [metric.key for metric in METRICS if f"`{metric.key}`" not in text]
