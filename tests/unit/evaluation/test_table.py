@@ -23,7 +23,7 @@ def test_a_metric_is_computed_from_a_batch_or_from_the_set():
 
 
 def test_a_metric_that_is_tracked_has_a_tolerance():
-    for metric in METRICS:
+    for metric in MEASURED:  # verify does not compare the pretext task's classifiers
         assert all(limit >= 0 for limit in metric.tolerance)
         assert any(metric.tolerance) == metric.tracked, metric.key
 
