@@ -1,4 +1,4 @@
-"""The processes that share a training or a test (torch.distributed).
+"""The processes that share a training (torch.distributed).
 
 They use gloo on CPUs and NCCL on GPUs. `runtime.launch`, torchrun or a cluster's launcher starts
 them and sets RANK, WORLD_SIZE and the address of rank 0. Without these variables, a process is
@@ -9,7 +9,7 @@ import atexit
 import contextlib
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,9 +20,8 @@ from torch import Tensor
 
 from colorpipe.runtime.errors import PeerLostError, one_line
 
-TIMEOUT = timedelta(
-    minutes=10
-)  # for what another process has to send: longer than an epoch's validation and saving
+# Longer than another process needs for the validation of an epoch and for saving.
+TIMEOUT = timedelta(minutes=10)
 Value = TypeVar("Value")
 
 
@@ -84,12 +83,6 @@ def gather(value: Value) -> list[Value]:
 def deal(items: Iterable[Value]) -> Iterator[Value]:
     """Yield every n-th item, starting with this process, so that n processes share the items."""
     return (item for number, item in enumerate(items) if number % count() == rank())
-
-
-def collect(values: Sequence[Value]) -> list[Value]:
-    """Return what all processes computed for the items of `deal`, in the order of the items."""
-    hands = gather(list(values))
-    return [hands[number % count()][number // count()] for number in range(sum(map(len, hands)))]
 
 
 def share(value: Value) -> Value:

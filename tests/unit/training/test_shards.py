@@ -67,12 +67,6 @@ def test_the_parts_of_a_process_are_its_own(monkeypatch):
         Shards(3)
 
 
-def test_what_was_dealt_out_is_collected_in_its_order(monkeypatch):
-    monkeypatch.setattr(processes, "count", lambda: 2)
-    monkeypatch.setattr(processes, "gather", lambda own: [own, ["b", "d"]])
-    assert processes.collect(["a", "c", "e"]) == list("abcde")
-
-
 def test_terms_are_added_from_the_first_to_the_last():
     terms = torch.tensor([[1e8], [1.0], [-1e8], [1.0]])  # in float32: 1e8 + 1 is 1e8
     assert processes.sum_in_order(terms).tolist() == [1.0]
