@@ -25,7 +25,8 @@ from colorpipe import config, files
 from colorpipe.evaluation import grids
 from colorpipe.evaluation.table import METRICS
 from colorpipe.report import color_figures, figures
-from colorpipe.report.results import loss_label, stack_curves
+from colorpipe.report.pretext_results import draw_pretext
+from colorpipe.report.results import CURVES, loss_label, stack_curves
 from colorpipe.report.tables import GRAY_BASELINE, to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
@@ -107,7 +108,7 @@ def read(experiment: Experiment, path: Path) -> bytes:
     return content
 
 
-def find_results(experiment: Experiment) -> Iterator[tuple[str, str]]:
+def find_results(experiment: Experiment) -> Iterator[str]:
     """Yield the names of the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
@@ -115,7 +116,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, str]]:
     values.
 
     Yields:
-        The name of a result, as `files.metrics_path` takes it, and its data set.
+        The name of a result, as `files.metrics_path` takes it.
     """
     stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
     groups = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}
@@ -125,7 +126,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, str]]:
         if kind not in groups:
             continue
         entries = [entry, stages.get(f"train@{key}", entry)]
-        locked = [flatten(one.get("params", {}).get("params.yaml", {})) for one in entries]
+        locked = [flatten(item.get("params", {}).get("params.yaml", {})) for item in entries]
         fresh = all(
             experiment.params.get(name, value) == value
             for params in locked
@@ -133,7 +134,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, str]]:
         )
         data = entry["cmd"].split("--data ")[1].split()[0]
         if fresh and data in own:
-            yield groups[kind] + key, data
+            yield groups[kind] + key
 
 
 def read_result(experiment: Experiment, name: str) -> tuple[dict[str, Any], pd.DataFrame]:
@@ -227,32 +228,52 @@ def compare(results: pd.DataFrame, reference: str) -> pd.DataFrame:
                 continue  # losses of different kinds do not compare
             difference = (other[key] - own[key]).loc[seeds].dropna() if key in results else []
             if len(difference) == len(seeds):
-                half = scipy.stats.t.ppf(0.975, len(seeds) - 1) * difference.sem()
-                line[title] = f"{difference.mean():+.4g} ± {half:.2g}"
+                line[title] = f"{difference.mean():+.4g} ± {half_interval(difference):.2g}"
         lines.append(line)
     return pd.DataFrame(lines).fillna("")
 
 
 def draw(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
-    """Draw the figures of the colorizers: curves over seeds, colorfulness, and a grid of images."""
-    colorizers = results[~results["colorizer"].str.startswith("pretext/")]
+    """Draw the figures: curves over seeds, colorfulness, a grid of images, the pretext task."""
+    of_pretext = results["colorizer"].str.startswith("pretext/")
+    colorizers, histories = results[~of_pretext], {}
     losses = dict(zip(colorizers["colorizer"], colorizers["loss"], strict=True))
-    histories = {}
-    for name, rows in curves.groupby("colorizer"):
-        if name in losses:
-            metric = rows["metric"].map({"ab SSIM": "ssim", "ab PSNR (dB)": "psnr"}).fillna("loss")
-            part = rows["part"].map({"training": "train", "validation": "val"})
-            wide = rows.assign(column=part + "_" + metric)
-            histories[name] = wide.pivot_table(
-                index=["seed", "settings", "epoch"], columns="column", values="value"
-            ).reset_index()
-    if histories:
-        figures.training_curves(out / "curves.png", histories, {k: losses[k] for k in histories})
-    means = colorizers.groupby(["colorizer", "data"], sort=False).mean(numeric_only=True)
-    means = means.reset_index().rename(columns={"test.mse": "ab MSE"})
-    color_figures.error_against_colorfulness(out / "colorfulness.png", means)
+    for name, rows in curves.groupby("colorizer") if len(curves) else ():
+        titles = {title: metric for metric, title in CURVES.items()}
+        metric = rows["metric"].map(titles).fillna("loss")
+        part = rows["part"].map({"training": "train", "validation": "val"})
+        wide = rows.assign(column=part + "_" + metric)
+        index = ["seed", "settings", "epoch"]
+        histories[name] = wide.pivot_table("value", index, "column").reset_index()
+    trained = {name: frame for name, frame in histories.items() if name in losses}
+    if trained:
+        figures.training_curves(
+            out / "curves.png", trained, {name: losses[name] for name in trained}
+        )
+    if len(colorizers):
+        means = colorizers.groupby(["colorizer", "data"], sort=False).mean(numeric_only=True)
+        means = means.reset_index().rename(columns={"test.mse": "ab MSE"})
+        color_figures.error_against_colorfulness(out / "colorfulness.png", means)
     if images := {path.stem: path for path in sorted((out / "images").glob("*.png"))}:
         grids.compare(out / "overview.png", [images])
+    if of_pretext.any():
+        runs, points = {}, []
+        for name, rows in results[of_pretext].groupby("colorizer", sort=False):
+            init, mode, labels = name.removeprefix("pretext/").rsplit("-", 2)
+            runs[name] = run = config.PretextRun(init, mode, int(labels))
+            stages = rows.filter(like="stages.").mean().dropna()
+            stages.index = stages.index.str.removeprefix("stages.")
+            point = {"accuracy": rows["top1"].mean(), "half": half_interval(rows["top1"])}
+            points.append({**run._asdict(), **point, "stages": dict(stages)})
+        frames = {run: histories[name] for name, run in runs.items() if name in histories}
+        draw_pretext(out / "pretext.png", pd.DataFrame(points), frames)
+
+
+def half_interval(values: pd.Series) -> float:
+    """Return half the width of the 95 % t-interval of a mean, or 0 for a single value."""
+    if len(values) < 2:
+        return 0.0
+    return float(scipy.stats.t.ppf(0.975, len(values) - 1) * values.sem())
 
 
 def list_experiments(experiments: list[Experiment]) -> str:
@@ -261,11 +282,36 @@ def list_experiments(experiments: list[Experiment]) -> str:
     for experiment in experiments:
         settings = {"seed": experiment.params["seed"], **experiment.changes}
         lines.append(f"{experiment.name}: {' '.join(f'{k}={v}' for k, v in settings.items())}")
-        for name, _ in find_results(experiment):
+        for name in find_results(experiment):
             metrics = flatten(json.loads(read(experiment, files.metrics_path(name))))
             cells = (f"{key} {value:.4g}" for key, value in metrics.items() if value is not None)
             lines.append(f"  {name:<24} {'  '.join(cells)}")
     return "\n".join(line[:WIDTH] for line in lines)
+
+
+def collect(
+    experiments: list[Experiment],
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    """Return the results, the training histories, and the grid of each colorizer's first seed."""
+    rows, curves, images = [], [], {}
+    for experiment in sorted(experiments, key=lambda entry: -entry.params["seed"]):
+        for name in find_results(experiment):
+            row, history = read_result(experiment, name)
+            rows.append(row)
+            curves.append(history)
+            if "/" not in name:
+                images[name] = read(experiment, files.grid_path(name))
+    if not rows:
+        raise UserError("the experiments have no results: did they end? `dvc queue status`")
+    return pd.DataFrame(rows), pd.concat(curves, ignore_index=True), images
+
+
+def load_table(path: Path) -> pd.DataFrame:
+    """Return a table that was written before, or an empty one."""
+    if not path.is_file():
+        return pd.DataFrame()
+    table = pd.read_csv(path)
+    return table.assign(settings=table["settings"].fillna("")) if len(table) else table
 
 
 def main() -> None:
@@ -284,35 +330,18 @@ def main() -> None:
     if options.out is None:
         print(list_experiments(experiments))
         return
-    rows, curves, images = [], [], {}
-    for experiment in sorted(experiments, key=lambda one: -one.params["seed"]):
-        for name, _ in find_results(experiment):
-            row, history = read_result(experiment, name)
-            rows.append(row)
-            curves.append(history)
-            if "/" not in name:
-                images[name] = read(experiment, files.grid_path(name))  # ends with the first seed's
-    results_path, curves_path = options.out / "results.csv", options.out / "curves.csv"
-    old = [
-        pd.read_csv(path, keep_default_na=False, na_values=[""])
-        if path.is_file()
-        else pd.DataFrame()
-        for path in (results_path, curves_path)
-    ]
-    for table in old:
-        if "settings" in table:
-            table["settings"] = table["settings"].fillna("")
-    results = merge(old[0], pd.DataFrame(rows))
-    history = merge(old[1], pd.concat(curves, ignore_index=True))
+    new_results, new_curves, images = collect(experiments)
+    results = merge(load_table(options.out / "results.csv"), new_results)
+    curves = merge(load_table(options.out / "curves.csv"), new_curves)
     if not options.mix:
         refuse_mixtures(results)
-    options.out.mkdir(parents=True, exist_ok=True)
     for name, content in images.items():
         with files.atomic_write(options.out / "images" / f"{name}.png") as temporary:
             temporary.write_bytes(content)
-    files.write_text(results_path, results.to_csv(index=False, float_format="%.6g"))
-    files.write_text(curves_path, history.to_csv(index=False, float_format="%.6g"))
-    draw(options.out, results, history)
+    for name, table in (("results", results), ("curves", curves)):
+        text = table.to_csv(index=False, float_format="%.6g")
+        files.write_text(options.out / f"{name}.csv", text)
+    draw(options.out, results, curves)
     tables = [tabulate(results), compare(results, options.reference)]
     text = "\n\n".join(to_markdown(table) for table in tables if len(table))
     files.write_text(options.out / "tables.md", text + "\n")

@@ -4,13 +4,13 @@ On the same kind of processor with the same number of threads they are equal to 
 processors add floating-point numbers in another order, and training amplifies the differences:
 
 - The gray baselines involve no training. They must be equal in all digits.
-- The learning rate of the U-Nets falls to zero, or they start from such a network. Their metrics may
-  differ by the tolerances in colorpipe/evaluation/table.py.
+- The learning rate of the U-Nets falls to zero, or they start from such a network. Their metrics
+  may differ by the tolerances in colorpipe/evaluation/table.py.
 - The paper's recipe has a constant learning rate. On the bundled photographs, a training has about
-  sixty steps, and its validation loss changes by up to a half from one epoch to the next. A relative
+  sixty steps, and its validation loss changes by a third from one epoch to the next. A relative
   difference of 1e-6 in the initial weights moved the test loss of `resnet` by 8 %, and another
-  processor moved that of `eccv` by 48 %. No tolerance would mean anything. So these colorizers must
-  only be better than the gray baseline, and the classifiers of the pretext task are not compared.
+  processor moved that of `eccv` by 48 %. No tolerance would mean anything. So these colorizers
+  must only be better than the gray baseline, and the pretext task's classifiers are not compared.
 """
 
 import json

@@ -66,7 +66,9 @@ def serve_demo(options: argparse.Namespace) -> None:
     try:
         from colorpipe.app import demo
     except ModuleNotFoundError as error:
-        raise UserError(f"the demo needs {error.name}: pip install 'colorpipe[demo]'") from None
+        raise UserError(
+            f"the demo needs {error.name}: run pip install '.[demo]' in the project's folder"
+        ) from None
     check_models_folder(options.folder)
     demo.serve(options.folder, options.port)
 
@@ -171,8 +173,8 @@ def _add_model_options(command: argparse.ArgumentParser) -> None:
         "--temperature",
         type=number_between(float, 0.01, 10),
         help="softmax temperature used to decode a colorizer that classifies over the 313 color "
-        "bins: 1 gives the mean color, lower values give more vivid colors (default: as its "
-        "weight file says, else 0.38)",
+        "bins: 1 gives the mean color, lower values give more vivid colors (default: the "
+        "temperature at which the colorizer was tested)",
     )
 
 

@@ -44,7 +44,9 @@ def export_onnx(path: Path, target: Path, temperature: float | None = None) -> f
         import onnxruntime
         import onnxscript  # noqa: F401  # torch's exporter needs it
     except ImportError as error:
-        raise UserError(f"export needs {error.name}: pip install 'colorpipe[export]'") from None
+        raise UserError(
+            f"export needs {error.name}: run pip install '.[export]' in the project's folder"
+        ) from None
     model, metadata = load_colorizer(path, torch.device("cpu"))
     set_temperature(model, temperature, path, metadata)
     program = _trace(model)

@@ -35,7 +35,7 @@ else:
     if kind == "evaluate":
         about |= {"seed": params["seed"], "best_epoch": 2}
         Path("grids").mkdir(exist_ok=True)
-        Image.fromarray(np.full((8, 8, 3), params["seed"], np.uint8)).save(f"grids/{name}.png")
+        Image.fromarray(np.full((124, 300, 3), params["seed"], np.uint8)).save(f"grids/{name}.png")
     write(f"evaluations/{path}.json", json.dumps(about))
 """
 
@@ -68,6 +68,7 @@ def project(tmp_path_factory) -> Project:
             "do": stage("baseline", "${item}", ["gain"], ["evaluations/baseline/${item}.json"]),
         },
     }
+    stages["evaluate"]["do"]["deps"].append("curves/${item}.csv")
     for kind, folder in (("evaluate", ""), ("baseline", "baseline/")):
         metrics = {f"metrics/{folder}${{item}}.json": {"cache": False}}
         stages[kind]["do"]["metrics"] = [metrics]
