@@ -484,7 +484,11 @@ def test_the_walk_throughs_of_extending_work(project):
     pipeline.write_text(without.replace(head, head + entries))
     metrics = project.root / "colorpipe/evaluation/table.py"
     text = metrics.read_text().replace("\nMETRICS = (\n", f"\nMETRICS = (\n{blocks['metric']}")
-    metrics.write_text(text.replace("from colorpipe import metrics\n", f"from colorpipe import metrics\n{blocks['import']}"))
+    metrics.write_text(
+        text.replace(
+            "from colorpipe import metrics\n", f"from colorpipe import metrics\n{blocks['import']}"
+        )
+    )
 
     output = project.run("dvc", "repro")
     trained = set(re.findall(r"Running stage '(train@\w+)'", output))
