@@ -103,7 +103,8 @@ def read(experiment: Experiment, path: Path) -> bytes:
         content: bytes = api.read(str(path), rev=experiment.revision, mode="rb")
     except (DvcException, OSError) as error:
         raise UserError(
-            f"{experiment.name}: {path} cannot be read ({error}): dvc exp pull?"
+            f"{experiment.name}: {path} cannot be read ({error}): run `dvc exp pull` if another "
+            "clone made it"
         ) from None
     return content
 
