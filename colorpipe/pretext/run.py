@@ -201,6 +201,6 @@ def _write(setup: Setup, metrics: Mapping[str, Any], identity: Mapping[str, Any]
     name, labeled = setup.run.name, len(setup.train[0])
     about = {"data": setup.data, "n": len(setup.test[0]), "seed": setup.params.seed}
     content = {**about, **setup.run._asdict(), "labeled": labeled, **identity}
-    files.write_json(files.metrics_path(name), metrics)
-    files.write_json(files.evaluation_path(name), content)
+    files.write_metrics(files.metrics_path(name), metrics)
+    files.write_metrics(files.evaluation_path(name), content)
     print(f"{name}: {labeled} labels, test accuracy {metrics['top1']:.4g}")
