@@ -225,9 +225,7 @@ def test_parameters_read_are_the_declared_ones(project):
         # `processes` changes only the time.
         ran[note]["keys"] = set(ran[note]["keys"]) & present - {"processes"}
         assert set(ran[note]["keys"]) <= own, row["name"]
-        if (
-            stage == "download"
-        ):  # reads the sources of ImageNet weights where they are asked for: together, all
+        if stage == "download":  # together, the data sets read all sources of ImageNet weights
             read.setdefault(stage, set()).update(ran[note]["keys"])
             declared.setdefault(stage, set()).update(own)
         elif stage == "pretext":  # each mode and share reads its own of these
@@ -236,6 +234,8 @@ def test_parameters_read_are_the_declared_ones(project):
         elif stage == "train":  # a recipe with flips of its own does not read the data set's
             flips = {key for key in own if key.startswith("datasets.") and key.endswith("flips")}
             assert set(ran[note]["keys"]) >= own - flips, row["name"]
+        elif stage == "evaluate":  # only models over the color bins have temperatures
+            assert set(ran[note]["keys"]) >= own - {"evaluation.temperatures"}, row["name"]
         else:
             assert set(ran[note]["keys"]) == own, row["name"]
     assert read == declared
