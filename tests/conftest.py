@@ -2,7 +2,13 @@
 
 import pytest
 
-LONG = ("test_pipeline", "test_experiments", "test_processes", "test_same_twice", "test_resume")
+LONG = (
+    "test_pipeline",
+    "test_experiments_table",
+    "test_processes",
+    "test_same_twice",
+    "test_resume",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -483,7 +483,9 @@ def test_the_walk_throughs_of_extending_work(project):
     without = pipeline.read_text()
     pipeline.write_text(without.replace(head, head + entries))
     metrics = project.root / "colorpipe/evaluation/table.py"
-    text = metrics.read_text().replace("\nMETRICS = (\n", f"\nMETRICS = (\n{blocks['metric']}")
+    text = metrics.read_text().replace(
+        "\nMETRICS = (\n", f"\nMETRICS = (\n{blocks['metric'].strip()},\n"
+    )
     metrics.write_text(
         text.replace(
             "from colorpipe import metrics\n", f"from colorpipe import metrics\n{blocks['import']}"

@@ -1,4 +1,4 @@
-"""Two processes in two folders give the same bytes: each model, each loss and each task, real but tiny."""
+"""Two processes in two folders give the same bytes: each model, loss and kind of step."""
 
 import os
 import subprocess
@@ -10,13 +10,13 @@ from project import ROOT
 
 ROWS = [
     *(
-        (model, loss, "paper")
+        (model, loss, "train")
         for model in ("resnet18", "densenet121", "eccv16")
         for loss in ("mse", "lpips")
     ),
-    ("eccv16", "classification", "paper"),
-    ("unet", "classification", "refined"),
-    ("unet", "l1", "adversarial"),
+    ("eccv16", "color_classification", "train"),
+    ("unet", "color_classification", "recipes.refined"),
+    ("unet", "l1", "recipes.adversarial"),
 ]
 SCRIPT = """
 import sys
@@ -34,11 +34,11 @@ run(split, "photos")
 for part, count in (("train", 8), ("val", 4), ("test", 4)):  # few images
     for path in (Path(f"data/photos/{part}.npy"), Path(f"data/photos/{part}_labels.npy")):
         np.save(path, np.load(path)[:count])
-init = "data/photos/weights/none.safetensors"
 for model, loss, recipe in %r:
-    name, task = f"{model}_{loss}", "adversarial" if recipe == "adversarial" else "colorization"
-    row = ("--model", model, "--data", "photos", "--loss", loss, "--recipe", recipe, "--init", init)
-    run(train, name, "--task", task, *row)
+    name, step = f"{model}_{loss}", "adversarial" if "adversarial" in recipe else "colorization"
+    start = f"data/photos/weights/{model}.safetensors"
+    columns = ("--model", model, "--data", "photos", "--loss", loss, "--recipe", recipe)
+    run(train, name, *columns, "--step", step, "--start-from", start)
     run(evaluate, name, "--data", "photos", "--loss", loss)
 """ % (ROWS,)  # noqa: UP031  # it is full of braces
 
@@ -48,7 +48,8 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = 1
     content["threads"] = 1
-    content["train"]["batch_size"] = 4
+    for recipe in (content["train"], *content["recipes"].values()):
+        recipe["batch_size"] = 4
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONHASHSEED": hash_seed}

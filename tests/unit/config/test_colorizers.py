@@ -85,11 +85,13 @@ def test_the_projects_own_table_passes():
         ),
         (
             {"recipe": "recipes.fast"},
-            "params.yaml has no recipes.fast; it has train, recipes.refined, recipes.adversarial",
+            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined' or "
+            "'recipes.adversarial', got 'recipes.fast'",
         ),
         (
             {"recipe": "refined"},  # DVC reads it as a key of params.yaml
-            "params.yaml has no refined; it has train, recipes.refined, recipes.adversarial",
+            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined' or "
+            "'recipes.adversarial', got 'refined'",
         ),
         (
             {"step": "adversarial"},
@@ -101,6 +103,11 @@ def test_the_projects_own_table_passes():
             "'colorization'",
         ),
         (
+            {"data": "imagenet"},
+            "dvc.yaml: other: data: input should be 'photos', 'photos96', 'cifar10', 'stl10' or "
+            "'folder', got 'imagenet'",
+        ),
+        (
             {"step": "gan"},
             "dvc.yaml: other: the recipe train needs the step colorization, got 'gan'",
         ),
@@ -110,8 +117,7 @@ def test_a_wrong_colorizer_is_named_in_one_line(changes, message):
     write_table({**ROW, **changes})
     with pytest.raises(SystemExit) as raised:
         run_main(check.main)
-    remedy = "To restore the committed parameters: git checkout params.yaml"
-    assert raised.value.code == f"error: {message}. {remedy}"
+    assert raised.value.code == f"error: {message}"
     assert not files.NAMES.exists()
 
 
