@@ -22,7 +22,7 @@ from colorpipe.runtime.errors import UserError
 LAUNCHER = "COLORPIPE_LAUNCHER"
 
 
-def share_out(work: Callable[[], None], most: int | str, shards: int | None = None) -> None:
+def share_out(work: Callable[[], None], most: int | str, shards: int) -> None:
     """Do the work of this stage in one process, or in several that share it.
 
     If a launcher has started this process and set RANK, the process does its share. Otherwise the
@@ -32,7 +32,7 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
     Args:
         work: What each process does.
         most: Largest number of processes, or "auto" for one per GPU, and one without GPUs.
-        shards: Number of parts that the work can be divided into, or None for any number.
+        shards: Number of parts of a batch. The number of processes divides it.
 
     Raises:
         UserError: A process was killed. A process prints its other errors itself.
@@ -45,7 +45,7 @@ def share_out(work: Callable[[], None], most: int | str, shards: int | None = No
             sys.exit(code)  # the launcher has printed why
         return
     available = max(1, torch.cuda.device_count()) if most == "auto" else int(most)
-    count = max(n for n in range(1, available + 1) if not (shards or n) % n)
+    count = max(n for n in range(1, available + 1) if shards % n == 0)
     if count == 1:
         work()
     else:

@@ -162,7 +162,7 @@ FAILING = """
         processes.wait()
 
     if __name__ == "__main__":
-        run_main(lambda: launch.share_out(work, 2))
+        run_main(lambda: launch.share_out(work, 2, 2))
 """
 
 

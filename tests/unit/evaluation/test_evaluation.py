@@ -151,15 +151,15 @@ def test_metrics_from_images_to_json(images):
     with torch.no_grad():
         predicted = model(torch.from_numpy(L).float()).numpy()
     for name, ab in (("some", predicted), ("baseline/gray", np.zeros_like(predicted))):
-        found = flatten(load_strictly(files.metrics_path(name)))
+        tracked = flatten(load_strictly(files.metrics_path(name)))
         run = load_strictly(files.evaluation_path(name))
         for key, value in expected(ab, images["test"]).items():
-            written = {**found, **flatten(run)}[key]
+            written = {**tracked, **flatten(run)}[key]
             assert written == pytest.approx(value, rel=1e-3), (name, key)
-        assert found["test.mse"] == found["test.loss"]
-    assert found["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
+        assert tracked["test.mse"] == tracked["test.loss"]
+    assert tracked["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(files.evaluation_path("some").read_text())
-    assert run.pop("baseline_loss") == found["test.loss"]  # of the baseline, which was the last
+    assert run.pop("baseline_loss") == tracked["test.loss"]  # of the baseline, which was the last
     identity = {
         "data": "photos",
         "n": N,
@@ -190,16 +190,16 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
 
     loss = ColorClassification(5, 5.0, torch.linspace(0.5, 2, bins.COUNT))
     lpips = LPIPS(0, "random")
-    found = measure(Model(), loss, lpips, torch.from_numpy(images["val"])).metrics
+    values = measure(Model(), loss, lpips, torch.from_numpy(images["val"])).metrics
     ab = skimage_color.rgb2lab(images["val"].transpose(0, 2, 3, 1))[..., 1:]
     averaged = ab.reshape(len(ab), 32 // scale, scale, 32 // scale, scale, 2).mean(axis=(2, 4))
     nearest = (
         np.square(averaged[..., None, :] - bins.centers().numpy()).sum(axis=-1).argmin(axis=-1)
     )
-    assert found["baseline_loss"] == pytest.approx(
+    assert values["baseline_loss"] == pytest.approx(
         math.log(313) * loss.weights.numpy()[nearest].mean(), rel=1e-3
     )
-    assert found["test.loss"] > found["baseline_loss"]
+    assert values["test.loss"] > values["baseline_loss"]
 
 
 @pytest.mark.parametrize(
@@ -283,11 +283,11 @@ def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
     colorizers.evaluate("some", "photos", "color_classification", params)
     colorizers.evaluate_baseline("gray", "photos", "mse", params)
     for name in ("some", "baseline/gray"):
-        found = load_strictly(files.metrics_path(name))
-        assert found["test"]["psnr"] is None
-        assert (found["test"]["ssim"] is None) == (name == "baseline/gray")
-        assert isinstance(found["test"]["loss"], float)
-        assert isinstance(found["rgb"]["psnr"], float)
+        tracked = load_strictly(files.metrics_path(name))
+        assert tracked["test"]["psnr"] is None
+        assert (tracked["test"]["ssim"] is None) == (name == "baseline/gray")
+        assert isinstance(tracked["test"]["loss"], float)
+        assert isinstance(tracked["rgb"]["psnr"], float)
         load_strictly(files.evaluation_path(name))
     load_strictly(files.gallery_path("some"))
     assert files.grid_path("some").is_file()

@@ -34,9 +34,9 @@ def test_results_are_sorted_by_data_set_loss_and_name():
 
 def test_the_metrics_of_both_files_are_together():
     write("baseline/a", {"data": "photos", "loss": "mse", "rgb": {"ssim": 0.5}, "auc": None})
-    found = results.load_results(["a"], "baseline")["a"].metrics
-    assert math.isnan(found.pop("auc"))  # null in JSON, because it is not finite
-    assert found == {"test.loss": 1.0, "lpips": 0.1, "rgb.ssim": 0.5}
+    metrics = results.load_results(["a"], "baseline")["a"].metrics
+    assert math.isnan(metrics.pop("auc"))  # null in JSON, because it is not finite
+    assert metrics == {"test.loss": 1.0, "lpips": 0.1, "rgb.ssim": 0.5}
 
 
 def test_only_the_named_results_are_loaded():
