@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help git setup repro test lowest coverage lint types workflows format verify audit \
-    report summary bench lock
+    report bench lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | \
@@ -58,15 +58,12 @@ format: $(READY) ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-verify: $(READY) ## compare the metrics here with the committed ones, within a stated tolerance
-	$(BIN)/python -m experiments.verify
+verify: $(READY) ## compare the metrics here with the committed ones, or a study's [STUDY=folder]
+	@$(BIN)/python -m experiments.verify $(if $(STUDY),--study $(STUDY))
 
 report: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
 	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 \
 	    $(foreach setting,$(SET),--set-param '$(setting)')
-
-summary: $(READY) ## write report/summary.md: the results, and what changed against the commit
-	$(BIN)/python experiments/ci.py
 
 audit: $(READY) ## check that git holds no secrets and the locked versions no known vulnerabilities
 	$(PYTHON) -m venv .cache/audit

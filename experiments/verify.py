@@ -1,91 +1,156 @@
-"""Compare the metrics in the workspace with those of the last commit: `make repro verify`.
+"""Compare the metrics in the workspace with those of the last commit, or with a study.
 
-On the same kind of processor with the same number of threads they are equal to the bit. Other
-processors add floating-point numbers in another order, and training amplifies the differences:
+    python -m experiments.verify                              # make verify
+    python -m experiments.verify --study results/cifar10      # make verify STUDY=results/cifar10
+
+On the same kind of processor with the same number of threads, all metrics of the last commit are
+equal to the bit. Other processors add floating-point numbers in another order, and training
+amplifies the differences:
 
 - The gray baselines involve no training. They must be equal in all digits.
-- The learning rate of the U-Nets falls to zero, or they start from such a network. Their metrics
-  may differ by the tolerances in colorpipe/evaluation/table.py.
-- The paper's recipe has a constant learning rate. On the bundled photographs, a training has about
-  sixty steps, and its validation loss changes by a third from one epoch to the next. A relative
+- The tolerances in colorpipe/evaluation/table.py apply to all trainings of a study, and to the
+  U-Nets of the default run, because their learning rate falls to zero or they start from such a
+  network.
+- On the bundled photographs, a training has about sixty steps. With the constant learning rate of
+  the paper's recipe, its validation loss changes by a third from one epoch to the next. A relative
   difference of 1e-6 in the initial weights moved the test loss of `resnet` by 8 %, and another
   processor moved that of `eccv` by 48 %. No tolerance would mean anything. So these colorizers
   must only be better than the gray baseline, and the pretext task's classifiers are not compared.
+
+A line of a study is compared if its colorizer, seed, data set and settings are those of the
+workspace. The source of an archive and its hash are not compared.
 """
 
+import argparse
 import json
 import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
+
+import pandas as pd
 
 from colorpipe import config, files
 from colorpipe.evaluation.table import METRICS
+from colorpipe.report.tables import GRAY_BASELINE
+from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import run_main
+from experiments.collect import collect, load_experiment
 
-TOLERANCES = {metric.key: metric.tolerance for metric in METRICS}
+TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
 CONSTANT_RATE = "train"  # the recipe of the paper
 
 
-def is_unstable(file: str) -> bool:
-    """Return whether a file of metrics/ belongs to a training with a constant learning rate."""
-    columns = config.load_colorizers().get(Path(file).stem)
-    return "/pretext/" in file or (columns is not None and columns["recipe"] == CONSTANT_RATE)
+Rule = Literal["exact", "tolerant", "finite"]  # what a new value must be
 
 
-def exceeds_tolerance(file: str, key: str, old: object, new: object) -> bool:
-    """Return whether a metric, or its absence, differs by more than its tolerance."""
+def exceeds_tolerance(key: str, old: object, new: object, rule: Rule) -> bool:
+    """Return whether a metric, or its absence, differs by more than a rule allows."""
     if not isinstance(old, float | int) or not isinstance(new, float | int):
         return old != new
-    if is_unstable(file):
+    if rule == "finite":
         return not math.isfinite(new)
-    relative, absolute = (0.0, 0.0) if "/baseline/" in file else TOLERANCES.get(key, (0.0, 0.0))
+    relative, absolute = TOLERANCES.get(key, (0.0, 0.0)) if rule == "tolerant" else (0.0, 0.0)
     return not abs(new - old) <= max(relative * abs(old), absolute)
 
 
-def find_baseline_mse(name: str) -> float:
-    """Return the gray baseline's ab MSE on the data set of a colorizer.
-
-    Raises:
-        SystemExit: A file is missing.
-    """
-    evaluation = files.evaluation_path(name)
-    if not evaluation.is_file():
-        sys.exit(f"error: {evaluation} is missing: run `dvc repro`")
-    data = files.read_json(evaluation)["data"]
-    for path in sorted(Path("evaluations/baseline").glob("*.json")):
-        if files.read_json(path)["data"] == data:
-            return float(
-                files.read_json(files.metrics_path(f"baseline/{path.stem}"))["test"]["mse"]
-            )
-    sys.exit(f"error: there is no gray baseline on {data}: run `dvc repro`")
-
-
-def main() -> None:
-    """Print every metric that differs. Exit with 1 if one exceeds its tolerance or is missing."""
+def compare_with_commit() -> list[str]:
+    """Print every metric that differs from the last commit's. Return the failures."""
     command = ["dvc", "metrics", "diff", "--json", "HEAD"]
     diff = json.loads(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}"
     )
-    failures = 0
-    for name in files.read_json(files.NAMES)["colorizers"]:
-        mse = files.read_json(files.metrics_path(name))["test"]["mse"]
-        baseline_mse = find_baseline_mse(name)
-        if not mse < baseline_mse:
-            failures += 1
-            print(
-                f"NOTHING LEARNED: {name}: its ab MSE {mse} is not below the gray baseline's "
-                f"{baseline_mse}"
-            )
+    failures = find_unlearned()
     for file, metrics in diff.items():
+        rule = find_rule(file)
         for key, values in metrics.items():
             old, new = values.get("old"), values.get("new")
-            exceeds = exceeds_tolerance(file, key, old, new)
-            failures += exceeds
-            word = "TOO FAR" if exceeds else "differs"
-            print(f"{word}: {file} {key}: committed {old}, here {new}")
-    print(f"metrics: {len(diff)} files differ from the committed ones, {failures} failures")
-    sys.exit(failures > 0)
+            line = f"{file} {key}: committed {old}, here {new}"
+            failures += report(line, exceeds_tolerance(key, old, new, rule))
+    print(f"metrics: {len(diff)} files differ from the committed ones")
+    return failures
+
+
+def find_rule(file: str) -> Rule:
+    """Return the rule for a file of metrics/ in the default run."""
+    if "/baseline/" in file:
+        return "exact"
+    columns = config.load_colorizers().get(Path(file).stem)
+    is_unstable = columns is not None and columns["recipe"] == CONSTANT_RATE
+    return "finite" if is_unstable or "/pretext/" in file else "tolerant"
+
+
+def find_unlearned() -> list[str]:
+    """Return the colorizers whose ab MSE is not below the gray baseline's on their data set.
+
+    Raises:
+        UserError: A result is missing.
+    """
+    names = files.read_json(files.NAMES)
+
+    def read(name: str) -> tuple[str, float]:
+        data = files.read_json(files.evaluation_path(name))["data"]
+        return data, files.read_json(files.metrics_path(name))["test"]["mse"]
+
+    baselines = dict(read(f"baseline/{name}") for name in names["baselines"])
+    failures = []
+    for name in names["colorizers"]:
+        data, mse = read(name)
+        if not mse < baselines[data]:
+            failures += report(f"{name}: its ab MSE {mse} is not below the gray baseline's", True)
+    return failures
+
+
+def report(line: str, is_failure: bool) -> list[str]:
+    """Print a difference as an item of a Markdown list. Return it if it is a failure."""
+    print(f"- {'FAILED' if is_failure else 'differs'}: {line}")
+    return [line] if is_failure else []
+
+
+def compare_with_study(folder: Path) -> list[str]:
+    """Print every metric that differs from a study's. Return the failures.
+
+    Raises:
+        UserError: The study has no line to compare with.
+    """
+    keys = ["colorizer", "seed", "data", "settings"]
+    study = pd.read_csv(folder / "results.csv").fillna({"settings": ""})
+    here, _, _ = collect([load_experiment("workspace", None, "HEAD")])
+    for table in (study, here):  # without the settings that belong to a machine
+        table["settings"] = table["settings"].str.replace(r"[^;]*=\.\.\.(; )?", "", regex=True)
+    pairs = here.merge(study, on=keys, suffixes=("", "|study"))
+    if pairs.empty:
+        settings = " or ".join(sorted(set(here["settings"]) - {""})) or "the default ones"
+        raise UserError(
+            f"{folder} has no result of seed {here['seed'].max()} and these settings: {settings}"
+        )
+    failures = []
+    for _, row in pairs.iterrows():
+        rule: Rule = "exact" if row["colorizer"] == GRAY_BASELINE else "tolerant"
+        for key in [key for key in TOLERANCES if key in here and f"{key}|study" in pairs]:
+            old, new = row[f"{key}|study"], row[key]
+            if old == new or (pd.isna(old) and pd.isna(new)):
+                continue
+            line = f"{row['colorizer']} {key}: in {folder} {old:.5g}, here {new:.5g}"
+            failures += report(line, exceeds_tolerance(key, old, new, rule))
+    print(f"metrics: {len(pairs)} results compared with {folder}")
+    return failures
+
+
+def main() -> None:
+    """Print every metric that differs. Exit with 1 if one exceeds its tolerance or is missing."""
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.verify",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--study", type=Path, help="the folder of a study, with results.csv")
+    study = parser.parse_args().study
+    failures = compare_with_study(study) if study else compare_with_commit()
+    print(f"{len(failures)} failures")
+    sys.exit(bool(failures))
 
 
 if __name__ == "__main__":
-    main()
+    run_main(main)

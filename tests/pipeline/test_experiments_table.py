@@ -1,6 +1,11 @@
-"""Tabulating DVC experiments, on a pipeline whose stages only write numbers."""
+"""Tabulating and comparing DVC experiments, on a pipeline whose stages only write numbers."""
 
+import os
+import signal
+import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -8,8 +13,10 @@ import scipy.stats
 import yaml
 from project import Project
 
+from experiments.statistics import compare
+
 STAGE = """
-import json, sys
+import json, os, sys, time
 from pathlib import Path
 import numpy as np
 from PIL import Image
@@ -23,14 +30,31 @@ def write(path, text):
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text(text)
 
-if kind == "train":
+def write_history(name):
     header = "epoch,train_loss,train_ssim,train_psnr,val_loss,val_ssim,val_psnr"
-    write(f"curves/{name}.csv", f"{header}\\n1,{value},0.1,9,{value},0.1,9\\n2,1,0.2,10,1,0.2,10\\n")
+    lines = [header, f"1,{value},0.1,9,{value},0.1,9", "2,1,0.2,10,1,0.2,10"]
+    write(f"curves/{name}.csv", "\\n".join(lines))
+
+root = Path(os.environ.get("DVC_ROOT", "."))
+while kind == "evaluate" and (root / "wait").exists():
+    write(root / "waiting", str(os.getpid()))
+    time.sleep(0.1)
+if kind == "train":
+    write_history(name)
+elif kind == "pretext":
+    accuracy = 0.7 + params["seed"] / 100 if name.startswith("resnet") else 0.6
+    write(f"metrics/pretext/{name}.json", json.dumps({"test": {"loss": 1.0}, "top1": accuracy}))
+    about = {"data": params["dataset"], "n": 8, "seed": params["seed"], "best_epoch": 2}
+    write(f"evaluations/pretext/{name}.json", json.dumps(about))
+    write(
+        f"curves/pretext/{name}.csv",
+        "epoch,train_loss,train_accuracy,val_loss,val_accuracy\\n1,2,0.1,2,0.1\\n2,1,0.2,1,0.2",
+    )
 else:
     path = name if kind == "evaluate" else f"baseline/{name}"
     test = {"loss": value, "ssim": 0.2, "psnr": 20 + params["seed"] / 10, "mse": value}
-    rgb = {"psnr": 24.0}
-    write(f"metrics/{path}.json", json.dumps({"test": test, "rgb": rgb, "lpips": 0.1, "colorfulness": 9.0}))
+    metrics = {"test": test, "rgb": {"psnr": 24.0}, "lpips": 0.1, "colorfulness": 9.0}
+    write(f"metrics/{path}.json", json.dumps(metrics))
     about = {"data": params["dataset"], "n": 8, "loss": "mse", "original_colorfulness": 30.0}
     if kind == "evaluate":
         about |= {"seed": params["seed"], "best_epoch": 2}
@@ -40,44 +64,52 @@ else:
 """
 
 
-def stage(kind: str, name: str, params: list[str], outs: list[str]) -> dict:
-    command = f"{sys.executable} make.py {kind} {name} --data tiny"
-    return {"cmd": command, "deps": ["make.py"], "params": params, "outs": outs}
+def stage(kind: str, names: list[str], params: list[str], outs: list[str], metrics: str = ""):
+    command = f"{sys.executable} make.py {kind} ${{item}} --data tiny"
+    entry = {"cmd": command, "deps": ["make.py"], "params": params, "outs": outs}
+    if metrics:
+        entry["metrics"] = [{f"metrics/{metrics}.json": {"cache": False}}]
+    return {"foreach": names, "do": entry}
+
+
+def make_pipeline() -> dict:
+    both, grid = ["seed", "gain"], ["evaluations/${item}.json", "grids/${item}.png"]
+    gray = ["evaluations/baseline/${item}.json"]
+    classifier = ["evaluations/pretext/${item}.json", "curves/pretext/${item}.csv"]
+    runs = ["resnet-finetune-100", "xavier-finetune-100"]
+    stages = {
+        "train": stage("train", ["resnet", "unet"], both, ["curves/${item}.csv"]),
+        "evaluate": stage("evaluate", ["resnet", "unet"], [], grid, "${item}"),
+        "baseline": stage("baseline", ["gray"], ["gain"], gray, "baseline/${item}"),
+        "pretext": stage("pretext", runs, ["seed"], classifier, "pretext/${item}"),
+    }
+    stages["evaluate"]["do"]["deps"].append("curves/${item}.csv")
+    return {"stages": stages}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
     """Experiments: seeds 1, 2 and 3, seed 1 with another gain, and a run of the U-Net alone."""
-    project = Project(tmp_path_factory.mktemp("table"))
-    stages = {
-        "train": {
-            "foreach": ["resnet", "unet"],
-            "do": stage("train", "${item}", ["seed", "gain"], ["curves/${item}.csv"]),
-        },
-        "evaluate": {
-            "foreach": ["resnet", "unet"],
-            "do": stage(
-                "evaluate",
-                "${item}",
-                ["seed", "gain"],
-                ["evaluations/${item}.json", "grids/${item}.png"],
-            ),
-        },
-        "baseline": {
-            "foreach": ["gray"],
-            "do": stage("baseline", "${item}", ["gain"], ["evaluations/baseline/${item}.json"]),
-        },
-    }
-    stages["evaluate"]["do"]["deps"].append("curves/${item}.csv")
-    for kind, folder in (("evaluate", ""), ("baseline", "baseline/")):
-        metrics = {f"metrics/{folder}${{item}}.json": {"cache": False}}
-        stages[kind]["do"]["metrics"] = [metrics]
+    folder = tmp_path_factory.mktemp("table")
+    project = Project(folder)
     (project.root / "make.py").write_text(STAGE)
-    (project.root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (project.root / "dvc.yaml").write_text(yaml.safe_dump(make_pipeline()))
     params = {"seed": 0, "gain": 1, "dataset": "tiny", "large_dataset": "tiny"}
     (project.root / "params.yaml").write_text(yaml.safe_dump(params))
-    (project.root / ".gitignore").write_text("/curves\n/evaluations\n/grids\n/mine\n/runs\n")
-    project.run("git", "init", "--quiet")
+    outputs = (
+        "curves",
+        "evaluations",
+        "grids",
+        "mine",
+        "other",
+        "alone",
+        "queued",
+        "runs",
+        "wait*",
+    )
+    (project.root / ".gitignore").write_text("".join(f"/{name}\n" for name in outputs))
+    project.run("git", "init", "--quiet", "--initial-branch", "main")
+    project.run("dvc", "remote", "add", "--default", "store", str(folder / "store"))
     project.commit("start")
     project.run("dvc", "repro")
     project.commit("results")
@@ -93,42 +125,60 @@ def tabulate(project: Project, *arguments: str, code: int = 0) -> str:
     return project.run(sys.executable, "-m", "experiments.table", *arguments, code=code)
 
 
+def find_line(text: str, *cells: str) -> list[str]:
+    """Return the cells that follow the given ones in a line of a Markdown table."""
+    start = f"| {' | '.join(cells)} |"
+    line = next(line for line in text.splitlines() if line.startswith(start))
+    return line.removeprefix(start).strip(" |").split(" | ")
+
+
 def test_means_over_seeds_and_paired_differences(project):
-    printed = tabulate(project, "seed-1", "seed-2", "--out", "mine")
+    tabulate(project, "seed-1", "seed-2", "--out", "mine")
     printed = tabulate(project, "seed-3", "--out", "mine")  # adds to what is there
     results = pd.read_csv(project.root / "mine/results.csv").set_index(["colorizer", "seed"])
     assert sorted(results.loc["resnet"].index) == [1, 2, 3]
     assert list(results.loc["unet"]["test.loss"]) == [11, 12, 13]
-    line = next(line for line in printed.splitlines() if line.startswith("| unet |"))
-    assert line.split(" | ")[1:3] == ["3", "12 ± 1"]
-    differences = results.loc["unet"]["test.psnr"] - results.loc["resnet"]["test.psnr"]
-    assert differences.abs().max() < 1e-9
-    line = next(line for line in printed.splitlines() if line.startswith("| unet - resnet |"))
-    assert line.split(" | ")[1:3] == ["3", "-10 ± 0"]
+    assert find_line(printed, "tiny", "unet")[:2] == ["3", "12 ± 1"]
+    assert find_line(printed, "tiny", "unet - resnet")[:2] == ["3", "-10 ± 0"]
     curves = pd.read_csv(project.root / "mine/curves.csv")
-    assert len(curves) == 2 * 3 * 2 * 6  # colorizers, seeds, epochs, columns
-    assert {path.name for path in (project.root / "mine").iterdir()} >= {
-        "tables.md",
-        "curves.png",
-        "colorfulness.png",
-        "overview.png",
-    }
+    per_seed = 2 * 2 * 6 + 2 * 2 * 4  # colorizers and classifiers, epochs, columns
+    assert len(curves) == 3 * per_seed
+    figures = {"tables.md", "curves.png", "colorfulness.png", "overview.png", "pretext.png"}
+    assert {path.name for path in (project.root / "mine").iterdir()} >= figures
     before = (project.root / "mine/results.csv").read_text()
     tabulate(project, "seed-3", "--out", "mine")  # replaces the lines of the same identity
     assert (project.root / "mine/results.csv").read_text() == before
 
 
-def test_the_intervals_are_those_of_a_paired_t_test():
-    from experiments.table import compare
+def test_the_grid_of_the_pretext_task(project):
+    printed = tabulate(project, "seed-*", "--out", "mine")
+    assert find_line(printed, "finetune", "100", "resnet") == ["3", "0.72 ± 0.01"]
+    assert find_line(printed, "finetune", "100", "xavier") == ["3", "0.6 ± 0"]
+    interval = scipy.stats.ttest_1samp([0.11, 0.12, 0.13], 0).confidence_interval(0.95)
+    half = (interval.high - interval.low) / 2
+    assert find_line(printed, "finetune", "100", "resnet - xavier") == ["3", f"+0.12 ± {half:.2g}"]
 
+
+def test_the_intervals_are_those_of_a_paired_t_test():
     rows = [("resnet", 0, 5.0), ("resnet", 1, 7.0), ("resnet", 2, 6.0)]
     rows += [("unet", 0, 4.0), ("unet", 1, 5.5), ("unet", 2, 5.5), ("unet", 3, 9.0)]
     results = pd.DataFrame(rows, columns=["colorizer", "seed", "test.loss"]).assign(loss="mse")
     interval = scipy.stats.ttest_rel([4, 5.5, 5.5], [5, 7, 6]).confidence_interval(0.95)
-    (cell,) = compare(results, "resnet")["test loss"]
+    (cell,) = compare(results, "colorizer", "resnet", {"test.loss": "loss"})["loss"]
     mean, half = cell.split(" ± ")
     assert float(mean) == -1.0
     assert float(half) == pytest.approx((interval.high - interval.low) / 2, abs=0.1)
+
+
+def test_losses_of_different_kinds_are_not_compared():
+    rows = [("resnet", seed, 5.0 + seed, "mse", seed) for seed in (0, 1)]
+    rows += [("lpips", seed, 0.1 * seed, "lpips", 2.0 * seed) for seed in (0, 1)]
+    columns = ["colorizer", "seed", "test.loss", "loss", "test.mse"]
+    results = pd.DataFrame(rows, columns=columns)
+    titles = {"test.loss": "loss", "test.mse": "MSE"}
+    table = compare(results, "colorizer", "resnet", titles)
+    assert "loss" not in table
+    assert "MSE" in table
 
 
 def test_other_settings_are_not_mixed(project):
@@ -137,8 +187,10 @@ def test_other_settings_are_not_mixed(project):
     assert "gain=2" in output
     assert not (project.root / "other").exists()
     printed = tabulate(project, "seed-1", "gain", "--out", "other", "--mix")
-    assert "| unet (gain=2) | 1 | 21 |" in printed
-    assert "| unet (default) | 1 | 11 |" in printed
+    assert find_line(printed, "tiny", "unet (gain=2)")[:2] == ["1", "21"]
+    assert find_line(printed, "tiny", "unet (default)")[:2] == ["1", "11"]
+    classifiers = pd.read_csv(project.root / "other/results.csv").set_index("colorizer")
+    assert pd.isna(classifiers.loc["pretext/resnet-finetune-100", "settings"])  # without gain
 
 
 def test_results_of_other_parameters_do_not_belong_to_an_experiment(project):
@@ -150,10 +202,92 @@ def test_results_of_other_parameters_do_not_belong_to_an_experiment(project):
 def test_without_arguments_the_experiments_are_listed_in_100_columns(project):
     output = tabulate(project)
     assert max(map(len, output.splitlines())) <= 100
-    assert "gain: seed=1 gain=2" in output
-    assert "  unet                     test.loss 21" in output
+    heading = output.index("gain: seed=1 gain=2\n")
+    line = next(line for line in output[heading:].splitlines() if line.startswith("unet "))
+    assert line.split()[1:4] == ["21", "0.2", "20.1"]
 
 
 def test_an_unknown_experiment(project):
     output = tabulate(project, "nothing-*", code=1)
     assert "error: no experiment matches nothing-*: `dvc exp list --all-commits`" in output
+
+
+def test_a_run_is_compared_with_a_line_of_a_study(project):
+    def verify(code: int) -> str:
+        return project.run(sys.executable, "-m", "experiments.verify", "--study", "mine", code=code)
+
+    tabulate(project, "seed-2", "--out", "mine")
+    project.run("dvc", "exp", "apply", "seed-2")
+    assert "0 failures" in verify(0)
+    path = project.root / "metrics/unet.json"
+    path.write_text(path.read_text().replace("20.2", "20.3"))
+    assert "differs: unet test.psnr: in mine 20.2, here 20.3" in verify(0)
+    path.write_text(path.read_text().replace("20.3", "22.3"))
+    assert "FAILED: unet test.psnr: in mine 20.2, here 22.3" in verify(1)
+    project.run("git", "checkout", "--", ".")
+    project.run("dvc", "checkout", "--force")
+    assert "error: mine has no result of seed 0 and these settings: the default ones" in verify(1)
+
+
+def test_seeds_of_two_clones_in_one_table(project, tmp_path):
+    project.run("git", "clone", "--quiet", "--bare", ".", str(tmp_path / "bare"))
+    project.run("dvc", "push")
+    clones = []
+    for seed in (5, 6):
+        project.run("git", "clone", "--quiet", str(tmp_path / "bare"), str(tmp_path / f"{seed}"))
+        clone = Project.at(tmp_path / f"{seed}", project)
+        clone.run("dvc", "exp", "run", "--name", f"clone-{seed}", "-S", f"seed={seed}")
+        clone.run("dvc", "exp", "push", "origin", f"clone-{seed}")
+        clones.append(clone)
+    clones[0].run("dvc", "exp", "pull", "origin", "clone-6")
+    printed = tabulate(clones[0], "clone-*", "--out", "mine")
+    assert find_line(printed, "tiny", "unet")[:2] == ["2", "15.5 ± 0.71"]
+
+
+def wait_until(condition, seconds: float = 180) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it took too long"
+        time.sleep(0.2)
+
+
+def find_processes(root: Path) -> list[int]:
+    """Return the processes that run in a folder or below."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cwd").resolve().is_relative_to(root):
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
+def test_a_queue_that_was_killed_is_queued_again(project):
+    def queue(*seeds: int) -> None:
+        for seed in seeds:
+            project.run(
+                "dvc", "exp", "run", "--queue", "--name", f"queue-{seed}", "-S", f"seed={seed}"
+            )
+        command = (sys.executable, "-m", "dvc", "queue", "start")
+        with (project.root / "waiting-queue").open("w") as log:  # the worker would keep a pipe open
+            subprocess.run(
+                command, cwd=project.root, env=project.environment, stdout=log, check=True
+            )
+
+    waiting = project.root / "waiting"
+    (project.root / "wait").touch()
+    queue(7, 8)
+    wait_until(waiting.exists)
+    for process in find_processes(project.root):
+        os.kill(process, signal.SIGKILL)
+    (project.root / "wait").unlink()
+    queue(7)  # seed 8 is still waiting
+
+    def finished() -> bool:
+        return all(f"queue-{seed}" in project.run("dvc", "exp", "list") for seed in (7, 8))
+
+    wait_until(finished)
+    printed = tabulate(project, "queue-*", "--out", "queued")
+    assert find_line(printed, "tiny", "unet")[:2] == ["2", "17.5 ± 0.71"]

@@ -1,0 +1,204 @@
+"""Read DVC experiments: their parameters, test results, training histories and test images."""
+
+import fnmatch
+import functools
+import io
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from dvc import api
+from dvc.exceptions import DvcException
+from dvc.repo import Repo
+
+from colorpipe import config, files
+from colorpipe.evaluation.table import METRICS
+from colorpipe.report.results import loss_label, stack_curves
+from colorpipe.report.tables import GRAY_BASELINE
+from colorpipe.runtime.errors import UserError
+
+FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # of metrics/, by stage
+RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # of a training
+ARCHIVE = ("source", "md5", "sha256")  # settings whose values belong to a machine
+
+
+class Experiment(NamedTuple):
+    """A DVC experiment, or the workspace.
+
+    Attributes:
+        name: The experiment's name.
+        files: Its files, in git and in DVC's cache.
+        commit: The commit that it was run from.
+        params: Its parameters by dotted key.
+        changes: The parameters that differ from the commit's, except the seed.
+    """
+
+    name: str
+    files: api.DVCFileSystem
+    commit: str
+    params: dict[str, Any]
+    changes: dict[str, Any]
+
+
+def find_experiments(patterns: list[str]) -> list[Experiment]:
+    """Return the experiments whose names match a pattern such as 'seeds-*'. No pattern: all."""
+    with Repo() as repo:
+        by_commit = repo.experiments.ls(all_commits=True)
+    experiments = [
+        load_experiment(name, revision, commit)
+        for commit, entries in by_commit.items()
+        for name, revision in entries
+        if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+    ]
+    if not experiments:
+        raise UserError(
+            f"no experiment matches {' '.join(patterns)}: `dvc exp list --all-commits` shows them"
+            if patterns
+            else "there are no experiments: make some with `dvc exp run`"
+        )
+    return sorted(experiments, key=lambda experiment: experiment.name)
+
+
+def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
+    """Return an experiment that was run from a commit. Without a revision: the workspace."""
+    params, base = flatten(api.params_show(rev=revision)), find_base(commit)
+    changes = {
+        key: "..." if key.endswith(ARCHIVE) else value
+        for key, value in params.items()
+        if key != "seed" and value != base.get(key)
+    }
+    return Experiment(name, api.DVCFileSystem(rev=revision), commit[:7], params, changes)
+
+
+@functools.cache
+def find_base(commit: str) -> dict[str, Any]:
+    """Return the parameters of a commit by dotted key."""
+    return flatten(api.params_show(rev=commit))
+
+
+def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested dictionaries as one dictionary with dotted keys."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def read(experiment: Experiment, path: Path) -> bytes:
+    """Return a file of an experiment, from git or DVC's cache.
+
+    Raises:
+        UserError: The experiment has no such file.
+    """
+    try:
+        content: bytes = experiment.files.read_bytes(path.as_posix())
+    except (DvcException, OSError) as error:
+        raise UserError(
+            f"{experiment.name}: {path} cannot be read ({error}): run `dvc exp pull` if another "
+            "clone made it"
+        ) from None
+    return content
+
+
+def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Find the results that were made with the experiment's parameters.
+
+    An experiment that ran some stages also contains the committed results of the others. A result
+    belongs to the experiment if all parameters that dvc.lock states for its stages have the
+    experiment's values.
+
+    Yields:
+        The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
+    """
+    stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
+    sets = {experiment.params["dataset"], experiment.params["large_dataset"]}
+    for key, stage in stages.items():
+        kind, _, name = key.partition("@")
+        if kind not in FOLDERS or stage["cmd"].split("--data ")[1].split()[0] not in sets:
+            continue
+        params = find_params(key, stages)
+        if all(experiment.params.get(name, value) == value for name, value in params.items()):
+            yield FOLDERS[kind] + name, params
+
+
+def find_params(key: str, stages: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters of a stage in dvc.lock and of all stages that it depends on."""
+    makers = {out["path"]: key for key, stage in stages.items() for out in stage.get("outs", ())}
+    params: dict[str, Any] = {}
+    pending, visited = [key], set()
+    while pending:
+        stage = stages[pending.pop()]
+        params |= flatten(stage.get("params", {}).get("params.yaml", {}))
+        paths = {Path(dep["path"]) for dep in stage.get("deps", ())}
+        outs = {str(part) for path in paths for part in (path, *path.parents)}
+        new = {makers[out] for out in outs & makers.keys()} - visited
+        visited |= new
+        pending += new
+    return params
+
+
+def read_result(
+    experiment: Experiment, name: str, params: Mapping[str, Any]
+) -> tuple[dict[str, Any], pd.DataFrame]:
+    """Return a result as a row of results.csv, and its training history in long format.
+
+    Args:
+        experiment: The experiment.
+        name: The name of the result, as `files.metrics_path` takes it.
+        params: The parameters of its stages.
+    """
+    evaluation = json.loads(read(experiment, files.evaluation_path(name)))
+    scores = flatten(evaluation) | flatten(json.loads(read(experiment, files.metrics_path(name))))
+    settings = [f"{key}={value}" for key, value in experiment.changes.items() if key in params]
+    row = {
+        "colorizer": GRAY_BASELINE if name.startswith("baseline/") else name,
+        "seed": evaluation.get("seed", experiment.params["seed"]),
+        "data": evaluation["data"],
+        "settings": "; ".join(settings),
+        "n": evaluation.get("n"),
+        "loss": loss_label(evaluation),
+        **{metric.key: scores[metric.key] for metric in METRICS if metric.key in scores},
+        **{key: value for key, value in scores.items() if key.startswith("stages.")},
+        "commit": experiment.commit,
+        "experiment": experiment.name,
+    }
+    if name.startswith("baseline/"):
+        return row, pd.DataFrame()
+    content = read(experiment, files.curves_path(name))
+    history = pd.read_csv(io.BytesIO(content))
+    record_path = files.run_record_path(content)
+    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+    row |= {"epochs": len(history), "best_epoch": evaluation.get("best_epoch")}
+    row |= {key: record.get(key) for key in RECORD}
+    if history.empty:
+        return row, history
+    loss = row["loss"] or "cross-entropy"
+    curves = stack_curves({name: history}, {name: loss}).rename(columns={"name": "colorizer"})
+    return row, curves.assign(experiment=experiment.name)
+
+
+def collect(
+    experiments: list[Experiment],
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+    """Read all results of experiments.
+
+    Returns:
+        The rows of results.csv, the rows of curves.csv, and the grid of test images of each
+        colorizer's first seed as PNG.
+    """
+    rows, curves, images = [], [], {}
+    for experiment in sorted(experiments, key=lambda entry: -entry.params["seed"]):
+        for name, params in find_results(experiment):
+            row, history = read_result(experiment, name, params)
+            rows.append(row)
+            curves.append(history)
+            if "/" not in name:
+                images[name] = read(experiment, files.grid_path(name))
+    if not rows:
+        raise UserError("the experiments have no results: did they end? `dvc queue status`")
+    return pd.DataFrame(rows), pd.concat(curves, ignore_index=True), images
