@@ -37,5 +37,5 @@ class ColorStatistics:
         return float(raw) / metrics.AUC_FULL, float(by_bin.mean()) / metrics.AUC_FULL
 
     def divergence(self) -> float:
-        """Return the Jensen-Shannon divergence of predicted and true color bins in bits, in [0, 1]."""
+        """Return the Jensen-Shannon divergence of the predicted and the true bins in bits."""
         return metrics.jensen_shannon(self.predictions, self.originals)
