@@ -11,9 +11,9 @@ from colorpipe.report import color_figures, page
 from colorpipe.report.figures import small_multiples
 from colorpipe.report.highlights import highlights
 from colorpipe.report.pretext_results import (
-    PAGE_COLUMNS,
     accuracies,
     load_pretext_results,
+    page_table,
     pretext_figures,
     pretext_table,
 )
@@ -55,7 +55,7 @@ def build() -> None:
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
         colorfulness=color_figures.colorfulness_figures(scores),
         curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
-        pretext=pretext[[column for column in PAGE_COLUMNS if column in pretext]],
+        pretext=page_table(pretext),
         pretext_note=note,
         pretext_figures=pretext_figures(accuracies(runs), classifiers),
         trainings=trainings_table(trainings),

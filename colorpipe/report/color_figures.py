@@ -2,20 +2,23 @@
 
 import itertools
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
+from matplotlib.ticker import ScalarFormatter
 from matplotlib.transforms import Bbox
 
 from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
 
-SIZE = {"width": 5.2, "height": 3.8}  # of a panel in inches
+SIZE = {"width": 4.8, "height": 3.6}  # of a panel in inches
 DISTANCES = (8, 18, 30, 44)  # between a point and its name in points; the nearest that fits
+LEADER = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
+Point = tuple[float, float]  # in the coordinates of the data
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
@@ -30,11 +33,12 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
     """
     sets = list(dict.fromkeys(table["data"]))
     figure, panels = panel_grid(len(sets), columns=len(sets), **SIZE)
+    points = []
     for panel, data in zip(panels, sets, strict=True):
-        _draw_data_set(panel, table[table["data"] == data])
+        points.append(_draw_data_set(panel, table[table["data"] == data]))
         panel.set_title(data)
-    for panel in panels:
-        _name_points(panel)
+    for panel, named in zip(panels, points, strict=True):
+        _name_points(FigureCanvasAgg(figure), panel, named)
     save(figure, path)
 
 
@@ -47,57 +51,64 @@ def colorfulness_figures(table: pd.DataFrame) -> dict[str, str]:
     for data, rows in table.groupby("data", sort=False):
         if rows.loc[~rows["colorizer"].isin(REFERENCE_ROWS), "colorizer"].nunique() > 1:
             figure, (panel,) = panel_grid(1, columns=1, **SIZE)
-            _draw_data_set(panel, rows)
-            _name_points(panel)
+            points = _draw_data_set(panel, rows)
+            _name_points(FigureCanvasAgg(figure), panel, points)
             figures[str(data)] = to_svg(figure)
     return figures
 
 
-def _draw_data_set(panel: Axes, rows: pd.DataFrame) -> None:
+def _draw_data_set(panel: Axes, rows: pd.DataFrame) -> dict[str, Point]:
+    """Draw the points and the originals' line. Return the points by name."""
+    points: dict[str, Point] = {}
     for _, row in rows[rows["colorizer"] != ORIGINAL].drop_duplicates("colorizer").iterrows():
         marker, color = ("s", "gray") if row["colorizer"] == GRAY_BASELINE else ("o", COLORS[0])
-        position = row["colorfulness"], row["ab MSE"]
-        panel.plot(*position, marker, color=color, markersize=7, label=row["colorizer"])
+        points[row["colorizer"]] = row["colorfulness"], row["ab MSE"]
+        panel.plot(*points[row["colorizer"]], marker, color=color, markersize=7)
     for colorfulness in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"].head(1):
         panel.axvline(colorfulness, color=INK, linestyle=":", linewidth=1)
         top = panel.get_xaxis_transform()  # x in data, y from 0 at the bottom to 1 at the top
         panel.text(colorfulness, 1, "originals ", transform=top, ha="right", va="top")
+    errors = rows["ab MSE"].dropna()
+    if errors.max() > 3 * errors.min():  # on a linear scale, most points would overlap
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(ScalarFormatter())
     panel.margins(0.12)
     panel.set(xlabel="colorfulness", ylabel="ab MSE (squared Lab units)")
     tidy(panel)
+    return points
 
 
-def _name_points(panel: Axes) -> None:
-    """Write the label of each point next to it, where it overlaps nothing if there is room."""
-    figure = panel.get_figure(root=True)
-    renderer = FigureCanvasAgg(figure).get_renderer()
-    figure.draw_without_rendering()  # computes the layout
-    points = [line for line in panel.lines if not line.get_label().startswith("_")]
-    centers = [panel.transData.transform(point.get_xydata()[0]) for point in points]
+def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Point]) -> None:
+    """Write the name of each point next to it, where it overlaps nothing if there is room."""
+    canvas.figure.draw_without_rendering()  # computes the layout
+    renderer = canvas.get_renderer()
+    centers = panel.transData.transform(list(points.values()))
     taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centers]
     taken += [text.get_window_extent(renderer) for text in panel.texts]
-    for point in points:
+    for name, point in points.items():
         options = []
         for place in itertools.product(DISTANCES, ANGLES):
-            label = _write_name(panel, point, *place)
+            label = _write_name(panel, name, point, *place)
+            label.update_positions(renderer)
             box = Text.get_window_extent(label, renderer)
             label.remove()
             outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
             options.append((box.count_overlaps(taken) + outside, place, box))
         _, place, box = min(options, key=lambda option: option[0])  # the first of equal ones
-        _write_name(panel, point, *place)
+        _write_name(panel, name, point, *place)
         taken.append(box)
 
 
-def _write_name(panel: Axes, point: Line2D, distance: float, angle: float) -> Annotation:
-    """Write the label of a point at a distance in points and an angle in degrees from it."""
+def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: float) -> Annotation:
+    """Write the name of a point at a distance in points and an angle in degrees from it."""
     x, y = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return panel.annotate(
-        point.get_label(),
-        point.get_xydata()[0],
+        name,
+        point,
         (distance * x, distance * y),
         textcoords="offset points",
         ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
         va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
-        arrowprops={"arrowstyle": "-", "color": INK, "linewidth": 0.6},
+        arrowprops=LEADER if distance > DISTANCES[0] else None,
     )

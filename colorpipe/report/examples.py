@@ -9,7 +9,9 @@ from colorpipe.evaluation import grids
 from colorpipe.evaluation.gallery import encode_png
 
 MAX_FACTOR = 8  # images are enlarged by whole factors, at most by this one
-HERO, CELL, SMALL_CELL = 288, 96, 72  # largest size of an image in pixels; the last is on a phone
+# Largest size of an image in pixels: in the slider, in the grid, in the grid on a phone, and in the
+# strip of thumbnails.
+LIMITS = {"hero": 288, "cell": 96, "small": 72, "thumb": 64}
 SLIDER = 200  # an image that stays smaller is too small for a slider
 
 
@@ -29,11 +31,10 @@ class Examples:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The displayed sizes in pixels: in the slider, in the grid, and on a phone's grid."""
-        limits = {"hero": HERO, "cell": CELL, "small": SMALL_CELL}
+        """The displayed sizes in pixels."""
         return {
             name: self.side * max(1, min(MAX_FACTOR, limit // self.side))
-            for name, limit in limits.items()
+            for name, limit in LIMITS.items()
         }
 
     @property

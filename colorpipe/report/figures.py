@@ -124,7 +124,7 @@ def small_multiples(
         curves: The training histories, as `training_curves` takes them.
         losses: The loss that each colorizer is trained with.
     """
-    titles = {"loss": "loss", "ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
+    titles = {"loss": "Loss", "ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
     figures: dict[str, dict[str, str]] = {title: {} for title in titles.values()}
     for metric, title in titles.items():
         columns = [f"{part}_{metric}" for part in STYLES]
@@ -164,7 +164,7 @@ def draw_lines(
                 low, high = mean - deviation, mean + deviation
                 panel.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
     panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def line_color(number: int) -> str:

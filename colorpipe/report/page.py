@@ -14,7 +14,7 @@ from colorpipe import files
 from colorpipe.report.examples import extremes, load_examples
 from colorpipe.report.highlights import highlights
 from colorpipe.report.page_table import score_tables
-from colorpipe.report.tables import REFERENCE_ROWS, formatted
+from colorpipe.report.tables import formatted
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -58,10 +58,11 @@ class Content:
 def write(path: Path, content: Content) -> None:
     """Write the page."""
     scores = content.scores
-    colorizers = scores[~scores["colorizer"].isin(REFERENCE_ROWS)]
-    data_of = dict(zip(colorizers["colorizer"], colorizers["data"], strict=True))
     tables = score_tables(scores, content.halves)
     main = tables[0]
+    data_of = {
+        row.name: table.data for table in tables for row in table.rows if not row.is_reference
+    }
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
@@ -72,11 +73,11 @@ def write(path: Path, content: Content) -> None:
     text = templates.get_template("page.html").render(
         content=content,
         zip=zip,
-        count=len(data_of),
+        colorizers=list(data_of),
         chosen=main.rows[0].name,
         sentences=[_emphasize(sentence) for sentence in highlights(scores)[main.data]],
         tables=tables,
-        examples=load_examples(content.grids, data_of),
+        examples=load_examples({name: content.grids[name] for name in data_of}, data_of),
         extremes={name: extremes(gallery) for name, gallery in content.galleries.items()},
         pretext=formatted(content.pretext),
         trainings=formatted(content.trainings),

@@ -122,10 +122,10 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
     marks: dict[tuple[object, str], str] = {}
     names = table["colorizer"]
     for column in [title for title in COLUMNS if title in table]:
-        badness = {"lower": table[column], "higher": -table[column]}.get(BY_TITLE[column].better)
-        if badness is None:
-            original = table.loc[names == ORIGINAL, column]
-            badness = (table[column] - (original.iloc[0] if len(original) else float("nan"))).abs()
+        better = BY_TITLE[column].better
+        badness = -table[column] if better == "higher" else table[column]
+        if better is None:
+            badness = (table[column] - table.loc[names == ORIGINAL, column].mean()).abs()
         values = badness[~names.isin(REFERENCE_ROWS)].dropna()
         baseline = badness[names == GRAY_BASELINE].min()
         if len(values) > 1:

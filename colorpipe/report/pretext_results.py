@@ -34,9 +34,6 @@ PRETEXT_CAPTION = (
     "loss (cross-entropy) are those of the best epoch, which has the lowest validation loss."
 )
 PAGE_COLUMNS = (
-    "init",
-    "mode",
-    "labels",
     "test accuracy",
     "test loss",
     "first train accuracy",
@@ -92,6 +89,20 @@ def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd
         rows.append(row)
     table = pd.DataFrame(rows)
     return table.astype({"epoch": "Int64"}) if "epoch" in table else table
+
+
+def page_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a table of the pretext task that the page shows.
+
+    Args:
+        table: Rows with the columns init, mode and labels, and any of PAGE_COLUMNS.
+    """
+    if table.empty:
+        return table
+    names = [f"{row.init}, {row.mode}, {row.labels} %" for row in table.itertuples()]
+    shown = table[[column for column in PAGE_COLUMNS if column in table]].copy()
+    shown.insert(0, "encoder, mode, labels", names)
+    return shown
 
 
 def accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:

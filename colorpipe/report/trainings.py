@@ -45,7 +45,7 @@ def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -
     versions = [{key: record[key] for key in VERSIONS if key in record} for record in records]
     facts = {
         "Hardware": _join(record["hardware"] for record in records),
-        "Versions": _join(" ".join(map(" ".join, used.items())) for used in versions),
+        "Versions": _join(", ".join(map(" ".join, used.items())) for used in versions),
         "Trained at commit": _join(record.get("commit", "") for record in records),
         "Page written": f"{time.strftime('%Y-%m-%d %H:%M')} at commit {machine.find_commit()}",
         "Seed": _join(map(str, seeds)),

@@ -19,8 +19,9 @@ function setImage(selector, name, alt) {
 
 function show() {
   const name = colorizer.dataset.name;
-  const { hero, slider: hasSlider } = colorizer.parentElement.dataset;
+  const { hero, thumb, slider: hasSlider } = colorizer.parentElement.dataset;
   viewer.style.setProperty("--size", `${hero}px`);
+  viewer.style.setProperty("--thumb", `${thumb}px`);
   viewer.classList.toggle("still", hasSlider === "0");
   setImage(".before", "gray", "in gray");
   setImage(".after", name, `as ${name} colors it`);
