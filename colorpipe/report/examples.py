@@ -31,11 +31,19 @@ class Examples:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The displayed sizes in pixels."""
+        """The displayed sizes in pixels. Larger images are shrunk to the limit."""
         return {
-            name: self.side * max(1, min(MAX_FACTOR, limit // self.side))
+            name: self.side * min(MAX_FACTOR, limit // self.side) or limit
             for name, limit in LIMITS.items()
         }
+
+    @property
+    def style(self) -> str:
+        """The sizes as CSS variables. Pixels stay sharp unless an image is shrunk."""
+        return "; ".join(
+            f"--{name}: {size}px; --{name}-rendering: {'auto' if size < self.side else 'pixelated'}"
+            for name, size in self.sizes.items()
+        )
 
     @property
     def has_slider(self) -> bool:

@@ -26,8 +26,8 @@ class Content:
     Attributes:
         scores: One row per colorizer, and rows for the gray baseline and the originals of each data
             set, as in `tables.results_table`. The first data set is the main one.
-        halves: Half the widths of the 95 % intervals of the scores, with the index and the columns
-            of `scores`. None for a single seed.
+        halves: Half the widths of the 95 % intervals of the scores, with the index of `scores` and
+            any of its columns. None for a single seed.
         grids: The grid of test images of each colorizer, as `grids.write` writes it.
         galleries: The content of galleries/<name>.json by colorizer. It may be empty.
         colorfulness: Figures of error against colorfulness, by data set. All figures are data URLs

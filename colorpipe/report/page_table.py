@@ -27,7 +27,7 @@ class Cell:
         text: The value, or "" if there is none.
         half: Half the width of the 95 % interval, or "" for a single seed.
         paper: The paper's value, or "".
-        mark: "best", "worse" than the gray baseline, or "".
+        mark: "best", "worse" than the gray baseline, "best worse" for both, or "".
     """
 
     text: str
@@ -79,12 +79,13 @@ def score_tables(scores: pd.DataFrame, halves: pd.DataFrame | None = None) -> li
     Args:
         scores: Rows as in `tables.results_table`. The columns are colorizer, data, n, loss, those
             of COLUMNS and optionally seeds.
-        halves: Half the widths of the 95 % intervals, with the index and columns of `scores`.
+        halves: Half the widths of the 95 % intervals, with the index of `scores` and any of its
+            columns.
     """
     texts = formatted(scores).set_axis(scores.index)
     half_texts = texts.map(lambda _: "")
     if halves is not None:
-        half_texts = formatted(halves).set_axis(halves.index)
+        half_texts = formatted(halves.reindex_like(scores)).set_axis(scores.index)
     tables = []
     for data, rows in scores.groupby("data", sort=False):
         colorizers = rows[~rows["colorizer"].isin(REFERENCE_ROWS)].sort_values("ab MSE")
@@ -117,7 +118,7 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
         table: The scores on one data set, with at most one gray baseline and one row of originals.
 
     Returns:
-        "best" or "worse" by index and column. A value without another to compare is not best.
+        "best", "worse" or "best worse" by index and column. A value without another to compare is not best.
     """
     marks: dict[tuple[object, str], str] = {}
     names = table["colorizer"]
@@ -128,9 +129,10 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
             badness = (table[column] - table.loc[names == ORIGINAL, column].mean()).abs()
         values = badness[~names.isin(REFERENCE_ROWS)].dropna()
         baseline = badness[names == GRAY_BASELINE].min()
-        if len(values) > 1:
-            marks |= {(index, column): "best" for index in values[values == values.min()].index}
-        marks |= {(index, column): "worse" for index in values[values > baseline].index}
+        for index, value in values.items():
+            applies = {"best": len(values) > 1 and value == values.min(), "worse": value > baseline}
+            if any(applies.values()):
+                marks[index, column] = " ".join(mark for mark in applies if applies[mark])
     return marks
 
 

@@ -19,10 +19,8 @@ function setImage(selector, name, alt) {
 
 function show() {
   const name = colorizer.dataset.name;
-  const { hero, thumb, slider: hasSlider } = colorizer.parentElement.dataset;
-  viewer.style.setProperty("--size", `${hero}px`);
-  viewer.style.setProperty("--thumb", `${thumb}px`);
-  viewer.classList.toggle("still", hasSlider === "0");
+  viewer.style.cssText = colorizer.parentElement.style.cssText;
+  viewer.classList.toggle("still", colorizer.parentElement.dataset.still === "1");
   setImage(".before", "gray", "in gray");
   setImage(".after", name, `as ${name} colors it`);
   setImage(".original", "original", "in its true colors");
