@@ -27,7 +27,8 @@ MODES = {
     "knn": "k nearest neighbors, last stage",
 }
 PRETEXT_CAPTION = (
-    "Each classifier starts from an encoder: a colorizer's encoder or a reference encoder. "
+    "The pretext task tests whether an encoder that has learned to color helps to classify images. "
+    "Each classifier starts from a colorizer's encoder or from a reference encoder. "
     "finetune trains the whole network, probe trains a linear layer on frozen features, and knn "
     "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
     "labels. Training accuracy is given after the first and the last epoch. Test accuracy and test "
@@ -100,7 +101,8 @@ def page_table(table: pd.DataFrame) -> pd.DataFrame:
     if table.empty:
         return table
     names = [f"{row.init}, {row.mode}, {row.labels} %" for row in table.itertuples()]
-    shown = table[[column for column in PAGE_COLUMNS if column in table]].copy()
+    shown = table[[column for column in PAGE_COLUMNS if column in table]]
+    shown = shown.rename(columns={"epoch": "best epoch"})
     shown.insert(0, "encoder, mode, labels", names)
     return shown
 
