@@ -118,7 +118,8 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
         table: The scores on one data set, with at most one gray baseline and one row of originals.
 
     Returns:
-        "best", "worse" or "best worse" by index and column. A value without another to compare is not best.
+        "best", "worse" or "best worse" by index and column. A value without another to compare is
+        not best.
     """
     marks: dict[tuple[object, str], str] = {}
     names = table["colorizer"]
