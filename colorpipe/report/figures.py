@@ -129,12 +129,14 @@ def small_multiples(
     for metric, title in titles.items():
         columns = [f"{part}_{metric}" for part in STYLES]
         values = pd.concat([frame[columns].stack() for frame in curves.values()])
-        margin = 0.05 * (values.max() - values.min())
+        margin = 0.05 * (values.max() - values.min()) or 0.1
         for name, frame in curves.items():
             figure, (panel,) = panel_grid(1, 1, width=2.4, height=1.3)
             draw_lines(panel, {name: frame}, [name], metric)
-            panel.set_title(f"{name} ({losses[name]})" if metric == "loss" else name, fontsize=9.5)
-            if metric != "loss":
+            panel.set_title(name, fontsize=9.5)
+            if metric == "loss":
+                panel.set_title(f"{name}\n{losses[name].replace('_', ' ')}", fontsize=9.5)
+            else:
                 panel.set_ylim(values.min() - margin, values.max() + margin)
             tidy(panel)
             figures[title][name] = to_svg(figure)
