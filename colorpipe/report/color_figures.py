@@ -10,7 +10,6 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import ScalarFormatter
-from matplotlib.transforms import Bbox
 
 from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
@@ -83,9 +82,7 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
     """Write the name of each point next to it, where it overlaps nothing if there is room."""
     canvas.figure.draw_without_rendering()  # computes the layout
     renderer = canvas.get_renderer()
-    centers = panel.transData.transform(list(points.values()))
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in centers]
-    taken += [text.get_window_extent(renderer) for text in panel.texts]
+    taken = [artist.get_window_extent(renderer) for artist in [*panel.lines, *panel.texts]]
     for name, point in points.items():
         options = []
         for place in itertools.product(DISTANCES, ANGLES):
