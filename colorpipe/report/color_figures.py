@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import ScalarFormatter
+from matplotlib.transforms import Bbox
 
 from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
@@ -82,6 +83,7 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
     """Write the name of each point next to it, where it overlaps nothing if there is room."""
     canvas.figure.draw_without_rendering()  # computes the layout
     renderer = canvas.get_renderer()
+    names: list[Bbox] = []
     taken = [artist.get_window_extent(renderer) for artist in [*panel.lines, *panel.texts]]
     for name, point in points.items():
         options = []
@@ -91,10 +93,13 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
             box = Text.get_window_extent(label, renderer)
             label.remove()
             outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
-            options.append((box.count_overlaps(taken) + outside, place, box))
+            start, middle = panel.transData.transform(point), (box.x0 + box.x1, box.y0 + box.y1)
+            leader = Bbox.from_extents(start[0], start[1], middle[0] / 2, middle[1] / 2)
+            overlaps = box.count_overlaps([*taken, *names]) + leader.count_overlaps(names)
+            options.append((overlaps + outside, place, box))
         _, place, box = min(options, key=lambda option: option[0])  # the first of equal ones
         _write_name(panel, name, point, *place)
-        taken.append(box)
+        names.append(box)
 
 
 def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: float) -> Annotation:
@@ -105,6 +110,7 @@ def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: fl
         point,
         (distance * x, distance * y),
         textcoords="offset points",
+        fontsize=9,
         ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
         va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
         arrowprops=LEADER if distance > DISTANCES[0] else None,
