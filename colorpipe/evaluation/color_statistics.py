@@ -36,11 +36,6 @@ class ColorStatistics:
         raw = self.areas.sum() / self.originals.sum()
         return float(raw) / metrics.AUC_FULL, float(by_bin.mean()) / metrics.AUC_FULL
 
-    def histograms(self) -> dict[str, list[float]]:
-        """Return the shares (313,) of the bins in the "predicted" and the "original" pixels."""
-        both = {"predicted": self.predictions, "original": self.originals}
-        return {name: (counts / counts.sum()).tolist() for name, counts in both.items()}
-
     def divergence(self) -> float:
-        """Return the Jensen-Shannon divergence of the two histograms in bits, in [0, 1]."""
+        """Return the Jensen-Shannon divergence of the predicted and the true bins in bits."""
         return metrics.jensen_shannon(self.predictions, self.originals)

@@ -68,7 +68,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         about["temperature"] = settings.temperature
         about["temperatures"] = measure_temperatures(model, val, temperatures)
     _write_metrics(name, result, about, lpips)
-    _write_images(name, model, images, labels, result, seed)
+    _write_images(name, model, images, labels, result)
 
 
 def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -129,12 +129,12 @@ def _write_metrics(name: str, result: Measurement, about: dict[str, Any], lpips:
 
 
 def _write_images(
-    name: str, model: Colorizer, images: Tensor, labels: Tensor, result: Measurement, seed: int
+    name: str, model: Colorizer, images: Tensor, labels: Tensor, result: Measurement
 ) -> None:
     grids.write(files.grid_path(name), render(model, images[choose_examples(labels)]))
-    kinds = gallery.choose(result.errors, seed)
+    kinds = gallery.choose(result.errors)
     numbers = sorted(set().union(*kinds.values()))
     rendered = render(model, images[numbers])
     psnr = metrics.psnr(rendered["predicted"], rendered["original"])
     scores = {"mse": result.errors[numbers], "psnr": psnr}
-    gallery.write(files.gallery_path(name), kinds, numbers, scores, rendered, result.histograms)
+    gallery.write(files.gallery_path(name), kinds, numbers, scores, rendered)

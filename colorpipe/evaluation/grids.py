@@ -10,6 +10,7 @@ from torch import Tensor
 
 from colorpipe import files
 
+ROWS = ("gray", "predicted", "original")
 CELL = 96  # approximate height of an image in pixels; images are enlarged by a whole factor
 GAP = 4  # pixels between images
 GROUP_GAP = 3 * GAP
@@ -40,6 +41,34 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
             )
             canvas.paste(enlarged, (LABEL + GAP + column * (cell_width + GAP), top))
     _save(path, canvas)
+
+
+def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
+    """Cut a grid into its images and shrink them to the size that they had before `write`.
+
+    Args:
+        path: A grid of square images.
+
+    Returns:
+        The images (H, W, 3) of the rows "gray", "predicted" and "original".
+    """
+    with Image.open(path) as grid:
+        pixels = np.asarray(grid.convert("RGB"))
+    step = (pixels.shape[0] - GAP) // len(ROWS)
+    side = step - GAP
+    columns = range(LABEL + GAP, pixels.shape[1] - side, step)
+    cells = np.array(
+        [
+            [pixels[top : top + side, left : left + side] for left in columns]
+            for top in range(GAP, pixels.shape[0] - side, step)
+        ]
+    )
+    for factor in range(side, 0, -1):
+        small = cells[:, :, ::factor, ::factor]
+        enlarged = small.repeat(factor, axis=2).repeat(factor, axis=3)
+        if side % factor == 0 and np.array_equal(enlarged, cells):
+            break
+    return {name: list(images) for name, images in zip(ROWS, small, strict=True)}
 
 
 def to_uint8(images: Tensor) -> NDArray[np.uint8]:
@@ -78,11 +107,11 @@ def _strips(group: Mapping[str, Path]) -> list[tuple[str, Image.Image]]:
     """Return the names and the images of a group's rows, cut from its grids."""
     opened = {name: Image.open(grid).convert("RGB") for name, grid in group.items()}
     first = next(iter(opened.values()))
-    height = (first.height - GAP) // 3  # of a row, with the gap above it
+    height = (first.height - GAP) // len(ROWS)  # of a row, with the gap above it
     rows = [
-        ("gray", first, 0),
+        (ROWS[0], first, 0),
         *((name, grid, 1) for name, grid in opened.items()),
-        ("original", first, 2),
+        (ROWS[2], first, 2),
     ]
     return [
         (name, grid.crop((LABEL, row * height, grid.width, (row + 1) * height)))

@@ -95,12 +95,10 @@ class Measurement:
     Attributes:
         metrics: The value of each metric, by its key in `evaluation.table`.
         errors: The ab MSE of each image, (N,).
-        histograms: Shares of the color bins (313,) in the "predicted" and the "original" pixels.
     """
 
     metrics: dict[str, float]
     errors: Tensor
-    histograms: dict[str, list[float]]
 
 
 @torch.no_grad()
@@ -123,4 +121,4 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
         averager.update(means, len(stored))
     metrics = average([averager.totals()])
     metrics |= {m.key: m.of_set(statistics, metrics) for m in METRICS if m.of_set}
-    return Measurement(metrics, torch.cat(errors).cpu(), statistics.histograms())
+    return Measurement(metrics, torch.cat(errors).cpu())

@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from colorpipe import config, files
 from colorpipe.evaluation import grids
 from colorpipe.report import color_figures, page
-from colorpipe.report.figures import training_curves
+from colorpipe.report.figures import small_multiples
 from colorpipe.report.highlights import highlights
-from colorpipe.report.page_table import Table
 from colorpipe.report.pretext_results import (
-    PRETEXT_CAPTION,
     accuracies,
-    draw_pretext,
     load_pretext_results,
+    page_table,
+    pretext_figures,
     pretext_table,
 )
 from colorpipe.report.results import Result, load_history, load_results, stack_curves
@@ -28,6 +26,7 @@ from colorpipe.report.tables import (
     results_table,
     to_markdown,
 )
+from colorpipe.report.trainings import run_facts, trainings_table
 
 
 def build() -> None:
@@ -41,87 +40,71 @@ def build() -> None:
     names = files.read_json(files.NAMES)
     results = load_results(names["colorizers"])
     histories = {name: load_history(name) for name in results}
-    galleries = {name: files.read_json(files.gallery_path(name)) for name in results}
     scores = results_table(results, load_results(names["baselines"], "baseline"))
-    draw_figures(results, histories, galleries, scores)
-    pretext, trained = build_pretext()
-    losses = {name: result.setting[1] for name, result in results.items()}
-    losses |= dict.fromkeys(trained, "cross-entropy")
-    curves = stack_curves({**histories, **trained}, losses)
-    files.write_text(files.REPORT / "curves.csv", curves.to_csv(index=False))
-    vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
-    tables = {
-        "results": Table(scores.drop(columns=list(COLOR_SCORES)), CAPTION),
-        "colors": Table(color_table(scores), COLOR_CAPTION.format(vgg=vgg)),
-        "pretext": pretext,
-    }
-    sentences = highlights(scores)
-    write_tables(scores, tables, sentences)
-    page.write(results, tables, galleries, sentences, [*results, *trained])
-    print(to_markdown(tables["results"].numbers))
-    print("\n".join(sentences))
+    draw_plots(results, scores)
+    runs, note = load_pretext_results(config.load_params().pretext)
+    classifiers = {run: load_history(run.name) for run in runs}
+    pretext = pretext_table(runs, classifiers)
+    trained = {run.name: history for run, history in classifiers.items() if len(history)}
+    write_curves(results, histories, trained)
+    write_tables(scores, pretext, note, results)
+    trainings = [*results, *trained]
+    content = page.Content(
+        scores=scores,
+        grids={name: files.grid_path(name) for name in results},
+        galleries={name: files.read_json(files.gallery_path(name)) for name in results},
+        colorfulness=color_figures.colorfulness_figures(scores),
+        curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
+        pretext=page_table(pretext),
+        pretext_note=note,
+        pretext_figures=pretext_figures(accuracies(runs), classifiers),
+        trainings=trainings_table(trainings),
+        facts=run_facts(trainings, scores["data"].unique(), scores["seed"].dropna().unique()),
+        params=Path("params.yaml").read_text(encoding="utf-8"),
+    )
+    page.write(files.REPORT / "index.html", content)
+    print(to_markdown(scores.drop(columns=list(COLOR_SCORES))))
     print(f"report: {files.REPORT / 'index.html'}")
 
 
-def draw_figures(
+def draw_plots(results: Mapping[str, Result], scores: pd.DataFrame) -> None:
+    """Draw the plots of DVC: the grid of all colorizers, and error against colorfulness."""
+    groups: dict[str, dict[str, Path]] = {}
+    for name, result in results.items():
+        groups.setdefault(result.run["data"], {})[name] = files.grid_path(name)
+    grids.compare(files.REPORT / "overview.png", list(groups.values()))
+    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores)
+
+
+def write_curves(
     results: Mapping[str, Result],
     histories: Mapping[str, pd.DataFrame],
-    galleries: Mapping[str, Any],
-    scores: pd.DataFrame,
+    classifiers: Mapping[str, pd.DataFrame],
 ) -> None:
-    """Draw the figures about the colorizers.
-
-    Args:
-        results: The results by colorizer.
-        histories: The training histories by colorizer.
-        galleries: The content of galleries/<name>.json by colorizer.
-        scores: The results table.
-    """
-    grid_groups: dict[str, dict[str, Path]] = {}
-    for name, result in results.items():
-        grid_groups.setdefault(result.run["data"], {})[name] = files.grid_path(name)
-    grids.compare(files.REPORT / "overview.png", list(grid_groups.values()))
-    losses = {name: result.run["loss"] for name, result in results.items()}
-    training_curves(files.REPORT / "curves.png", histories, losses)
-    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores)
-    shares = {}
-    for data, group in grid_groups.items():
-        for name in group:
-            shares[name] = galleries[name]["histograms"]["predicted"]
-            originals = galleries[name]["histograms"]["original"]
-        shares[f"original ({data})"] = originals
-    color_figures.histograms(files.REPORT / "histograms.png", shares)
+    """Write the training histories of the colorizers and the classifiers to curves.csv."""
+    losses = {name: result.setting[1] for name, result in results.items()}
+    losses |= dict.fromkeys(classifiers, "cross-entropy")
+    curves = stack_curves({**histories, **classifiers}, losses)
+    files.write_text(files.REPORT / "curves.csv", curves.to_csv(index=False))
 
 
-def build_pretext() -> tuple[Table, dict[str, pd.DataFrame]]:
-    """Draw the figure of the pretext task. Return its table and its training histories by name.
-
-    If the data set has no classes, the table is empty and its caption gives the reason.
-    """
-    results = load_pretext_results(config.load_params().pretext)
-    caption = PRETEXT_CAPTION
-    reason = next(iter(results.values())).run.get("left_out")
-    if reason:  # All runs share a data set, so all of them are left out.
-        results, caption = {}, f"The pretext task is left out: {reason}."
-    histories = {run: load_history(run.name) for run in results}
-    table = Table(pretext_table(results, histories), caption)
-    draw_pretext(files.REPORT / "pretext.png", accuracies(results), histories)
-    return table, {run.name: history for run, history in histories.items() if len(history)}
-
-
-def write_tables(scores: pd.DataFrame, tables: Mapping[str, Table], sentences: list[str]) -> None:
+def write_tables(
+    scores: pd.DataFrame, pretext: pd.DataFrame, note: str, results: Mapping[str, Result]
+) -> None:
     """Write results.csv, pretext.csv and results.md.
 
     Args:
         scores: The results table.
-        tables: The tables of the page. The table "pretext" may be empty.
-        sentences: What the tables show in short.
+        pretext: The table of the pretext task, which may be empty.
+        note: The caption of the table of the pretext task.
+        results: The results by colorizer.
     """
-    pretext = tables["pretext"].numbers
     files.write_text(files.REPORT / "results.csv", scores.to_csv(index=False))
     files.write_text(files.REPORT / "pretext.csv", pretext.to_csv(index=False))
-    sections = list(sentences)
-    for table in tables.values():
-        sections += [to_markdown(table.numbers)] if len(table.numbers) else []
-        sections.append(table.caption)
+    vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
+    sections = [" ".join(sentences) for sentences in highlights(scores).values()]
+    sections += [to_markdown(scores.drop(columns=list(COLOR_SCORES))), CAPTION]
+    sections += [to_markdown(color_table(scores)), COLOR_CAPTION.format(vgg=vgg)]
+    sections += [to_markdown(pretext)] if len(pretext) else []
+    sections.append(note)
     files.write_text(files.REPORT / "results.md", "\n\n".join(sections) + "\n")

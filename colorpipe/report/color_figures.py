@@ -1,21 +1,25 @@
-"""Figures of the colors: error against colorfulness, and histograms of the color bins."""
+"""The figure of error against colorfulness, with the names at the points."""
 
-from collections.abc import Mapping, Sequence
+import itertools
+import math
+from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Annotation, Text
+from matplotlib.ticker import ScalarFormatter
+from matplotlib.transforms import Bbox
 
-from colorpipe.color import bins
-from colorpipe.report.figures import line_color, panel_grid, save, tidy
+from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
 
-HISTOGRAM_COLUMNS = 5
-MARKERS = "oDv^P<>Xp"
-RAREST = 1e-5  # bins with a smaller share of the pixels are light gray
+SIZE = {"width": 4.8, "height": 3.6}  # of a panel in inches
+DISTANCES = (8, 18, 30, 44)  # between a point and its name in points; the nearest that fits
+LEADER = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
+Point = tuple[float, float]  # in the coordinates of the data
+ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
 def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
@@ -28,56 +32,86 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
         table: Rows with the columns colorizer, data, "ab MSE" and colorfulness.
     """
     sets = list(dict.fromkeys(table["data"]))
-    figure, panels = panel_grid(len(sets), columns=len(sets), width=6.4, height=4.1)
+    figure, panels = panel_grid(len(sets), columns=len(sets), **SIZE)
+    points = []
     for panel, data in zip(panels, sets, strict=True):
-        rows = table[table["data"] == data]
-        colorizers = rows[~rows["colorizer"].isin(REFERENCE_ROWS)]
-        for number, (_, row) in enumerate(colorizers.iterrows()):
-            _draw_point(panel, row, MARKERS[number % len(MARKERS)], line_color(number))
-        for _, row in rows[rows["colorizer"] == GRAY_BASELINE].head(1).iterrows():
-            _draw_point(panel, row, "s", "gray")
-        for colorfulness in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"]:
-            panel.axvline(colorfulness, color="gray", linestyle=":", label="originals")
-        panel.set(
-            title=data,
-            xlabel="colorfulness (Hasler and Suesstrunk)",
-            ylabel="ab MSE (Lab units squared)",
-        )
-        panel.set_ylim(bottom=0)
-        panel.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-        tidy(panel)
+        points.append(_draw_data_set(panel, table[table["data"] == data]))
+        panel.set_title(data)
+    for panel, named in zip(panels, points, strict=True):
+        _name_points(FigureCanvasAgg(figure), panel, named)
     save(figure, path)
 
 
-def _draw_point(panel: Axes, row: "pd.Series[float]", marker: str, color: str) -> None:
-    panel.plot(
-        row["colorfulness"],
-        row["ab MSE"],
-        label=row["colorizer"],
-        marker=marker,
-        markersize=8,
-        linestyle="",
-        color=color,
-    )
+def colorfulness_figures(table: pd.DataFrame) -> dict[str, str]:
+    """Return the panels of `error_against_colorfulness` by data set, as SVG data URLs.
 
-
-def histograms(path: Path, shares: Mapping[str, Sequence[float]]) -> None:
-    """Draw which colors occur how often, one panel per name, on one logarithmic scale.
-
-    Args:
-        path: The PNG to write.
-        shares: The share of the pixels in each of the 313 color bins, by the panel's title.
+    A data set with a single colorizer has no figure.
     """
-    figure, panels = panel_grid(len(shares), HISTOGRAM_COLUMNS, width=2.5, height=2.35)
-    a, b = bins.centers().T.numpy()
-    colors = colormaps["viridis_r"].with_extremes(under="#ececec")
-    for panel, (title, values) in zip(panels, shares.items(), strict=True):
-        positive = np.maximum(values, RAREST / 10)  # a logarithmic scale has no zero
-        squares = panel.scatter(
-            a, b, c=positive, norm=LogNorm(RAREST, 1), cmap=colors, s=14, marker="s"
-        )
-        panel.set(title=title, aspect="equal", xticks=[-100, 0, 100], yticks=[-100, 0, 100])
-    figure.supxlabel("a (green to red, Lab units)")
-    figure.supylabel("b (blue to yellow, Lab units)")
-    figure.colorbar(squares, ax=panels, label="share of the pixels", shrink=0.8)
-    save(figure, path)
+    figures = {}
+    for data, rows in table.groupby("data", sort=False):
+        if rows.loc[~rows["colorizer"].isin(REFERENCE_ROWS), "colorizer"].nunique() > 1:
+            figure, (panel,) = panel_grid(1, columns=1, **SIZE)
+            points = _draw_data_set(panel, rows)
+            _name_points(FigureCanvasAgg(figure), panel, points)
+            figures[str(data)] = to_svg(figure)
+    return figures
+
+
+def _draw_data_set(panel: Axes, rows: pd.DataFrame) -> dict[str, Point]:
+    """Draw the points and the originals' line. Return the points by name."""
+    points: dict[str, Point] = {}
+    for _, row in rows[rows["colorizer"] != ORIGINAL].drop_duplicates("colorizer").iterrows():
+        marker, color = ("s", "gray") if row["colorizer"] == GRAY_BASELINE else ("o", COLORS[0])
+        points[row["colorizer"]] = row["colorfulness"], row["ab MSE"]
+        panel.plot(*points[row["colorizer"]], marker, color=color, markersize=7)
+    for colorfulness in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"].head(1):
+        panel.axvline(colorfulness, color=INK, linestyle=":", linewidth=1)
+        top = panel.get_xaxis_transform()  # x in data, y from 0 at the bottom to 1 at the top
+        panel.text(colorfulness, 1, "originals ", transform=top, ha="right", va="top")
+    errors = rows["ab MSE"].dropna()
+    if errors.max() > 3 * errors.min():  # on a linear scale, most points would overlap
+        panel.set_yscale("log")
+        panel.yaxis.set_major_formatter(ScalarFormatter())
+        panel.yaxis.set_minor_formatter(ScalarFormatter())
+    panel.margins(0.12)
+    panel.set(xlabel="colorfulness", ylabel="ab MSE (squared Lab units)")
+    tidy(panel)
+    return points
+
+
+def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Point]) -> None:
+    """Write the name of each point next to it, where it overlaps nothing if there is room."""
+    canvas.figure.draw_without_rendering()  # computes the layout
+    renderer = canvas.get_renderer()
+    names: list[Bbox] = []
+    taken = [artist.get_window_extent(renderer) for artist in [*panel.lines, *panel.texts]]
+    for name, point in points.items():
+        options = []
+        for place in itertools.product(DISTANCES, ANGLES):
+            label = _write_name(panel, name, point, *place)
+            label.update_positions(renderer)
+            box = Text.get_window_extent(label, renderer)
+            label.remove()
+            outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
+            start, middle = panel.transData.transform(point), (box.x0 + box.x1, box.y0 + box.y1)
+            leader = Bbox.from_extents(start[0], start[1], middle[0] / 2, middle[1] / 2)
+            overlaps = box.count_overlaps([*taken, *names]) + leader.count_overlaps(names)
+            options.append((overlaps + outside, place, box))
+        _, place, box = min(options, key=lambda option: option[0])  # the first of equal ones
+        _write_name(panel, name, point, *place)
+        names.append(box)
+
+
+def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: float) -> Annotation:
+    """Write the name of a point at a distance in points and an angle in degrees from it."""
+    x, y = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+    return panel.annotate(
+        name,
+        point,
+        (distance * x, distance * y),
+        textcoords="offset points",
+        fontsize=9,
+        ha="center" if abs(x) < 0.1 else "left" if x > 0 else "right",
+        va="center" if abs(y) < 0.1 else "bottom" if y > 0 else "top",
+        arrowprops=LEADER if distance > DISTANCES[0] else None,
+    )

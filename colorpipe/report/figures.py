@@ -1,10 +1,13 @@
-"""The figure of the training curves, and what all figures of the report share."""
+"""The figures of the training curves, and what all figures of the report share."""
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from matplotlib import rc_context, rcParams
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -12,6 +15,9 @@ from matplotlib.ticker import MaxNLocator
 
 from colorpipe import files
 
+INK = "#010203"  # the color of text and lines, which follows the page's theme in an SVG
+for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
+    rcParams[part] = INK
 STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
     "val": {"linestyle": "-", "linewidth": 1.8},
@@ -24,10 +30,14 @@ COLORS = (
     "#cc79a7",
     "#e69f00",
     "#56b4e9",
-    "#000000",
+    INK,
     "#7f7f7f",
     "#8c564b",
 )
+THEME = """<style>
+svg { color: #1c1e21 }
+@media (prefers-color-scheme: dark) { svg { color: #e8eaed } }
+</style>"""
 MANY_EPOCHS = 40  # from this number on, epochs have no markers
 CURVE_COLUMNS = 3
 LEGEND_COLUMNS = 6
@@ -38,6 +48,16 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG. The same figure gives the same bytes on every run."""
     with files.atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def to_svg(figure: Figure) -> str:
+    """Return a figure as the data URL of an SVG whose text follows the light or dark theme."""
+    buffer = io.StringIO()
+    with rc_context({"svg.hashsalt": "colorpipe"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    head, tag, body = buffer.getvalue().partition("<defs>")
+    text = (head + THEME + tag + body).replace(INK, "currentColor")
+    return "data:image/svg+xml;base64," + base64.b64encode(text.encode()).decode()
 
 
 def panel_grid(count: int, columns: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -93,6 +113,36 @@ def training_curves(
     save(figure, path)
 
 
+def small_multiples(
+    curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
+) -> dict[str, dict[str, str]]:
+    """Return a small figure of training and validation per metric and colorizer, as SVG data URLs.
+
+    The SSIM and the PSNR have the same scale in all figures. Each loss has its own scale.
+
+    Args:
+        curves: The training histories, as `training_curves` takes them.
+        losses: The loss that each colorizer is trained with.
+    """
+    titles = {"loss": "Loss", "ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
+    figures: dict[str, dict[str, str]] = {title: {} for title in titles.values()}
+    for metric, title in titles.items():
+        columns = [f"{part}_{metric}" for part in STYLES]
+        values = pd.concat([frame[columns].stack() for frame in curves.values()])
+        margin = 0.05 * (values.max() - values.min()) or 0.1
+        for name, frame in curves.items():
+            figure, (panel,) = panel_grid(1, 1, width=2.4, height=1.3)
+            draw_lines(panel, {name: frame}, [name], metric)
+            panel.set_title(name, fontsize=9.5)
+            if metric == "loss":
+                panel.set_title(f"{name}\n{losses[name].replace('_', ' ')}", fontsize=9.5)
+            else:
+                panel.set_ylim(values.min() - margin, values.max() + margin)
+            tidy(panel)
+            figures[title][name] = to_svg(figure)
+    return figures
+
+
 def draw_lines(
     panel: Axes, curves: Mapping[str, pd.DataFrame], names: Sequence[str], metric: str
 ) -> None:
@@ -116,7 +166,7 @@ def draw_lines(
                 low, high = mean - deviation, mean + deviation
                 panel.fill_between(mean.index, low, high, color=color, alpha=0.2, linewidth=0)
     panel.set_xlabel("epoch")
-    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
 
 
 def line_color(number: int) -> str:
@@ -124,12 +174,12 @@ def line_color(number: int) -> str:
     return COLORS[number % len(COLORS)]
 
 
-def add_legend(figure: Figure, names: Sequence[str]) -> None:
+def add_legend(figure: Figure, names: Sequence[str], columns: int = LEGEND_COLUMNS) -> None:
     """Add a legend with the color of each name and the line styles of training and validation."""
     titles = {"train": "training", "val": "validation"}
     lines = [
         *(Line2D([], [], color=line_color(index), label=name) for index, name in enumerate(names)),
         *(Line2D([], [], color="gray", label=titles[part], **STYLES[part]) for part in STYLES),
     ]
-    columns = min(len(lines), LEGEND_COLUMNS)
+    columns = min(len(lines), columns)
     figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)

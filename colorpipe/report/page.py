@@ -1,101 +1,96 @@
-"""The page: tables, figures, test images and what was run, in one HTML file that works offline."""
+"""The page: results, test images, figures and what was run, in one HTML file that works offline."""
 
-import base64
-import json
-import time
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import jinja2
 import pandas as pd
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from colorpipe import config, files
-from colorpipe.report.page_table import Table
-from colorpipe.report.results import Result
-from colorpipe.runtime import machine
+from colorpipe import files
+from colorpipe.report.examples import extremes, load_examples
+from colorpipe.report.highlights import highlights
+from colorpipe.report.page_table import score_tables
+from colorpipe.report.tables import formatted
 
 ASSETS = Path(__file__).parent / "assets"
-FIGURES = ("overview", "colorfulness", "histograms", "curves", "pretext")
-VERSIONS = ("Python", "torch", "numpy", "dvc")
 
 
-def write(
-    results: Mapping[str, Result],
-    tables: Mapping[str, Table],
-    galleries: Mapping[str, Any],
-    sentences: Sequence[str],
-    trainings: Sequence[str],
-) -> None:
-    """Write report/index.html. The figures must exist.
+@dataclass(frozen=True)
+class Content:
+    """What the page shows, of one run or of a study over seeds.
 
-    Args:
-        results: The results by colorizer.
-        tables: The tables "results", "colors" and "pretext".
-        galleries: The content of galleries/<name>.json by colorizer.
-        sentences: What the results show in short.
-        trainings: The names of the trainings, as `files.curves_path` takes them.
+    Attributes:
+        scores: One row per colorizer, and rows for the gray baseline and the originals of each data
+            set, as in `tables.results_table`. The first data set is the main one.
+        halves: Half the widths of the 95 % intervals of the scores, with the index of `scores` and
+            any of its columns. None for a single seed.
+        grids: The grid of test images of each colorizer, as `grids.write` writes it.
+        galleries: The content of galleries/<name>.json by colorizer. It may be empty.
+        colorfulness: Figures of error against colorfulness, by data set. All figures are data URLs
+            of SVG, as `figures.to_svg` returns them.
+        curves: Figures of the training curves by metric and then by colorizer.
+        pretext: The table of the pretext task. It may be empty.
+        pretext_note: What explains the table, or why it is empty.
+        pretext_figures: Figures of the pretext task by title.
+        trainings: A table with a row per training.
+        facts: What else was run, by name.
+        params: The text of params.yaml.
     """
-    sets = list(dict.fromkeys(result.run["data"] for result in results.values()))
+
+    scores: pd.DataFrame
+    grids: Mapping[str, Path]
+    colorfulness: Mapping[str, str]
+    curves: Mapping[str, Mapping[str, str]]
+    pretext: pd.DataFrame
+    pretext_note: str
+    pretext_figures: Mapping[str, str]
+    trainings: pd.DataFrame
+    facts: Mapping[str, str]
+    params: str
+    halves: pd.DataFrame | None = None
+    galleries: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write(path: Path, content: Content) -> None:
+    """Write the page."""
+    scores = content.scores
+    tables = score_tables(scores, content.halves)
+    main = tables[0]
+    data_of = {
+        row.name: table.data for table in tables for row in table.rows if not row.is_reference
+    }
     templates = jinja2.Environment(
         loader=jinja2.FileSystemLoader(ASSETS),
         autoescape=True,
         trim_blocks=True,
+        lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
     text = templates.get_template("page.html").render(
-        sets=sets,
-        finished=time.strftime("%Y-%m-%d %H:%M"),
-        commit=machine.find_commit(),
-        sentences=sentences,
-        tables={**tables, "trainings": _trainings_table(trainings)},
-        figures={name: _data_url(files.REPORT / f"{name}.png") for name in FIGURES},
-        colorizers=list(results),
-        seed=next(iter(results.values())).run["seed"],
-        sources=_sources(sets),
-        params=Path("params.yaml").read_text(encoding="utf-8"),
+        content=content,
+        zip=zip,
+        colorizers=list(data_of),
+        chosen=main.rows[0].name,
+        sentences=[_emphasize(sentence) for sentence in highlights(scores)[main.data]],
+        tables=tables,
+        examples=load_examples({name: content.grids[name] for name in data_of}, data_of),
+        extremes={name: extremes(gallery) for name, gallery in content.galleries.items()},
+        pretext=formatted(content.pretext),
+        trainings=formatted(content.trainings),
         style=_asset("page.css"),
         script=_asset("page.js"),
-        galleries=Markup(json.dumps(galleries, allow_nan=False).replace("<", "\\u003c")),
     )
-    files.write_text(files.REPORT / "index.html", text.strip() + "\n")
+    files.write_text(path, text.strip() + "\n")
 
 
-def _data_url(path: Path) -> str:
-    return "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+def _emphasize(sentence: str) -> Markup:
+    """Return Markdown with bold words as HTML."""
+    return Markup(re.sub(r"\*\*(.+?)\*\*", r"<strong>\1</strong>", str(escape(sentence))))
 
 
 def _asset(name: str) -> Markup:
     return Markup((ASSETS / name).read_text(encoding="utf-8"))
-
-
-def _sources(sets: Sequence[str]) -> dict[str, str]:
-    """Return where each data set comes from."""
-    params = config.load_params()
-    sources = {}
-    for name in sets:
-        settings = params.data(name)
-        sources[name] = f"{settings.source}, md5 {settings.md5 or 'not checked'}"
-    return sources
-
-
-def _trainings_table(names: Sequence[str]) -> Table:
-    """Return when, where and how long each training ran, if it ran on this machine."""
-    rows = []
-    for name in names:
-        path = files.run_record_path(files.curves_path(name).read_bytes())
-        record = json.loads(path.read_text()) if path.is_file() else {}
-        versions = [f"{package} {record[package]}" for package in VERSIONS if package in record]
-        rows.append(
-            {
-                "training": name,
-                "minutes": record["seconds"] / 60 if record else float("nan"),
-                "finished": record.get("finished", "not run here"),
-                "hardware": record.get("hardware", ""),
-                "versions": ", ".join(versions),
-                "commit": record.get("commit", ""),
-            }
-        )
-    caption = "A training whose result came from DVC's cache or from a remote was not run here."
-    return Table(pd.DataFrame(rows), caption)

@@ -1,96 +1,158 @@
-"""A table of the page: its cells as text, and the marks of the best and the worse values."""
+"""The page's tables of scores, one per data set, with the best and the worse values marked."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
 
-from colorpipe.evaluation.table import METRICS
-from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, REFERENCE_ROWS, formatted
+from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS, formatted
 
-# Chooses the better values of a column.
-BETTER: dict[str, Callable[[Iterable[float]], float]] = {
-    metric.title: {"lower": min, "higher": max}[metric.better]
-    for metric in METRICS
-    if metric.better
+# The columns and what they mean. A loss is no column, because colorizers differ in their losses.
+COLUMNS = {
+    "ab MSE": "squared error of the colors",
+    "ab PSNR": "the same error in dB, by the paper's protocol",
+    "ab SSIM": "structure of the colors, by the paper's protocol",
+    "RGB PSNR": "error of the whole image in dB",
+    "LPIPS": "difference as a VGG network sees it",
+    "colorfulness": "nearest to the originals is best",
 }
+DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", None: ""}
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell as text, with the classes that style it."""
+    """A value as text.
+
+    Attributes:
+        text: The value, or "" if there is none.
+        half: Half the width of the 95 % interval, or "" for a single seed.
+        paper: The paper's value, or "".
+        mark: "best", "worse" than the gray baseline, "best worse" for both, or "".
+    """
 
     text: str
-    classes: str
+    half: str = ""
+    paper: str = ""
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A row of cells. A reference row is the gray baseline or the originals."""
+    """A colorizer, the gray baseline or the originals.
 
+    Attributes:
+        name: Its name.
+        about: What it was trained with, or what it is.
+        cells: Its values in the order of the columns.
+    """
+
+    name: str
+    about: str
     cells: list[Cell]
-    is_reference: bool
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether it is the gray baseline or the originals."""
+        return self.name in REFERENCE_ROWS
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table and a caption that explains its columns."""
+class ScoreTable:
+    """The scores on a data set.
 
-    numbers: pd.DataFrame
-    caption: str
+    Attributes:
+        data: The data set.
+        n: The number of test images.
+        columns: The explanation of each column.
+        rows: The colorizers by ab MSE, then the gray baseline and the originals.
+    """
 
-    @property
-    def columns(self) -> dict[str, str]:
-        """The columns, and "text" for those that hold text."""
-        return {column: self._kind(column) for column in self.numbers}
-
-    @property
-    def units(self) -> dict[str, str]:
-        """The unit or the range of each column that holds a metric."""
-        return {column: BY_TITLE[column].unit for column in self.numbers if column in BY_TITLE}
-
-    @property
-    def rows(self) -> list[Row]:
-        """The rows for the template."""
-        marks, kinds = find_marks(self.numbers), self.columns
-        rows = []
-        for number, texts in enumerate(formatted(self.numbers).values.tolist()):
-            cells = [
-                Cell(text, marks.get((number, column), kind))
-                for text, (column, kind) in zip(texts, kinds.items(), strict=True)
-            ]
-            rows.append(Row(cells, texts[0] in REFERENCE_ROWS))
-        return rows
-
-    def _kind(self, column: str) -> str:
-        return "text" if any(isinstance(value, str) for value in self.numbers[column]) else ""
+    data: str
+    n: int
+    columns: dict[str, str]
+    rows: list[Row]
 
 
-def find_marks(table: pd.DataFrame) -> dict[tuple[int, str], str]:
-    """Find the best values of a table, and those that are worse than the gray baseline.
-
-    Values compare if they have the same data, and for the test loss the same loss. In the table of
-    the pretext task they also need the same mode and percentage of labels.
+def score_tables(scores: pd.DataFrame, halves: pd.DataFrame | None = None) -> list[ScoreTable]:
+    """Return a table of scores per data set.
 
     Args:
-        table: A table whose first column holds the names of the rows.
+        scores: Rows as in `tables.results_table`. The columns are colorizer, data, n, loss, those
+            of COLUMNS and optionally seeds.
+        halves: Half the widths of the 95 % intervals, with the index of `scores` and any of its
+            columns.
+    """
+    texts = formatted(scores).set_axis(scores.index)
+    half_texts = texts.map(lambda _: "")
+    if halves is not None:
+        half_texts = formatted(halves.reindex_like(scores)).set_axis(scores.index)
+    tables = []
+    for data, rows in scores.groupby("data", sort=False):
+        colorizers = rows[~rows["colorizer"].isin(REFERENCE_ROWS)].sort_values("ab MSE")
+        references = [rows[rows["colorizer"] == name].head(1) for name in REFERENCE_ROWS]
+        table = pd.concat([colorizers, *references])
+        marks = find_marks(table)
+        columns = {title: _explain(title) for title in COLUMNS if title in table}
+        shown = []
+        for index, row in table.iterrows():
+            cells = [
+                Cell(
+                    texts.at[index, title],
+                    half_texts.at[index, title],
+                    _paper(row, title),
+                    marks.get((index, title), ""),
+                )
+                for title in columns
+            ]
+            shown.append(Row(str(row["colorizer"]), " · ".join(_about(row)), cells))
+        tables.append(ScoreTable(str(data), int(table["n"].max()), columns, shown))
+    return tables
+
+
+def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
+    """Find the best values of a data set, and those that are worse than the gray baseline.
+
+    Colorfulness is better the nearer it is to the originals' colorfulness.
+
+    Args:
+        table: The scores on one data set, with at most one gray baseline and one row of originals.
 
     Returns:
-        "best" or "worse" by row number and column. A value without another to compare is not best.
+        "best", "worse" or "best worse" by index and column. A value without another to compare is
+        not best.
     """
-    marks: dict[tuple[int, str], str] = {}
-    table = table.reset_index(drop=True)
-    for column in [column for column in BETTER if column in table]:
-        better, names = BETTER[column], table.iloc[:, 0]
-        keys = [key for key in ("data", "mode", "labels") if key in table]
-        keys += ["loss"] if column == "test loss" and "loss" in table else []
-        for _, group in table.groupby(keys, sort=False, dropna=False):
-            values = group[column].dropna()
-            compared = values[~names[values.index].isin(REFERENCE_ROWS)]
-            baseline = values[names[values.index] == GRAY_BASELINE]
-            for number, value in compared.items():
-                if len(compared) > 1 and value == better(compared):
-                    marks[number, column] = "best"
-                if len(baseline) and better([value, *baseline]) != value:
-                    marks[number, column] = "worse"
+    marks: dict[tuple[object, str], str] = {}
+    names = table["colorizer"]
+    for column in [title for title in COLUMNS if title in table]:
+        better = BY_TITLE[column].better
+        badness = -table[column] if better == "higher" else table[column]
+        if better is None:
+            badness = (table[column] - table.loc[names == ORIGINAL, column].mean()).abs()
+        values = badness[~names.isin(REFERENCE_ROWS)].dropna()
+        baseline = badness[names == GRAY_BASELINE].min()
+        for index, value in values.items():
+            applies = {"best": len(values) > 1 and value == values.min(), "worse": value > baseline}
+            if any(applies.values()):
+                marks[index, column] = " ".join(mark for mark in applies if applies[mark])
     return marks
+
+
+def _about(row: "pd.Series[str]") -> Iterator[str]:
+    references = {GRAY_BASELINE: "predicts no color", ORIGINAL: "the true colors"}
+    loss = str(row["loss"]).partition(",")[0].partition(" at ")[0].replace("_", " ")
+    yield references.get(row["colorizer"], f"loss: {loss}")
+    if row.get("seeds", 1) > 1 and row["colorizer"] not in REFERENCE_ROWS:
+        yield f"{row['seeds']:.0f} seeds"
+
+
+def _explain(title: str) -> str:
+    direction = DIRECTIONS[BY_TITLE[title].better]
+    return f"{COLUMNS[title]}; {direction}" if direction else COLUMNS[title]
+
+
+def _paper(row: "pd.Series[float]", title: str) -> str:
+    """Return the paper's number for a cell, or "". Its loss is the ab MSE or LPIPS."""
+    loss = {"mse": "ab MSE", "lpips": "LPIPS"}.get(str(row["loss"]).partition(",")[0])
+    columns = {loss: "paper's loss", "ab SSIM": "paper's SSIM", "ab PSNR": "paper's PSNR"}
+    value = row.get(columns.get(title, ""), float("nan"))
+    return "" if pd.isna(value) else f"{value:.{BY_TITLE[title].digits}f}"

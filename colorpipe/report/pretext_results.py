@@ -1,5 +1,6 @@
 """The results of the pretext task: a table, and a figure of accuracy by labels, depth and epoch."""
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,7 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from colorpipe.config import PretextConfig, PretextRun
-from colorpipe.report.figures import add_legend, draw_lines, line_color, save, tidy
+from colorpipe.report.figures import (
+    add_legend,
+    draw_lines,
+    line_color,
+    panel_grid,
+    save,
+    tidy,
+    to_svg,
+)
 from colorpipe.report.results import Result, load_results
 
 MODES = {
@@ -18,26 +27,39 @@ MODES = {
     "knn": "k nearest neighbors, last stage",
 }
 PRETEXT_CAPTION = (
-    "Each classifier starts from an encoder: a colorizer's encoder or a reference encoder. "
+    "The pretext task tests whether an encoder that has learned to color helps to classify images. "
+    "Each classifier starts from a colorizer's encoder or from a reference encoder. "
     "finetune trains the whole network, probe trains a linear layer on frozen features, and knn "
     "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
     "labels. Training accuracy is given after the first and the last epoch. Test accuracy and test "
     "loss (cross-entropy) are those of the best epoch, which has the lowest validation loss."
+)
+PAGE_COLUMNS = (
+    "test accuracy",
+    "test loss",
+    "first train accuracy",
+    "last train accuracy",
+    "epoch",
 )
 
 Panel = Callable[[Axes, Sequence[str]], None]  # draws into the axes; the inits decide the colors
 Curves = Mapping[PretextRun, pd.DataFrame]
 
 
-def load_pretext_results(settings: PretextConfig) -> dict[PretextRun, Result]:
-    """Load the results of the runs in params.yaml, in their order.
+def load_pretext_results(settings: PretextConfig) -> tuple[dict[PretextRun, Result], str]:
+    """Load the results of the runs in params.yaml, in their order, and the caption of their table.
+
+    If the data set has no classes, there are no results and the caption gives the reason.
 
     Raises:
         UserError: A file is missing or damaged.
     """
     runs = {Path(run.name).name: run for run in settings.runs()}
     results = load_results(list(runs), "pretext")
-    return {run: results[name] for name, run in runs.items()}
+    reason = next(iter(results.values())).run.get("left_out")
+    if reason:  # All runs share a data set, so all of them are left out.
+        return {}, f"The pretext task is left out: {reason}."
+    return {run: results[name] for name, run in runs.items()}, PRETEXT_CAPTION
 
 
 def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd.DataFrame:
@@ -68,6 +90,21 @@ def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd
         rows.append(row)
     table = pd.DataFrame(rows)
     return table.astype({"epoch": "Int64"}) if "epoch" in table else table
+
+
+def page_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns of a table of the pretext task that the page shows.
+
+    Args:
+        table: Rows with the columns init, mode and labels, and any of PAGE_COLUMNS.
+    """
+    if table.empty:
+        return table
+    names = [f"{row.init}, {row.mode}, {row.labels} %" for row in table.itertuples()]
+    shown = table[[column for column in PAGE_COLUMNS if column in table]]
+    shown = shown.rename(columns={"epoch": "best epoch"})
+    shown.insert(0, "encoder, mode, labels", names)
+    return shown
 
 
 def accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:
@@ -106,6 +143,20 @@ def draw_pretext(path: Path, points: pd.DataFrame, curves: Curves) -> None:
             tidy(panel)
     add_legend(figure, inits)
     save(figure, path)
+
+
+def pretext_figures(points: pd.DataFrame, curves: Curves) -> dict[str, str]:
+    """Return the panels of `draw_pretext` by title, as SVG data URLs."""
+    inits = list(dict.fromkeys(points["init"]))
+    tuned = {run: curves[run] for run in curves if run.mode == "finetune"}
+    figures = {}
+    for draw in itertools.chain(*_panel_rows(points, tuned)):
+        figure, (panel,) = panel_grid(1, 1, width=4.2, height=3)
+        draw(panel, inits)
+        tidy(panel)
+        add_legend(figure, inits, columns=3)
+        figures[panel.get_title()] = to_svg(figure)
+    return figures
 
 
 def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[Panel]]:

@@ -34,7 +34,8 @@ DIGITS = {
     "paper's PSNR": 2,
     "first train accuracy": 3,
     "last train accuracy": 3,
-    "minutes": 2,
+    "million parameters": 2,
+    "minutes": 1,
 }
 IDENTITY = ["data", "n", "loss", "seed", "epoch", "start"]
 GRAY_BASELINE = "gray baseline"

@@ -28,10 +28,25 @@ def chromium() -> Browser:
 
 
 @contextmanager
-def opened(url: str, width: int = 1280, scheme: str = "light") -> Iterator[Page]:
-    """Open a page. Afterwards, check that it logged no errors and requested nothing elsewhere."""
+def opened(
+    url: str, width: int = 1280, scheme: str = "light", touch: bool = False, scripts: bool = True
+) -> Iterator[Page]:
+    """Open a page. Afterwards, check that it logged no errors and requested nothing elsewhere.
+
+    Args:
+        url: The page.
+        width: The width of the window in pixels. Its height is 800 pixels.
+        scheme: The color scheme, "light" or "dark".
+        touch: Whether there is a touch screen.
+        scripts: Whether JavaScript runs.
+    """
     errors, requests = [], []
-    page = chromium().new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = chromium().new_page(
+        viewport={"width": width, "height": 800},
+        color_scheme=scheme,
+        has_touch=touch,
+        java_script_enabled=scripts,
+    )
     page.on(
         "console", lambda message: errors.append(message.text) if message.type == "error" else None
     )

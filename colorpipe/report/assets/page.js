@@ -1,51 +1,50 @@
 "use strict";
 
-const galleries = JSON.parse(document.getElementById("galleries").textContent);
-const gallery = document.querySelector(".gallery");
-const [colorizer, before, cards, slider] = ["#colorizer", "#before", ".cards", ".stack input"].map((path) => document.querySelector(path));
-const [left, right] = ["before", "after"].map((name) => gallery.querySelector(`.stack .${name}`));
-let shown; // the number of the image in the viewer
+const viewer = document.querySelector(".viewer");
+const find = (selector) => viewer.querySelector(selector);
+const [stack, slider, controls, thumbs] = [".stack", ".stack input", ".controls", ".thumbs"].map(find);
+const rows = [...document.querySelectorAll(".examples .row")];
+let colorizer = rows.find((row) => row.dataset.name === viewer.dataset.chosen);
+let number = 0;
 
-function element(name, attributes, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
-  node.append(...children);
-  return node;
+// Return the images of a row of the chosen colorizer's data set.
+function imagesOf(name) {
+  return [...rows.find((row) => row.parentElement === colorizer.parentElement && row.dataset.name === name).querySelectorAll("img")];
 }
 
-const source = (image, name) => `data:image/png;base64,${image[name]}`;
-const scores = (image) => `ab MSE ${image.mse.toPrecision(4)}, RGB PSNR ${image.psnr.toFixed(1)} dB`;
-
-// Show one image of the chosen colorizer in the viewer.
-function show(number) {
-  shown = number;
-  const image = galleries[colorizer.value].images[number];
-  left.src = source(image, before.value);
-  left.alt = `Test image ${number}, ${before.value === "gray" ? "in gray" : "the original"}`;
-  right.src = source(image, "predicted");
-  right.alt = `Test image ${number} as ${colorizer.value} colors it`;
-  gallery.querySelector(".viewer figcaption").textContent = `Test image ${number}, ${colorizer.value}: ${scores(image)}`;
-  for (const button of cards.querySelectorAll("button")) button.setAttribute("aria-pressed", button.value === number);
+function setImage(selector, name, alt) {
+  find(selector).src = imagesOf(name)[number].src;
+  find(selector).alt = `Test image ${number + 1} ${alt}`;
 }
 
-// Fill the cards with the images of the chosen colorizer and kind, and show the first image.
-function fill() {
-  const { kinds, images } = galleries[colorizer.value];
-  const kind = document.querySelector("input[name=kind]:checked").value;
-  cards.replaceChildren(...kinds[kind].map((number) => {
-    const image = images[number];
-    const three = ["gray", "predicted", "original"].map((name) => element("img", { src: source(image, name), alt: name }));
-    const button = element("button", { value: number, "aria-label": `Show test image ${number}: ${scores(image)}` },
-      element("span", { class: "three" }, ...three), element("small", {}, `${number}: ${scores(image)}`));
-    button.addEventListener("click", () => show(String(number)));
-    return element("li", {}, button);
-  }));
-  show(String(kinds[kind][0]));
+function show() {
+  const name = colorizer.dataset.name;
+  viewer.style.cssText = colorizer.parentElement.style.cssText;
+  viewer.classList.toggle("still", colorizer.parentElement.dataset.still === "1");
+  setImage(".before", "gray", "in gray");
+  setImage(".after", name, `as ${name} colors it`);
+  setImage(".original", "original", "in its true colors");
+  find(".chosen").textContent = name;
+  for (const button of controls.children) button.setAttribute("aria-pressed", button.textContent === name);
+  [...thumbs.children].forEach((button, index) => button.setAttribute("aria-pressed", index === number));
 }
 
-left.addEventListener("load", () => gallery.classList.toggle("pixels", left.naturalWidth < 128));
-slider.addEventListener("input", () => slider.parentElement.style.setProperty("--at", `${slider.value}%`));
-before.addEventListener("change", () => show(shown));
-colorizer.addEventListener("change", fill);
-for (const control of document.querySelectorAll("input[name=kind]")) control.addEventListener("change", fill);
-fill();
+function addButton(parent, content, choose) {
+  const button = document.createElement("button");
+  button.append(content);
+  button.addEventListener("click", () => { choose(); show(); });
+  parent.append(button);
+}
+
+function choose(row) {
+  colorizer = row;
+  number = Math.min(number, imagesOf("gray").length - 1);
+  thumbs.replaceChildren();
+  imagesOf(row.dataset.name).forEach((image, index) => addButton(thumbs, image.cloneNode(), () => { number = index; }));
+}
+
+for (const row of rows.filter((row) => !["gray", "original"].includes(row.dataset.name))) addButton(controls, row.dataset.name, () => choose(row));
+slider.addEventListener("input", () => stack.style.setProperty("--at", `${slider.value}%`));
+controls.hidden = thumbs.hidden = false;
+choose(colorizer);
+show();

@@ -11,26 +11,22 @@ from colorpipe.evaluation import gallery, grids
 
 def test_images_are_chosen_by_their_errors():
     errors = torch.tensor([5.0, 1.0, 4.0, 2.0, 3.0, 9.0, 8.0, 7.0, 6.0, 0.0, 10.0, 11.0])
-    kinds = gallery.choose(errors, 0)
+    kinds = gallery.choose(errors)
     assert kinds["best"] == [9, 1, 3, 4, 2, 0]
     assert kinds["worst"] == [11, 10, 5, 6, 7, 8]
     assert kinds["median"] == [4, 2, 0, 8, 7, 6]
-    assert gallery.choose(errors, 0)["random"] == kinds["random"]
-    assert gallery.choose(errors, 1)["random"] != kinds["random"]
-    assert sorted(gallery.choose(errors[:3], 0)["worst"]) == [0, 1, 2]
+    assert sorted(gallery.choose(errors[:3])["worst"]) == [0, 1, 2]
 
 
-def test_a_gallery_holds_scores_images_and_histograms(tmp_path):
+def test_a_gallery_holds_scores_and_images(tmp_path):
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     renderings = {"gray": images * 0.2, "predicted": images * 0.5, "original": images}
     path = tmp_path / "gallery.json"
     scores = {"mse": torch.tensor([1.5, 2.5])}
-    histograms = {"predicted": [0.123456, 0.876544]}
-    gallery.write(path, {"best": [4, 7]}, [4, 7], scores, renderings, histograms)
+    gallery.write(path, {"best": [4, 7]}, [4, 7], scores, renderings)
     content = json.loads(path.read_text())
     assert content["kinds"] == {"best": [4, 7]}
-    assert content["histograms"] == {"predicted": [0.123, 0.877]}
-    assert content["images"]["7"].keys() == {"mse", *renderings}
+    assert content["images"]["7"].keys() == {"mse", "predicted", "original"}
     assert content["images"]["7"]["mse"] == 2.5
     png = base64.b64decode(content["images"]["7"]["predicted"])
     pixels = np.asarray(Image.open(io.BytesIO(png)))

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from PIL import Image
 
@@ -19,3 +20,13 @@ def test_grids_of_the_same_images_are_combined(tmp_path):
     rows = [shade for shade in shown if shade != gap]
     assert rows == [gray, a, b, original, gray, b, original]
     assert pixels.shape[0] == 7 * (96 + grids.GAP) + grids.GROUP_GAP + grids.GAP
+
+
+@pytest.mark.parametrize("side", [8, 32, 96, 200])
+def test_cutting_a_grid_gives_its_images_back(tmp_path, side):
+    generator = torch.Generator().manual_seed(0)
+    rows = {name: torch.rand(5, 3, side, side, generator=generator) for name in grids.ROWS}
+    grids.write(tmp_path / "grid.png", rows)
+    cut = grids.cut(tmp_path / "grid.png")
+    for name, images in rows.items():
+        assert np.array_equal(np.array(cut[name]), grids.to_uint8(images))

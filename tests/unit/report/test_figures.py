@@ -1,3 +1,5 @@
+import base64
+
 import pandas as pd
 import pytest
 
@@ -39,3 +41,24 @@ def test_each_loss_has_its_own_panel(tmp_path, saved):
     titles = [panel.get_title() for panel in saved[0].axes]
     assert titles == ["Loss: MSE of ab", "Loss: LPIPS", "SSIM of ab", "PSNR of ab (dB)"]
     assert [len(panel.lines) for panel in saved[0].axes] == [2, 2, 4, 4]
+
+
+def test_each_colorizer_has_a_small_figure_per_metric():
+    history = pd.DataFrame({"epoch": [1, 2], **{metric: [0.5, 0.4] for metric in METRICS}})
+    losses = {"a": "mse", "b": "lpips"}
+    shown = figures.small_multiples(dict.fromkeys(losses, history), losses)
+    assert list(shown) == ["Loss", "SSIM of ab", "PSNR of ab (dB)"]
+    assert all(list(by_name) == ["a", "b"] for by_name in shown.values())
+    again = figures.small_multiples(dict.fromkeys(losses, history), losses)
+    assert shown == again  # the same bytes on every run
+
+
+def test_the_text_of_an_svg_follows_the_theme():
+    figure, (panel,) = figures.panel_grid(1, 1, width=2, height=2)
+    panel.set_title("title")
+    kind, data = figures.to_svg(figure).split(",")
+    assert kind == "data:image/svg+xml;base64"
+    text = base64.b64decode(data).decode()
+    assert "prefers-color-scheme: dark" in text
+    assert "currentColor" in text
+    assert figures.INK not in text

@@ -13,9 +13,16 @@ def test_three_sentences_per_data_set():
         ("large", "photos96", 130.0, 20.0),
     ]
     table = pd.DataFrame(rows, columns=["colorizer", "data", "ab MSE", "colorfulness"])
-    assert highlights(table.assign(n=5)) == [
-        "On photos (5 test images), pale has the lowest ab MSE, 120.0. "
-        "vivid is nearest to the originals' colorfulness of 30.6, with 29.0. "
-        "The gray baseline has an ab MSE of 180.0 and a colorfulness of 0.0.",
-        "On photos96 (5 test images), large has the lowest ab MSE, 130.0.",
-    ]
+    assert highlights(table) == {
+        "photos": [
+            "**pale** has the lowest error: a mean squared error of **120.0** in the color channels "
+            "a and b (ab MSE).",
+            "**vivid** has the most natural colorfulness: **29.0**, while the originals have 30.6.",
+            "The **gray baseline**, which predicts no color, has an ab MSE of **180.0** and a "
+            "colorfulness of 0.0.",
+        ],
+        "photos96": [
+            "**large** has the lowest error: a mean squared error of **130.0** in the color "
+            "channels a and b (ab MSE).",
+        ],
+    }

@@ -1,0 +1,42 @@
+import itertools
+
+import pandas as pd
+from matplotlib.text import Text
+
+from colorpipe.report import color_figures
+from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL
+
+NAMES = ["resnet", "densenet", "eccv", "unet", "unet_gan", "unet_rebalanced"]
+
+
+def scores(errors):
+    rows = [(name, "photos", 30 + index / 2, error) for index, (name, error) in enumerate(errors)]
+    rows += [(GRAY_BASELINE, "photos", 0.0, 180.0), (ORIGINAL, "photos", 43.0, None)]
+    rows.append(("resnet_large", "photos96", 20.0, 130.0))
+    return pd.DataFrame(rows, columns=["colorizer", "data", "colorfulness", "ab MSE"])
+
+
+def test_names_of_near_points_do_not_overlap(tmp_path, monkeypatch):
+    saved = []
+    monkeypatch.setattr(color_figures, "save", lambda figure, path: saved.append(figure))
+    table = scores([(name, 140.0 + 3 * index) for index, name in enumerate(NAMES)])
+    color_figures.error_against_colorfulness(tmp_path / "colorfulness.png", table)
+    (figure,) = saved
+    figure.draw_without_rendering()
+    texts = figure.axes[0].texts
+    assert {text.get_text().strip() for text in texts} == {*NAMES, GRAY_BASELINE, "originals"}
+    boxes = [Text.get_window_extent(text) for text in texts]
+    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+
+
+def test_a_wide_range_of_errors_has_a_logarithmic_scale(monkeypatch):
+    panels = []
+    monkeypatch.setattr(color_figures, "_name_points", lambda *args: panels.append(args[1]))
+    color_figures.colorfulness_figures(scores([("a", 50.0), ("b", 60.0)]))
+    color_figures.colorfulness_figures(scores([("a", 100.0), ("b", 110.0)]))
+    assert [panel.get_yscale() for panel in panels] == ["log", "linear"]
+
+
+def test_a_data_set_with_one_colorizer_has_no_figure():
+    figures = color_figures.colorfulness_figures(scores([("a", 100.0), ("b", 110.0)]))
+    assert list(figures) == ["photos"]
