@@ -12,21 +12,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from colorpipe import config, files
-from colorpipe.evaluation import grids
+from colorpipe import files
 from colorpipe.evaluation.table import METRICS
-from colorpipe.report import color_figures, figures
-from colorpipe.report.pretext_results import draw_pretext
-from colorpipe.report.results import CURVES
 from colorpipe.report.tables import GRAY_BASELINE, to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
+from experiments import study
 from experiments.collect import Experiment, collect, find_experiments
-from experiments.statistics import compare, half_interval, tabulate
+from experiments.statistics import compare, tabulate
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]
 TITLES = {metric.key: metric.title for metric in METRICS if metric.tracked}
-PRETEXT = "pretext/"  # starts the names of the pretext task's results
 WIDTH = 100  # columns of a terminal
 
 
@@ -72,7 +68,7 @@ def name_lines(results: pd.DataFrame, mix: bool) -> pd.DataFrame:
 
 def tables(results: pd.DataFrame, reference: str) -> str:
     """Return the tables of the colorizers and of the pretext task in Markdown."""
-    of_pretext = results["colorizer"].str.startswith(PRETEXT)
+    of_pretext = results["colorizer"].str.startswith(study.PRETEXT)
     colorizers = results[~of_pretext]
     sections = [
         tabulate(colorizers, ["data", "line"], TITLES),
@@ -85,64 +81,12 @@ def tables(results: pd.DataFrame, reference: str) -> str:
         ),
     ]
     if of_pretext.any():
-        pretext = split_names(results[of_pretext])
+        pretext = study.split_names(results[of_pretext])
         stages = {key: key for key in pretext if key.startswith("stages.")}
         accuracy = {"top1": TITLES["top1"]} | stages
         sections.append(tabulate(pretext, ["mode", "labels", "init"], accuracy))
         sections.append(compare(pretext, "init", "xavier", accuracy, ["mode", "labels"]))
     return "\n\n".join(to_markdown(section) for section in sections if len(section))
-
-
-def split_names(pretext: pd.DataFrame) -> pd.DataFrame:
-    """Return results of the pretext task with the columns init, mode and labels."""
-    names = pretext["colorizer"].str.removeprefix(PRETEXT).str.rsplit("-", n=2, expand=True)
-    return pretext.assign(init=names[0], mode=names[1], labels=names[2].astype(int))
-
-
-def draw(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
-    """Draw the figures: curves over seeds, colorfulness, a grid of images, the pretext task."""
-    of_pretext = results["colorizer"].str.startswith(PRETEXT)
-    colorizers = results[~of_pretext]
-    histories = widen(curves, results)
-    losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
-    trained = {line: history for line, history in histories.items() if line in losses}
-    if trained:
-        figures.training_curves(out / "curves.png", trained, losses)
-    if len(colorizers):
-        means = colorizers.groupby(["line", "data"], sort=False).mean(numeric_only=True)
-        titles = {"test.mse": TITLES["test.mse"], "line": "colorizer"}
-        color_figures.error_against_colorfulness(
-            out / "colorfulness.png", means.reset_index().rename(columns=titles)
-        )
-    if images := {path.stem: path for path in sorted((out / "images").glob("*.png"))}:
-        grids.compare(out / "overview.png", [images])
-    if of_pretext.any():
-        runs, points = {}, []
-        for line, rows in split_names(results[of_pretext]).groupby("line", sort=False):
-            first = rows.iloc[0]
-            runs[line] = config.PretextRun(first["init"], first["mode"], int(first["labels"]))
-            stages = rows.filter(like="stages.").mean().dropna()
-            stages.index = stages.index.str.removeprefix("stages.")
-            half = half_interval(rows["top1"]) if len(rows) > 1 else 0.0
-            point = {"accuracy": rows["top1"].mean(), "half": half, "stages": dict(stages)}
-            points.append({**runs[line]._asdict(), **point})
-        tuned = {runs[line]: history for line, history in histories.items() if line in runs}
-        draw_pretext(out / "pretext.png", pd.DataFrame(points), tuned)
-
-
-def widen(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return the training histories of each line of the table, with a column per metric."""
-    if curves.empty:
-        return {}
-    keys = ["experiment", "colorizer"]
-    curves = curves.merge(results[[*keys, "line"]], on=keys)
-    names = {title: metric for metric, title in CURVES.items()}
-    part = curves["part"].map({"training": "train_", "validation": "val_"})
-    curves["column"] = part + curves["metric"].map(names).fillna("loss")
-    return {
-        line: rows.pivot_table("value", ["experiment", "epoch"], "column").reset_index()
-        for line, rows in curves.groupby("line")
-    }
 
 
 def list_experiments(experiments: list[Experiment]) -> str:
@@ -191,7 +135,7 @@ def main() -> None:
     for name, table in (("results", results), ("curves", curves)):
         text = table.to_csv(index=False, float_format="%.6g")
         files.write_text(options.out / f"{name}.csv", text)
-    draw(options.out, lines, curves)
+    study.write(options.out, lines, curves)
     text = tables(lines, options.reference)
     files.write_text(options.out / "tables.md", text + "\n")
     print(text)

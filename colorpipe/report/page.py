@@ -38,7 +38,7 @@ class Content:
         pretext_figures: Figures of the pretext task by title.
         trainings: A table with a row per training.
         facts: What else was run, by name.
-        params: The text of params.yaml.
+        params: The text of params.yaml, or the settings of a study by colorizer.
     """
 
     scores: pd.DataFrame

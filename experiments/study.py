@@ -1,0 +1,163 @@
+"""The figures and the page of a study: what the report stage shows of one run, over seeds."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from colorpipe import config
+from colorpipe.evaluation import grids
+from colorpipe.evaluation.table import METRICS
+from colorpipe.report import color_figures, figures, page
+from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
+from colorpipe.report.results import CURVES
+from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
+from experiments.statistics import half_interval
+
+PRETEXT = "pretext/"  # starts the names of the pretext task's results
+
+
+def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
+    """Write index.html, curves.png, colorfulness.png, overview.png and pretext.png.
+
+    Args:
+        out: The folder. It has the test images of the colorizers in images/.
+        results: The rows of results.csv, with a column `line`: the name of a line of the tables.
+        curves: The rows of curves.csv.
+    """
+    of_pretext = results["colorizer"].str.startswith(PRETEXT)
+    colorizers, pretext = results[~of_pretext], split_names(results[of_pretext])
+    points, runs = average_accuracies(pretext)
+    histories = widen(curves, results)
+    tuned = {runs[line]: history for line, history in histories.items() if line in runs}
+    if len(pretext):
+        draw_pretext(out / "pretext.png", points, tuned)
+    if colorizers.empty:
+        return
+    scores, halves = average_scores(colorizers)
+    losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
+    histories = {line: history for line, history in histories.items() if line in losses}
+    figures.training_curves(out / "curves.png", histories, losses)
+    color_figures.error_against_colorfulness(out / "colorfulness.png", scores)
+    names = colorizers[colorizers["colorizer"] != GRAY_BASELINE].drop_duplicates("line")
+    images = {row.line: out / "images" / f"{row.colorizer}.png" for row in names.itertuples()}
+    sets = dict(zip(names["line"], names["data"], strict=True))
+    groups = [
+        {line: path for line, path in images.items() if sets[line] == data}
+        for data in dict.fromkeys(sets.values())
+    ]
+    grids.compare(out / "overview.png", groups)
+    content = page.Content(
+        scores=scores,
+        halves=halves,
+        grids=images,
+        colorfulness=color_figures.colorfulness_figures(scores),
+        curves=figures.small_multiples(histories, losses),
+        pretext=accuracy_table(points),
+        pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
+        pretext_figures=pretext_figures(points, tuned) if len(pretext) else {},
+        trainings=trainings_table(results),
+        facts=facts(results),
+        params="\n".join(f"{row.line}: {row.settings}" for row in names.itertuples()),
+    )
+    page.write(out / "index.html", content)
+
+
+def split_names(pretext: pd.DataFrame) -> pd.DataFrame:
+    """Return results of the pretext task with the columns init, mode and labels."""
+    pattern = rf"{PRETEXT}(?P<init>.+)-(?P<mode>\w+)-(?P<labels>\d+)"
+    names = pretext["colorizer"].str.extract(pattern).astype({"labels": int})
+    return pretext.join(names)
+
+
+def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the means and half the 95 % intervals of the scores over seeds, for the page."""
+    titles = {metric.key: metric.title for metric in METRICS if metric.key in colorizers}
+    lines, halves = [], []
+    for (data, line), rows in colorizers.groupby(["data", "line"], sort=False):
+        name, loss = rows[["colorizer", "loss"]].iloc[0]
+        scores = {title: rows[key].mean() for key, title in titles.items()}
+        lines.append(
+            {
+                "colorizer": name if name == GRAY_BASELINE else line,
+                "data": data,
+                "n": rows["n"].max(),
+                "loss": loss,
+            }
+            | {"seeds": rows["seed"].nunique(), **scores}
+            | paper_numbers(name, {"data": data, "loss": loss.partition(",")[0]})
+        )
+        halves.append({title: half_interval(rows[key]) for key, title in titles.items()})
+        if name == GRAY_BASELINE:
+            colorfulness = rows["original_colorfulness"].mean()
+            lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
+            halves.append({})
+    return pd.DataFrame(lines), pd.DataFrame(halves)
+
+
+def average_accuracies(
+    pretext: pd.DataFrame,
+) -> tuple[pd.DataFrame, dict[str, config.PretextRun]]:
+    """Return the columns that `draw_pretext` takes, and the classifier of each line."""
+    runs, points = {}, []
+    for line, rows in pretext.groupby("line", sort=False):
+        init, mode, labels = rows[["init", "mode", "labels"]].iloc[0]
+        runs[str(line)] = config.PretextRun(init, mode, int(labels))
+        stages = rows.filter(like="stages.").mean().dropna()
+        stages.index = stages.index.str.removeprefix("stages.")
+        half = half_interval(rows["top1"]) if len(rows) > 1 else 0.0
+        point = {"accuracy": rows["top1"].mean(), "half": half, "stages": dict(stages)}
+        points.append({**runs[str(line)]._asdict(), "seeds": len(rows), **point})
+    return pd.DataFrame(points), runs
+
+
+def accuracy_table(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies of the pretext task with their 95 % intervals as text."""
+    if points.empty:
+        return points
+    table = points[["mode", "labels", "init", "seeds"]].copy()
+    halves = points["half"].map(lambda half: f" ± {half:.3f}" if half else "")
+    table["test accuracy"] = points["accuracy"].map("{:.3f}".format) + halves
+    return table.sort_values(["mode", "labels", "init"]).rename(columns={"labels": "labels (%)"})
+
+
+def widen(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the training histories of each line of the table, with a column per metric."""
+    if curves.empty:
+        return {}
+    keys = ["experiment", "colorizer"]
+    curves = curves.merge(results[[*keys, "line"]], on=keys)
+    names = {title: metric for metric, title in CURVES.items()}
+    part = curves["part"].map({"training": "train_", "validation": "val_"})
+    curves["column"] = part + curves["metric"].map(names).fillna("loss")
+    return {
+        str(line): rows.pivot_table("value", ["experiment", "epoch"], "column").reset_index()
+        for line, rows in curves.groupby("line", sort=False)
+    }
+
+
+def trainings_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the duration, the epochs and the commit of each training."""
+    trained = results[results["epochs"] > 0]
+    return pd.DataFrame(
+        {
+            "training": trained["line"],
+            "seed": trained["seed"],
+            "epochs": trained["epochs"].astype(int),
+            "best epoch": trained["best_epoch"].astype("Int64"),
+            "minutes": trained["seconds"].astype(float) / 60,
+            "commit": trained["commit"],
+        }
+    )
+
+
+def facts(results: pd.DataFrame) -> Mapping[str, str]:
+    """Return where the trainings of a study ran, with which seeds and versions."""
+    columns = {"Hardware": "hardware", "torch": "torch", "CPU threads": "threads", "Seeds": "seed"}
+    return {
+        title: "; ".join(
+            f"{value:g}" if isinstance(value, float) else str(value) for value in values
+        )
+        for title, column in columns.items()
+        if len(values := sorted(results[column].dropna().unique()))
+    }
