@@ -86,7 +86,11 @@ def tables(results: pd.DataFrame, reference: str) -> str:
         accuracy = {"top1": TITLES["top1"]} | stages
         sections.append(tabulate(pretext, ["mode", "labels", "init"], accuracy))
         sections.append(compare(pretext, "init", "xavier", accuracy, ["mode", "labels"]))
-    return "\n\n".join(to_markdown(section) for section in sections if len(section))
+    return "\n\n".join(
+        to_markdown(section.rename(columns={"line": "colorizer"}))
+        for section in sections
+        if len(section)
+    )
 
 
 def list_experiments(experiments: list[Experiment]) -> str:
