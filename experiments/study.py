@@ -87,11 +87,12 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
             | {"seeds": rows["seed"].nunique(), **scores}
             | paper_numbers(name, {"data": data, "loss": loss.partition(",")[0]})
         )
-        halves.append({title: half_interval(rows[key]) for key, title in titles.items()})
-        if name == GRAY_BASELINE:
-            colorfulness = rows["original_colorfulness"].mean()
-            lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
-            halves.append({})
+        if name != GRAY_BASELINE:
+            halves.append({title: half_interval(rows[key]) for key, title in titles.items()})
+            continue
+        colorfulness = rows["original_colorfulness"].mean()
+        lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
+        halves += [{}, {}]
     return pd.DataFrame(lines), pd.DataFrame(halves)
 
 

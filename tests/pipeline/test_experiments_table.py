@@ -143,8 +143,18 @@ def test_means_over_seeds_and_paired_differences(project):
     curves = pd.read_csv(project.root / "mine/curves.csv")
     per_seed = 2 * 2 * 6 + 2 * 2 * 4  # colorizers and classifiers, epochs, columns
     assert len(curves) == 3 * per_seed
-    figures = {"tables.md", "curves.png", "colorfulness.png", "overview.png", "pretext.png"}
+    figures = {
+        "tables.md",
+        "index.html",
+        "curves.png",
+        "colorfulness.png",
+        "overview.png",
+        "pretext.png",
+    }
     assert {path.name for path in (project.root / "mine").iterdir()} >= figures
+    page = (project.root / "mine/index.html").read_text()
+    half = scipy.stats.ttest_1samp([11, 12, 13], 0).confidence_interval(0.95).high - 12
+    assert f"±{half:.1f}" in page  # the ab MSE of the U-Net
     before = (project.root / "mine/results.csv").read_text()
     tabulate(project, "seed-3", "--out", "mine")  # replaces the lines of the same identity
     assert (project.root / "mine/results.csv").read_text() == before
