@@ -43,7 +43,13 @@ class Experiment(NamedTuple):
 
 
 def find_experiments(patterns: list[str]) -> list[Experiment]:
-    """Return the experiments whose names match a pattern such as 'seeds-*'. No pattern: all."""
+    """Return the experiments whose names match a pattern such as 'seeds-*'.
+
+    Without patterns, return all experiments.
+
+    Raises:
+        UserError: There are no such experiments.
+    """
     with Repo() as repo:
         by_commit = repo.experiments.ls(all_commits=True)
     experiments = [
@@ -62,7 +68,7 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
 
 
 def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
-    """Return an experiment that was run from a commit. Without a revision: the workspace."""
+    """Load an experiment that was run from a commit. The revision None is the workspace."""
     params, base = flatten(api.params_show(rev=revision)), find_base(commit)
     changes = {
         key: "..." if key.endswith(ARCHIVE) else value
@@ -122,7 +128,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
         if kind not in FOLDERS or stage["cmd"].split("--data ")[1].split()[0] not in sets:
             continue
         params = find_params(key, stages)
-        if all(experiment.params.get(name, value) == value for name, value in params.items()):
+        if all(experiment.params.get(param, value) == value for param, value in params.items()):
             yield FOLDERS[kind] + name, params
 
 
@@ -190,6 +196,9 @@ def collect(
     Returns:
         The rows of results.csv, the rows of curves.csv, and the grid of test images of each
         colorizer's first seed as PNG.
+
+    Raises:
+        UserError: The experiments have no results.
     """
     rows, curves, images = [], [], {}
     for experiment in sorted(experiments, key=lambda entry: -entry.params["seed"]):

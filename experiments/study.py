@@ -1,4 +1,4 @@
-"""The figures and the page of a study: what the report stage shows of one run, over seeds."""
+"""The figures and the page of a study, with means and intervals over seeds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,16 +32,16 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     tuned = {runs[line]: history for line, history in histories.items() if line in runs}
     if len(pretext):
         draw_pretext(out / "pretext.png", points, tuned)
-    if colorizers.empty:
+    trained = colorizers[colorizers["colorizer"] != GRAY_BASELINE].drop_duplicates("line")
+    if trained.empty:
         return
     scores, halves = average_scores(colorizers)
     losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
     histories = {line: history for line, history in histories.items() if line in losses}
     figures.training_curves(out / "curves.png", histories, losses)
     color_figures.error_against_colorfulness(out / "colorfulness.png", scores)
-    names = colorizers[colorizers["colorizer"] != GRAY_BASELINE].drop_duplicates("line")
-    images = {row.line: out / "images" / f"{row.colorizer}.png" for row in names.itertuples()}
-    sets = dict(zip(names["line"], names["data"], strict=True))
+    images = {row.line: out / "images" / f"{row.colorizer}.png" for row in trained.itertuples()}
+    sets = dict(zip(trained["line"], trained["data"], strict=True))
     groups = [
         {line: path for line, path in images.items() if sets[line] == data}
         for data in dict.fromkeys(sets.values())
@@ -58,7 +58,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
         pretext_figures=pretext_figures(points, tuned) if len(pretext) else {},
         trainings=trainings_table(results),
         facts=facts(results),
-        params="\n".join(f"{row.line}: {row.settings}" for row in names.itertuples()),
+        params="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
     )
     page.write(out / "index.html", content)
 
@@ -76,6 +76,8 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     lines, halves = [], []
     for (data, line), rows in colorizers.groupby(["data", "line"], sort=False):
         name, loss = rows[["colorizer", "loss"]].iloc[0]
+        kind, _, vgg = loss.partition(", ")
+        run = {"data": data, "loss": kind, "lpips_weights": vgg.removesuffix(" VGG")}
         scores = {title: rows[key].mean() for key, title in titles.items()}
         lines.append(
             {
@@ -85,7 +87,7 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
                 "loss": loss,
             }
             | {"seeds": rows["seed"].nunique(), **scores}
-            | paper_numbers(name, {"data": data, "loss": loss.partition(",")[0]})
+            | paper_numbers(name, run)
         )
         if name != GRAY_BASELINE:
             halves.append({title: half_interval(rows[key]) for key, title in titles.items()})

@@ -18,7 +18,13 @@ from colorpipe.report.tables import GRAY_BASELINE, to_markdown
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import study
-from experiments.collect import Experiment, collect, find_experiments
+from experiments.collect import (
+    Experiment,
+    collect,
+    find_experiments,
+    find_results,
+    read_result,
+)
 from experiments.statistics import compare, tabulate
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]
@@ -100,13 +106,13 @@ def list_experiments(experiments: list[Experiment]) -> str:
         settings = {"seed": experiment.params["seed"], **experiment.changes}
         text = f"{experiment.name}: {' '.join(f'{key}={value}' for key, value in settings.items())}"
         texts.append(text[:WIDTH])
-        results, _, _ = collect([experiment])
-        numbers = results.set_index("colorizer")[[key for key in TITLES if key in results]]
-        texts.append(
-            numbers.rename_axis(None).to_string(
-                na_rep="", float_format="{:.4g}".format, line_width=WIDTH
+        rows = [read_result(experiment, *result)[0] for result in find_results(experiment)]
+        if rows:
+            columns = [key for key in TITLES if any(key in row for row in rows)]
+            numbers = pd.DataFrame(rows).set_index("colorizer")[columns].rename_axis(None)
+            texts.append(
+                numbers.to_string(na_rep="", float_format="{:.4g}".format, line_width=WIDTH)
             )
-        )
     return "\n".join(texts)
 
 
@@ -133,7 +139,11 @@ def main() -> None:
     keys = ["experiment", "colorizer"]
     curves = merge(load_table(options.out / "curves.csv"), new_curves, keys)
     curves = curves.merge(results[keys]) if len(curves) else curves
+    first_seeds = results.groupby("colorizer")["seed"].min()
+    new_seeds = new_results.groupby("colorizer")["seed"].min()
     for name, content in images.items():
+        if new_seeds[name] > first_seeds[name]:
+            continue  # the folder has the test images of an earlier seed
         with files.atomic_write(options.out / "images" / f"{name}.png") as temporary:
             temporary.write_bytes(content)
     for name, table in (("results", results), ("curves", curves)):

@@ -40,8 +40,6 @@ from experiments.collect import collect, load_experiment
 
 TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
 CONSTANT_RATE = "train"  # the recipe of the paper
-
-
 Rule = Literal["exact", "tolerant", "finite"]  # what a new value must be
 
 
@@ -112,7 +110,7 @@ def compare_with_study(folder: Path) -> list[str]:
     """Print every metric that differs from a study's. Return the failures.
 
     Raises:
-        UserError: The study has no line to compare with.
+        UserError: The study has no line with the colorizers, the seed and the settings here.
     """
     keys = ["colorizer", "seed", "data", "settings"]
     study = pd.read_csv(folder / "results.csv").fillna({"settings": ""})

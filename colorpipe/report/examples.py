@@ -1,4 +1,4 @@
-"""The page's test images: those of each colorizer's grid, and the best, median and worst ones."""
+"""The page's test images: the grid of each colorizer, and the best, median and worst images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Examples:
 
     @property
     def has_slider(self) -> bool:
-        """Whether the images are large enough for a slider."""
+        """Return whether the images are large enough for a slider."""
         return self.sizes["hero"] >= SLIDER
 
 

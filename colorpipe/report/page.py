@@ -21,7 +21,7 @@ ASSETS = Path(__file__).parent / "assets"
 
 @dataclass(frozen=True)
 class Content:
-    """What the page shows, of one run or of a study over seeds.
+    """The content of the page, for one run or for a study over seeds.
 
     Attributes:
         scores: One row per colorizer, and rows for the gray baseline and the originals of each data

@@ -10,13 +10,12 @@ from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE
 # The columns and what they mean. A loss is no column, because colorizers differ in their losses.
 COLUMNS = {
     "ab MSE": "squared error of the colors",
-    "ab PSNR": "the same error in dB, by the paper's protocol",
+    "ab PSNR": "the same error, by the paper's protocol",
     "ab SSIM": "structure of the colors, by the paper's protocol",
-    "RGB PSNR": "error of the whole image in dB",
+    "RGB PSNR": "error of the whole image",
     "LPIPS": "difference as a VGG network sees it",
     "colorfulness": "nearest to the originals is best",
 }
-DIRECTIONS = {"lower": "lower is better", "higher": "higher is better", None: ""}
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Row:
 
     @property
     def is_reference(self) -> bool:
-        """Whether it is the gray baseline or the originals."""
+        """Return whether the row is the gray baseline or the originals."""
         return self.name in REFERENCE_ROWS
 
 
@@ -146,8 +145,9 @@ def _about(row: "pd.Series[str]") -> Iterator[str]:
 
 
 def _explain(title: str) -> str:
-    direction = DIRECTIONS[BY_TITLE[title].better]
-    return f"{COLUMNS[title]}; {direction}" if direction else COLUMNS[title]
+    metric = BY_TITLE[title]
+    note = f"{COLUMNS[title]} ({metric.unit})"
+    return f"{note}; {metric.better} is better" if metric.better else note
 
 
 def _paper(row: "pd.Series[float]", title: str) -> str:

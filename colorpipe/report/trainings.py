@@ -1,4 +1,4 @@
-"""What was run: each training's size, duration and end, the machine, the code and the data."""
+"""The section of the page about the run: trainings, machine, code and data."""
 
 import json
 import time

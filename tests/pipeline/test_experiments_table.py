@@ -263,14 +263,14 @@ def wait_until(condition, seconds: float = 180) -> None:
 
 def find_processes(root: Path) -> list[int]:
     """Return the processes that run in a folder or below."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if (process / "cwd").resolve().is_relative_to(root):
-                found.append(int(process.name))
+                processes.append(int(process.name))
         except OSError:
             continue
-    return found
+    return processes
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")

@@ -53,7 +53,7 @@ def test_a_table_per_data_set_with_the_references_once_at_the_end():
     assert [cell.text for cell in x.rows[0].cells] == ["120.0", "0.200", "14.0"]
     assert [cell.text for cell in x.rows[-1].cells] == ["", "", "30.0"]
     assert list(x.columns) == ["ab MSE", "ab SSIM", "colorfulness"]
-    assert x.columns["ab MSE"] == "squared error of the colors; lower is better"
+    assert x.columns["ab MSE"] == "squared error of the colors (squared Lab units); lower is better"
     assert [cell.mark for cell in y.rows[0].cells] == ["", "", ""]
 
 
