@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 import yaml
+from PIL import Image
 from project import Project
 
 from experiments.statistics import compare
@@ -155,6 +156,9 @@ def test_means_over_seeds_and_paired_differences(project):
     page = (project.root / "mine/index.html").read_text()
     half = scipy.stats.ttest_1samp([11, 12, 13], 0).confidence_interval(0.95).high - 12
     assert f"±{half:.1f}" in page  # the ab MSE of the U-Net
+    for name in ("resnet", "unet"):
+        with Image.open(project.root / f"mine/images/{name}.png") as grid:
+            assert grid.convert("RGB").getpixel((0, 0)) == (1, 1, 1)  # of the first seed
     before = (project.root / "mine/results.csv").read_text()
     tabulate(project, "seed-3", "--out", "mine")  # replaces the lines of the same identity
     assert (project.root / "mine/results.csv").read_text() == before
