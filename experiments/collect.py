@@ -4,6 +4,7 @@ import fnmatch
 import functools
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +16,16 @@ from dvc.repo import Repo
 
 from colorpipe import config, files
 from colorpipe.evaluation.table import METRICS
-from colorpipe.report.results import loss_label, stack_curves
+from colorpipe.report.results import flatten, loss_label, stack_curves
 from colorpipe.report.tables import GRAY_BASELINE
+from colorpipe.report.trainings import load_record
 from colorpipe.runtime.errors import UserError
 
-FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # of metrics/, by stage
-RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # of a training
-ARCHIVE = ("source", "md5", "sha256")  # settings whose values belong to a machine
+IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
+FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # metrics/ by stage
+RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
+ARCHIVE = (".source", ".md5", ".sha256")  # parameters whose values belong to a machine
+PLACEHOLDER = "..."  # the value of such a parameter in results.csv
 
 
 class Experiment(NamedTuple):
@@ -69,9 +73,9 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
 
 def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
     """Load an experiment that was run from a commit. The revision None is the workspace."""
-    params, base = flatten(api.params_show(rev=revision)), find_base(commit)
+    params, base = dict(flatten(api.params_show(rev=revision))), find_base(commit)
     changes = {
-        key: "..." if key.endswith(ARCHIVE) else value
+        key: PLACEHOLDER if key.endswith(ARCHIVE) else value
         for key, value in params.items()
         if key != "seed" and value != base.get(key)
     }
@@ -81,18 +85,7 @@ def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
 @functools.cache
 def find_base(commit: str) -> dict[str, Any]:
     """Return the parameters of a commit by dotted key."""
-    return flatten(api.params_show(rev=commit))
-
-
-def flatten(content: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested dictionaries as one dictionary with dotted keys."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[prefix + key] = value
-    return flat
+    return dict(flatten(api.params_show(rev=commit)))
 
 
 def read(experiment: Experiment, path: Path) -> bytes:
@@ -139,7 +132,7 @@ def find_params(key: str, stages: Mapping[str, Any]) -> dict[str, Any]:
     pending, visited = [key], set()
     while pending:
         stage = stages[pending.pop()]
-        params |= flatten(stage.get("params", {}).get("params.yaml", {}))
+        params |= dict(flatten(stage.get("params", {}).get("params.yaml", {})))
         paths = {Path(dep["path"]) for dep in stage.get("deps", ())}
         outs = {str(part) for path in paths for part in (path, *path.parents)}
         new = {makers[out] for out in outs & makers.keys()} - visited
@@ -159,7 +152,8 @@ def read_result(
         params: The parameters of its stages.
     """
     evaluation = json.loads(read(experiment, files.evaluation_path(name)))
-    scores = flatten(evaluation) | flatten(json.loads(read(experiment, files.metrics_path(name))))
+    metrics = json.loads(read(experiment, files.metrics_path(name)))
+    scores = {**dict(flatten(evaluation)), **dict(flatten(metrics))}
     settings = [f"{key}={value}" for key, value in experiment.changes.items() if key in params]
     row = {
         "colorizer": GRAY_BASELINE if name.startswith("baseline/") else name,
@@ -177,8 +171,7 @@ def read_result(
         return row, pd.DataFrame()
     content = read(experiment, files.curves_path(name))
     history = pd.read_csv(io.BytesIO(content))
-    record_path = files.run_record_path(content)
-    record = json.loads(record_path.read_text()) if record_path.is_file() else {}
+    record = load_record(content)
     row |= {"epochs": len(history), "best_epoch": evaluation.get("best_epoch")}
     row |= {key: record.get(key) for key in RECORD}
     if history.empty:
@@ -188,26 +181,34 @@ def read_result(
     return row, curves.assign(experiment=experiment.name)
 
 
+def drop_archives(settings: pd.Series) -> pd.Series:
+    """Return the settings of results without the parameters that belong to a machine."""
+    pattern = rf"[^;]*={re.escape(PLACEHOLDER)}(; )?"
+    return settings.str.replace(pattern, "", regex=True).str.removesuffix("; ")
+
+
 def collect(
     experiments: list[Experiment],
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, bytes]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str], bytes]]:
     """Read all results of experiments.
 
     Returns:
-        The rows of results.csv, the rows of curves.csv, and the grid of test images of each
-        colorizer's first seed as PNG.
+        The rows of results.csv, the rows of curves.csv, and the grids of test images of the first
+        seed as PNG, by colorizer and settings.
 
     Raises:
         UserError: The experiments have no results.
     """
-    rows, curves, images = [], [], {}
-    for experiment in sorted(experiments, key=lambda entry: -entry.params["seed"]):
+    rows, curves = [], []
+    images: dict[tuple[str, str], bytes] = {}
+    for experiment in sorted(experiments, key=lambda entry: int(entry.params["seed"])):
         for name, params in find_results(experiment):
             row, history = read_result(experiment, name, params)
             rows.append(row)
             curves.append(history)
-            if "/" not in name:
-                images[name] = read(experiment, files.grid_path(name))
+            key = name, row["settings"]
+            if "/" not in name and key not in images:
+                images[key] = read(experiment, files.grid_path(name))
     if not rows:
         raise UserError("the experiments have no results: did they end? `dvc queue status`")
     return pd.DataFrame(rows), pd.concat(curves, ignore_index=True), images

@@ -12,7 +12,7 @@ from colorpipe.report import color_figures, figures, page
 from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
 from colorpipe.report.results import CURVES
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
-from experiments.statistics import half_interval
+from experiments.seeds import half_interval
 
 PRETEXT = "pretext/"  # starts the names of the pretext task's results
 
@@ -35,12 +35,12 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     trained = colorizers[colorizers["colorizer"] != GRAY_BASELINE].drop_duplicates("line")
     if trained.empty:
         return
-    scores, halves = average_scores(colorizers)
+    scores, half_widths = average_scores(colorizers)
     losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
     histories = {line: history for line, history in histories.items() if line in losses}
     figures.training_curves(out / "curves.png", histories, losses)
     color_figures.error_against_colorfulness(out / "colorfulness.png", scores)
-    images = {row.line: out / "images" / f"{row.colorizer}.png" for row in trained.itertuples()}
+    images = {line: image_path(out, line) for line in trained["line"]}
     sets = dict(zip(trained["line"], trained["data"], strict=True))
     groups = [
         {line: path for line, path in images.items() if sets[line] == data}
@@ -49,7 +49,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     grids.compare(out / "overview.png", groups)
     content = page.Content(
         scores=scores,
-        halves=halves,
+        half_widths=half_widths,
         grids=images,
         colorfulness=color_figures.colorfulness_figures(scores),
         curves=figures.small_multiples(histories, losses),
@@ -58,9 +58,14 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
         pretext_figures=pretext_figures(points, tuned) if len(pretext) else {},
         trainings=trainings_table(results),
         facts=facts(results),
-        params="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
+        settings="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
     )
     page.write(out / "index.html", content)
+
+
+def image_path(out: Path, line: str) -> Path:
+    """Return the path of the test images of a line of the tables."""
+    return out / "images" / f"{line.replace('/', '-')}.png"
 
 
 def split_names(pretext: pd.DataFrame) -> pd.DataFrame:
@@ -73,7 +78,7 @@ def split_names(pretext: pd.DataFrame) -> pd.DataFrame:
 def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the means and half the 95 % intervals of the scores over seeds, for the page."""
     titles = {metric.key: metric.title for metric in METRICS if metric.key in colorizers}
-    lines, halves = [], []
+    lines, half_widths = [], []
     for (data, line), rows in colorizers.groupby(["data", "line"], sort=False):
         name, loss = rows[["colorizer", "loss"]].iloc[0]
         kind, _, vgg = loss.partition(", ")
@@ -90,18 +95,21 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
             | paper_numbers(name, run)
         )
         if name != GRAY_BASELINE:
-            halves.append({title: half_interval(rows[key]) for key, title in titles.items()})
+            half_widths.append({title: half_interval(rows[key]) for key, title in titles.items()})
             continue
         colorfulness = rows["original_colorfulness"].mean()
         lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
-        halves += [{}, {}]
-    return pd.DataFrame(lines), pd.DataFrame(halves)
+        half_widths += [{}, {}]
+    return pd.DataFrame(lines), pd.DataFrame(half_widths)
 
 
 def average_accuracies(
     pretext: pd.DataFrame,
 ) -> tuple[pd.DataFrame, dict[str, config.PretextRun]]:
-    """Return the columns that `draw_pretext` takes, and the classifier of each line."""
+    """Return the mean accuracies of the classifiers over seeds, and the classifier of each line.
+
+    The columns are those of `draw_pretext` and seeds.
+    """
     runs, points = {}, []
     for line, rows in pretext.groupby("line", sort=False):
         init, mode, labels = rows[["init", "mode", "labels"]].iloc[0]

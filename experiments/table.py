@@ -8,6 +8,7 @@ of the same colorizer, seed, data and settings is replaced.
 """
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -19,15 +20,15 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import study
 from experiments.collect import (
+    IDENTITY,
     Experiment,
     collect,
     find_experiments,
     find_results,
     read_result,
 )
-from experiments.statistics import compare, tabulate
+from experiments.seeds import compare, tabulate
 
-IDENTITY = ["colorizer", "seed", "data", "settings"]
 TITLES = {metric.key: metric.title for metric in METRICS if metric.tracked}
 WIDTH = 100  # columns of a terminal
 
@@ -99,6 +100,26 @@ def tables(results: pd.DataFrame, reference: str) -> str:
     )
 
 
+def write_images(
+    out: Path, lines: pd.DataFrame, new: pd.DataFrame, images: Mapping[tuple[str, str], bytes]
+) -> None:
+    """Write the test images of each line, unless the folder has those of a lower seed.
+
+    Args:
+        out: The folder of the study.
+        lines: All results with the column `line`.
+        new: The results that were collected now.
+        images: Their test images by colorizer and settings.
+    """
+    keys = ["colorizer", "settings"]
+    first, first_new = (table.groupby(keys)["seed"].min() for table in (lines, new))
+    names = lines.drop_duplicates(keys).set_index(keys)["line"]
+    for key, content in images.items():
+        if first_new[key] == first[key]:
+            with files.atomic_write(study.image_path(out, names[key])) as temporary:
+                temporary.write_bytes(content)
+
+
 def list_experiments(experiments: list[Experiment]) -> str:
     """Return the settings of each experiment and the tracked metrics of its results."""
     texts = []
@@ -125,7 +146,7 @@ def main() -> None:
     )
     parser.add_argument("experiments", nargs="*", help="names or patterns (default: all)")
     parser.add_argument("--out", type=Path, help="the folder to write or to add to")
-    parser.add_argument("--reference", default="resnet", help="compare with this colorizer")
+    parser.add_argument("--reference", help="the colorizer to compare with (default: resnet)")
     parser.add_argument("--mix", action="store_true", help="allow several settings of a colorizer")
     options = parser.parse_args()
     experiments = find_experiments(options.experiments)
@@ -136,21 +157,18 @@ def main() -> None:
     new_results = new_results.drop_duplicates(IDENTITY)
     results = merge(load_table(options.out / "results.csv"), new_results, IDENTITY)
     lines = name_lines(results, options.mix)
+    reference = options.reference or "resnet"
+    if options.reference and reference not in set(lines["line"]):
+        raise UserError(f"--reference {reference}: the table has no such colorizer")
     keys = ["experiment", "colorizer"]
     curves = merge(load_table(options.out / "curves.csv"), new_curves, keys)
     curves = curves.merge(results[keys]) if len(curves) else curves
-    first_seeds = results.groupby("colorizer")["seed"].min()
-    new_seeds = new_results.groupby("colorizer")["seed"].min()
-    for name, content in images.items():
-        if new_seeds[name] > first_seeds[name]:
-            continue  # the folder has the test images of an earlier seed
-        with files.atomic_write(options.out / "images" / f"{name}.png") as temporary:
-            temporary.write_bytes(content)
+    write_images(options.out, lines, new_results, images)
     for name, table in (("results", results), ("curves", curves)):
         text = table.to_csv(index=False, float_format="%.6g")
         files.write_text(options.out / f"{name}.csv", text)
     study.write(options.out, lines, curves)
-    text = tables(lines, options.reference)
+    text = tables(lines, reference)
     files.write_text(options.out / "tables.md", text + "\n")
     print(text)
 

@@ -14,11 +14,13 @@ amplifies the differences:
 - On the bundled photographs, a training has about sixty steps. With the constant learning rate of
   the paper's recipe, its validation loss changes by a third from one epoch to the next. A relative
   difference of 1e-6 in the initial weights moved the test loss of `resnet` by 8 %, and another
-  processor moved that of `eccv` by 48 %. No tolerance would mean anything. So these colorizers
-  must only be better than the gray baseline, and the pretext task's classifiers are not compared.
+  processor moved the test loss of `eccv` by 48 %. No tolerance would mean anything. The metrics of
+  these colorizers and of the pretext task's classifiers must only be finite.
 
-A line of a study is compared if its colorizer, seed, data set and settings are those of the
-workspace. The source of an archive and its hash are not compared.
+Every colorizer of the default run must have a lower ab MSE than the gray baseline.
+
+A result is compared with a study if the study has a line of the same colorizer, seed, data set and
+settings. The source of an archive and its hash may differ. Other results are not compared.
 """
 
 import argparse
@@ -36,7 +38,7 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.report.tables import GRAY_BASELINE
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments.collect import collect, load_experiment
+from experiments.collect import IDENTITY, collect, drop_archives, load_experiment
 
 TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
 CONSTANT_RATE = "train"  # the recipe of the paper
@@ -59,13 +61,13 @@ def compare_with_commit() -> list[str]:
     diff = json.loads(
         subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}"
     )
-    failures = find_unlearned()
+    failures = compare_with_baseline()
     for file, metrics in diff.items():
         rule = find_rule(file)
         for key, values in metrics.items():
             old, new = values.get("old"), values.get("new")
             line = f"{file} {key}: committed {old}, here {new}"
-            failures += report(line, exceeds_tolerance(key, old, new, rule))
+            failures += print_difference(line, exceeds_tolerance(key, old, new, rule))
     print(f"metrics: {len(diff)} files differ from the committed ones")
     return failures
 
@@ -79,8 +81,8 @@ def find_rule(file: str) -> Rule:
     return "finite" if is_unstable or "/pretext/" in file else "tolerant"
 
 
-def find_unlearned() -> list[str]:
-    """Return the colorizers whose ab MSE is not below the gray baseline's on their data set.
+def compare_with_baseline() -> list[str]:
+    """Print the colorizers whose ab MSE is not below the gray baseline's. Return the failures.
 
     Raises:
         UserError: A result is missing.
@@ -96,11 +98,13 @@ def find_unlearned() -> list[str]:
     for name in names["colorizers"]:
         data, mse = read(name)
         if not mse < baselines[data]:
-            failures += report(f"{name}: its ab MSE {mse} is not below the gray baseline's", True)
+            failures += print_difference(
+                f"{name}: its ab MSE {mse} is not below the gray baseline's", True
+            )
     return failures
 
 
-def report(line: str, is_failure: bool) -> list[str]:
+def print_difference(line: str, is_failure: bool) -> list[str]:
     """Print a difference as an item of a Markdown list. Return it if it is a failure."""
     print(f"- {'FAILED' if is_failure else 'differs'}: {line}")
     return [line] if is_failure else []
@@ -112,12 +116,14 @@ def compare_with_study(folder: Path) -> list[str]:
     Raises:
         UserError: The study has no line with the colorizers, the seed and the settings here.
     """
-    keys = ["colorizer", "seed", "data", "settings"]
-    study = pd.read_csv(folder / "results.csv").fillna({"settings": ""})
+    path = folder / "results.csv"
+    if not path.is_file():
+        raise UserError(f"{path} is missing: write it with `python -m experiments.table`")
+    study = pd.read_csv(path).fillna({"settings": ""})
     here, _, _ = collect([load_experiment("workspace", None, "HEAD")])
-    for table in (study, here):  # without the settings that belong to a machine
-        table["settings"] = table["settings"].str.replace(r"[^;]*=\.\.\.(; )?", "", regex=True)
-    pairs = here.merge(study, on=keys, suffixes=("", "|study"))
+    for table in (study, here):
+        table["settings"] = drop_archives(table["settings"])
+    pairs = here.merge(study, on=IDENTITY, suffixes=("", "|study"))
     if pairs.empty:
         settings = " or ".join(sorted(set(here["settings"]) - {""})) or "the default ones"
         raise UserError(
@@ -131,13 +137,13 @@ def compare_with_study(folder: Path) -> list[str]:
             if old == new or (pd.isna(old) and pd.isna(new)):
                 continue
             line = f"{row['colorizer']} {key}: in {folder} {old:.5g}, here {new:.5g}"
-            failures += report(line, exceeds_tolerance(key, old, new, rule))
+            failures += print_difference(line, exceeds_tolerance(key, old, new, rule))
     print(f"metrics: {len(pairs)} results compared with {folder}")
     return failures
 
 
 def main() -> None:
-    """Print every metric that differs. Exit with 1 if one exceeds its tolerance or is missing."""
+    """Print every metric that differs. Exit with 1 if a metric exceeds its tolerance."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.verify",
         description=__doc__,

@@ -46,6 +46,8 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
 def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     """Cut a grid into its images and shrink them to the size that they had before `write`.
 
+    The enlarged pixels tell the size. Images that are all of a single color shrink to one pixel.
+
     Args:
         path: A grid of square images.
 
@@ -63,7 +65,7 @@ def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
             for top in range(GAP, pixels.shape[0] - side, step)
         ]
     )
-    for factor in range(side, 0, -1):
+    for factor in range(side, 0, -1):  # the largest factor whose enlargement gives the same pixels
         small = cells[:, :, ::factor, ::factor]
         enlarged = small.repeat(factor, axis=2).repeat(factor, axis=3)
         if side % factor == 0 and np.array_equal(enlarged, cells):

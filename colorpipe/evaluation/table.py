@@ -111,5 +111,5 @@ METRICS = (
         "baseline_loss", "gray baseline's loss", "", "unit of the loss", None, None,
         of_batch=lambda batch: batch.compute_baseline_loss(),
     ),
-    Metric("top1", "test accuracy", "", "0 to 1", 3, "higher", tracked=True),
+    Metric("top1", "test accuracy", "", "0 to 1", 3, "higher", (0.0, 0.03), tracked=True),
 )  # fmt: skip

@@ -13,9 +13,9 @@ from colorpipe.report.highlights import highlights
 from colorpipe.report.pretext_results import (
     accuracies,
     load_pretext_results,
-    page_table,
     pretext_figures,
     pretext_table,
+    select_page_columns,
 )
 from colorpipe.report.results import Result, load_history, load_results, stack_curves
 from colorpipe.report.tables import (
@@ -55,12 +55,12 @@ def build() -> None:
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
         colorfulness=color_figures.colorfulness_figures(scores),
         curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
-        pretext=page_table(pretext),
+        pretext=select_page_columns(pretext),
         pretext_note=note,
         pretext_figures=pretext_figures(accuracies(runs), classifiers),
         trainings=trainings_table(trainings),
         facts=run_facts(trainings, scores["data"].unique(), scores["seed"].dropna().unique()),
-        params=Path("params.yaml").read_text(encoding="utf-8"),
+        settings=Path("params.yaml").read_text(encoding="utf-8"),
     )
     page.write(files.REPORT / "index.html", content)
     print(to_markdown(scores.drop(columns=list(COLOR_SCORES))))

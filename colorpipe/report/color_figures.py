@@ -16,7 +16,8 @@ from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
 
 SIZE = {"width": 4.8, "height": 3.6}  # of a panel in inches
-DISTANCES = (8, 18, 30, 44)  # between a point and its name in points; the nearest that fits
+# Distances from a marker to its name, in typographic points. The first without overlap is used.
+DISTANCES = (8, 18, 30, 44)
 LEADER = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
 Point = tuple[float, float]  # in the coordinates of the data
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
@@ -80,7 +81,7 @@ def _draw_data_set(panel: Axes, rows: pd.DataFrame) -> dict[str, Point]:
 
 
 def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Point]) -> None:
-    """Write the name of each point next to it, where it overlaps nothing if there is room."""
+    """Write each name next to its marker, without an overlap if there is room."""
     canvas.figure.draw_without_rendering()  # computes the layout
     renderer = canvas.get_renderer()
     names: list[Bbox] = []
@@ -97,7 +98,7 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
             leader = Bbox.from_extents(start[0], start[1], middle[0] / 2, middle[1] / 2)
             overlaps = box.count_overlaps([*taken, *names]) + leader.count_overlaps(names)
             options.append((overlaps + outside, place, box))
-        _, place, box = min(options, key=lambda option: option[0])  # the first of equal ones
+        _, place, box = min(options, key=lambda option: option[0])  # on a tie, the nearest place
         _write_name(panel, name, point, *place)
         names.append(box)
 

@@ -70,7 +70,7 @@ def load_examples(paths: Mapping[str, Path], data: Mapping[str, str]) -> list[Ex
     return examples
 
 
-def extremes(gallery: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
+def gallery_images(gallery: Mapping[str, Any]) -> dict[str, list[Mapping[str, Any]]]:
     """Return the images of a gallery by kind: "best", "median" and "worst".
 
     An image has the keys number, mse, and "predicted" and "original" as base64 PNG.

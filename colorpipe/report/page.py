@@ -11,7 +11,7 @@ import pandas as pd
 from markupsafe import Markup, escape
 
 from colorpipe import files
-from colorpipe.report.examples import extremes, load_examples
+from colorpipe.report.examples import gallery_images, load_examples
 from colorpipe.report.highlights import highlights
 from colorpipe.report.page_table import score_tables
 from colorpipe.report.tables import formatted
@@ -26,19 +26,19 @@ class Content:
     Attributes:
         scores: One row per colorizer, and rows for the gray baseline and the originals of each data
             set, as in `tables.results_table`. The first data set is the main one.
-        halves: Half the widths of the 95 % intervals of the scores, with the index of `scores` and
-            any of its columns. None for a single seed.
+        half_widths: Half the widths of the 95 % intervals of the scores, with the index of `scores`
+            and any of its columns. None for a single seed.
         grids: The grid of test images of each colorizer, as `grids.write` writes it.
         galleries: The content of galleries/<name>.json by colorizer. It may be empty.
         colorfulness: Figures of error against colorfulness, by data set. All figures are data URLs
             of SVG, as `figures.to_svg` returns them.
         curves: Figures of the training curves by metric and then by colorizer.
         pretext: The table of the pretext task. It may be empty.
-        pretext_note: What explains the table, or why it is empty.
+        pretext_note: The caption of the table, or the reason why it is empty.
         pretext_figures: Figures of the pretext task by title.
         trainings: A table with a row per training.
         facts: What else was run, by name.
-        params: The text of params.yaml, or the settings of a study by colorizer.
+        settings: The text of params.yaml, or the settings of a study by colorizer.
     """
 
     scores: pd.DataFrame
@@ -50,15 +50,15 @@ class Content:
     pretext_figures: Mapping[str, str]
     trainings: pd.DataFrame
     facts: Mapping[str, str]
-    params: str
-    halves: pd.DataFrame | None = None
+    settings: str
+    half_widths: pd.DataFrame | None = None
     galleries: Mapping[str, Any] = field(default_factory=dict)
 
 
 def write(path: Path, content: Content) -> None:
     """Write the page."""
     scores = content.scores
-    tables = score_tables(scores, content.halves)
+    tables = score_tables(scores, content.half_widths)
     main = tables[0]
     data_of = {
         row.name: table.data for table in tables for row in table.rows if not row.is_reference
@@ -78,7 +78,7 @@ def write(path: Path, content: Content) -> None:
         sentences=[_emphasize(sentence) for sentence in highlights(scores)[main.data]],
         tables=tables,
         examples=load_examples({name: content.grids[name] for name in data_of}, data_of),
-        extremes={name: extremes(gallery) for name, gallery in content.galleries.items()},
+        extremes={name: gallery_images(gallery) for name, gallery in content.galleries.items()},
         pretext=formatted(content.pretext),
         trainings=formatted(content.trainings),
         style=_asset("page.css"),

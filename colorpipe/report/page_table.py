@@ -7,7 +7,7 @@ import pandas as pd
 
 from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS, formatted
 
-# The columns and what they mean. A loss is no column, because colorizers differ in their losses.
+# The columns and their meaning. The test loss has no column, because colorizers differ in losses.
 COLUMNS = {
     "ab MSE": "squared error of the colors",
     "ab PSNR": "the same error, by the paper's protocol",
@@ -72,19 +72,19 @@ class ScoreTable:
     rows: list[Row]
 
 
-def score_tables(scores: pd.DataFrame, halves: pd.DataFrame | None = None) -> list[ScoreTable]:
+def score_tables(scores: pd.DataFrame, half_widths: pd.DataFrame | None = None) -> list[ScoreTable]:
     """Return a table of scores per data set.
 
     Args:
         scores: Rows as in `tables.results_table`. The columns are colorizer, data, n, loss, those
             of COLUMNS and optionally seeds.
-        halves: Half the widths of the 95 % intervals, with the index of `scores` and any of its
-            columns.
+        half_widths: Half the widths of the 95 % intervals, with the index of `scores` and any of
+            its columns.
     """
     texts = formatted(scores).set_axis(scores.index)
     half_texts = texts.map(lambda _: "")
-    if halves is not None:
-        half_texts = formatted(halves.reindex_like(scores)).set_axis(scores.index)
+    if half_widths is not None:
+        half_texts = formatted(half_widths.reindex_like(scores)).set_axis(scores.index)
     tables = []
     for data, rows in scores.groupby("data", sort=False):
         colorizers = rows[~rows["colorizer"].isin(REFERENCE_ROWS)].sort_values("ab MSE")

@@ -42,7 +42,7 @@ PAGE_COLUMNS = (
     "epoch",
 )
 
-Panel = Callable[[Axes, Sequence[str]], None]  # draws into the axes; the inits decide the colors
+DrawPanel = Callable[[Axes, Sequence[str]], None]  # the inits decide the colors
 Curves = Mapping[PretextRun, pd.DataFrame]
 
 
@@ -92,7 +92,7 @@ def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd
     return table.astype({"epoch": "Int64"}) if "epoch" in table else table
 
 
-def page_table(table: pd.DataFrame) -> pd.DataFrame:
+def select_page_columns(table: pd.DataFrame) -> pd.DataFrame:
     """Return the columns of a table of the pretext task that the page shows.
 
     Args:
@@ -159,10 +159,10 @@ def pretext_figures(points: pd.DataFrame, curves: Curves) -> dict[str, str]:
     return figures
 
 
-def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[Panel]]:
-    """Return the panels of each row of the figure. There is at least one panel."""
+def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[DrawPanel]]:
+    """Return the functions that draw the panels, by row. There is at least one panel."""
     labels, modes = (list(dict.fromkeys(points[column])) for column in ("labels", "mode"))
-    rows: list[list[Panel]] = []
+    rows: list[list[DrawPanel]] = []
     if len(labels) > 1:
         by_mode = [(points[points["mode"] == mode], MODES[mode]) for mode in modes]
         rows.append([partial(_draw_by_labels, *arguments) for arguments in by_mode])
@@ -171,10 +171,10 @@ def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[Panel]]:
         by_share = [(probes[probes["labels"] == share], share) for share in labels]
         rows.append([partial(_draw_by_depth, *arguments) for arguments in by_share])
     if tuned:
-        accuracy: list[Panel] = [
+        accuracy: list[DrawPanel] = [
             partial(_draw_by_epoch, tuned, share, "accuracy") for share in labels
         ]
-        loss: list[Panel] = [partial(_draw_by_epoch, tuned, share, "loss") for share in labels]
+        loss: list[DrawPanel] = [partial(_draw_by_epoch, tuned, share, "loss") for share in labels]
         rows += [accuracy, loss] if len(labels) > 1 else [accuracy + loss]
     return rows or [[partial(_draw_by_labels, points, MODES["knn"])]]
 

@@ -81,7 +81,7 @@ def _load_result(name: str) -> Result:
         raise UserError(f"{run_path} is damaged (no data set): delete it and run `dvc repro`")
     if not isinstance(metrics, dict):
         raise UserError(f"{metrics_path} is damaged (no metrics): delete it and run `dvc repro`")
-    values = {**dict(_flatten(run)), **dict(_flatten(metrics))}
+    values = {**dict(flatten(run)), **dict(flatten(metrics))}
     missing = float("nan")  # JSON has no NaN, so the file has null
     return Result(
         run,
@@ -93,11 +93,11 @@ def _load_result(name: str) -> Result:
     )
 
 
-def _flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the values of nested mappings with their dotted keys."""
     for key, value in content.items():
         if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{key}.")
+            yield from flatten(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

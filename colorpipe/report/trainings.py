@@ -21,7 +21,7 @@ def trainings_table(names: Sequence[str]) -> pd.DataFrame:
     """
     rows = []
     for name in names:
-        record = _load_record(name)
+        record = load_record(files.curves_path(name).read_bytes())
         rows.append(
             {
                 "training": name,
@@ -37,11 +37,12 @@ def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -
     """Return where the trainings ran, the code, the seeds and the sources of the data sets.
 
     Args:
-        names: The trainings. What several of them share is named once.
+        names: The trainings. Equal values of several trainings are named once.
         data: The data sets.
         seeds: The seeds of the trainings.
     """
-    records = [record for name in names if (record := _load_record(name))]
+    loaded = [load_record(files.curves_path(name).read_bytes()) for name in names]
+    records = [record for record in loaded if record]
     versions = [{key: record[key] for key in VERSIONS if key in record} for record in records]
     facts = {
         "Hardware": _join(record["hardware"] for record in records),
@@ -57,9 +58,13 @@ def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -
     return {name: text for name, text in facts.items() if text}
 
 
-def _load_record(name: str) -> dict[str, Any]:
-    """Return the record of a training, or an empty one if it did not run on this machine."""
-    path = files.run_record_path(files.curves_path(name).read_bytes())
+def load_record(history: bytes) -> dict[str, Any]:
+    """Return where and when a training ran, or nothing if it did not run on this machine.
+
+    Args:
+        history: The content of the training's file in curves/.
+    """
+    path = files.run_record_path(history)
     record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
     return record
 

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 from project import Project
 
-from experiments.statistics import compare
+from experiments.seeds import compare
 
 STAGE = """
 import json, os, sys, time
@@ -135,7 +135,7 @@ def find_line(text: str, *cells: str) -> list[str]:
 
 def test_means_over_seeds_and_paired_differences(project):
     tabulate(project, "seed-1", "seed-2", "--out", "mine")
-    printed = tabulate(project, "seed-3", "--out", "mine")  # adds to what is there
+    printed = tabulate(project, "seed-3", "--out", "mine")  # adds to the two seeds in the folder
     results = pd.read_csv(project.root / "mine/results.csv").set_index(["colorizer", "seed"])
     assert sorted(results.loc["resnet"].index) == [1, 2, 3]
     assert list(results.loc["unet"]["test.loss"]) == [11, 12, 13]

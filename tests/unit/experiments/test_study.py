@@ -13,12 +13,14 @@ def test_means_and_the_papers_numbers():
     ]
     columns = ["colorizer", "seed", "loss", "test.mse", "original_colorfulness"]
     results = pd.DataFrame(rows, columns=columns).assign(data="cifar10", n=9)
-    scores, halves = average_scores(results.assign(line=results["colorizer"]))
+    scores, half_widths = average_scores(results.assign(line=results["colorizer"]))
     scores = scores.set_index("colorizer")
     assert scores.loc["resnet", "ab MSE"] == 145
     assert scores.loc["resnet", "paper's loss"] == 147.256
     assert pd.isna(scores.loc["resnet_lpips", "paper's loss"])  # the paper's VGG is ImageNet's
     assert scores.loc["resnet_lpips", "paper's SSIM"] == 0.207
     assert scores.loc["original", "colorfulness"] == 30
-    assert halves["ab MSE"].iloc[0] == pytest.approx(63.53, abs=0.01)  # 5 times t of one degree
-    assert halves["ab MSE"].iloc[1:].isna().all()
+    assert half_widths["ab MSE"].iloc[0] == pytest.approx(
+        63.53, abs=0.01
+    )  # 5 times t of one degree
+    assert half_widths["ab MSE"].iloc[1:].isna().all()

@@ -229,7 +229,7 @@ def test_a_study_has_intervals_and_may_lack_figures_and_galleries(folder, tmp_pa
     columns = ["ab MSE", "colorfulness"]
     content = page.Content(
         scores=scores,
-        halves=scores[columns] / 100,
+        half_widths=scores[columns] / 100,
         grids={name: files.grid_path(name) for name in COLORIZERS},
         colorfulness={},
         curves={},
@@ -238,7 +238,7 @@ def test_a_study_has_intervals_and_may_lack_figures_and_galleries(folder, tmp_pa
         pretext_figures={},
         trainings=pd.DataFrame({"training": ["resnet"], "minutes": [1.5]}),
         facts={"Seeds": "0, 1, 2"},
-        params="seed: 0",
+        settings="seed: 0",
     )
     page.write(tmp_path / "index.html", content)
     text = (tmp_path / "index.html").read_text()

@@ -3,7 +3,7 @@ import pandas as pd
 from colorpipe.report.page_table import find_marks, score_tables
 
 ROWS = [
-    ("c", "x", "lpips, random VGG", 190.0, 0.4, 22.0),
+    ("c", "x", "lpips, imagenet VGG", 190.0, 0.4, 22.0),
     ("a", "x", "mse", 120.0, 0.2, 14.0),
     ("b", "x", "color_classification at 1/4", 150.0, 0.05, 70.0),
     ("gray baseline", "x", "mse", 180.0, 0.1, 0.0),
@@ -59,8 +59,8 @@ def test_a_table_per_data_set_with_the_references_once_at_the_end():
 
 def test_intervals_have_the_digits_of_their_values():
     table = scores()
-    halves = table[["ab MSE", "ab SSIM", "colorfulness"]] / 100
-    (a, *_), *_ = (shown.rows for shown in score_tables(table, halves))
+    half_widths = table[["ab MSE", "ab SSIM", "colorfulness"]] / 100
+    (a, *_), *_ = (shown.rows for shown in score_tables(table, half_widths))
     assert [cell.half for cell in a.cells] == ["1.2", "0.002", "0.1"]
 
 

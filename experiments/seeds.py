@@ -35,7 +35,7 @@ def tabulate(rows: pd.DataFrame, keys: Sequence[str], titles: Mapping[str, str])
 
 def compare(
     rows: pd.DataFrame,
-    name: str,
+    column: str,
     reference: str,
     titles: Mapping[str, str],
     keys: Sequence[str] = (),
@@ -46,17 +46,17 @@ def compare(
 
     Args:
         rows: One row per result and seed.
-        name: The column of what is compared, such as "colorizer".
-        reference: The value of that column to compare with.
+        column: The column whose values are compared, such as "colorizer".
+        reference: The value of the column to compare with.
         titles: The title of each metric by its column in `rows`.
         keys: Columns that are equal in both results of a pair, besides the seed.
     """
-    is_reference = rows[name] == reference
+    is_reference = rows[column] == reference
     pairs = rows[~is_reference].merge(
         rows[is_reference], on=["seed", *keys], suffixes=("", "|reference")
     )
     lines = []
-    for values, group in pairs.groupby([*keys, name], sort=False):
+    for values, group in pairs.groupby([*keys, column], sort=False):
         same_loss = (group["loss"] == group["loss|reference"]).all()
         cells = {}
         for metric, title in titles.items():
@@ -66,7 +66,7 @@ def compare(
             if len(differences) > 1 and differences.notna().all():
                 cells[title] = f"{differences.mean():+.4g} ± {half_interval(differences):.2g}"
         if cells:
-            line = dict(zip([*keys, name], values, strict=True))
-            line[name] = f"{line[name]} - {reference}"
+            line = dict(zip([*keys, column], values, strict=True))
+            line[column] = f"{line[column]} - {reference}"
             lines.append({**line, "seeds": len(group), **cells})
     return pd.DataFrame(lines).fillna("")
