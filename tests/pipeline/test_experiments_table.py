@@ -203,6 +203,10 @@ def test_other_settings_are_not_mixed(project):
     printed = tabulate(project, "seed-1", "gain", "--out", "other", "--mix")
     assert find_line(printed, "tiny", "unet (gain=2)")[:2] == ["1", "21"]
     assert find_line(printed, "tiny", "unet (default)")[:2] == ["1", "11"]
+    names = {path.stem for path in (project.root / "other/images").iterdir()}
+    assert names >= {"unet (default)", "unet (gain=2)"}
+    output = tabulate(project, "seed-1", "--out", "other", "--mix", "--reference", "none", code=1)
+    assert "error: --reference none: the table has no such colorizer" in output
     classifiers = pd.read_csv(project.root / "other/results.csv").set_index("colorizer")
     assert pd.isna(classifiers.loc["pretext/resnet-finetune-100", "settings"])  # without gain
 
