@@ -1,6 +1,7 @@
 """Colorize photographs with bundled colorizers, or with colorizers that `dvc repro` trained."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from colorpipe.runtime.process import run_main
 
 def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
+    # On an Apple GPU, the CPU computes what Metal cannot. torch reads this when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     from colorpipe import weights
     from colorpipe.app import jobs, photographs
 
@@ -24,8 +27,21 @@ def colorize_photographs(options: argparse.Namespace) -> None:
         size=options.size,
         temperature=options.temperature,
         force=options.force,
+        strip=options.strip,
     )
     if not succeeded:
+        sys.exit(1)
+
+
+def evaluate_folders(options: argparse.Namespace) -> None:
+    """Compare a folder of colorized photographs with the originals, whoever colorized them."""
+    try:
+        from colorpipe.app import evaluate
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"evaluate needs {error.name}: run pip install '.[pipeline]' in the project's folder"
+        ) from None
+    if not evaluate.evaluate(options.predicted, options.originals, options.size, options.out):
         sys.exit(1)
 
 
@@ -99,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     calls = {
         "colorize": colorize_photographs,
+        "evaluate": evaluate_folders,
         "models": list_models,
         "export": export_model,
         "demo": serve_demo,
@@ -109,6 +126,7 @@ def build_parser() -> argparse.ArgumentParser:
         parsers[name] = commands.add_parser(name, help=text, description=text)
         parsers[name].set_defaults(call=call)
     _add_colorize_options(parsers["colorize"])
+    _add_evaluate_options(parsers["evaluate"])
     _add_models_folder(parsers["models"])
     _add_export_options(parsers["export"])
     _add_demo_options(parsers["demo"])
@@ -121,7 +139,7 @@ def _add_colorize_options(command: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="INPUT",
-        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder of photographs",
+        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC, AVIF) or a folder of photographs",
     )
     command.add_argument(
         "-o", "--out", required=True, type=Path, help="a folder, or a file for one photograph"
@@ -140,10 +158,25 @@ def _add_colorize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--compare", action="store_true", help="also write gray and color side by side"
     )
+    command.add_argument("--strip", action="store_true", help="leave out EXIF, XMP and IPTC")
     command.add_argument("--force", action="store_true", help="overwrite existing files")
     command.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1, mps, ... (default: a GPU if there is one)",
     )
+
+
+def _add_evaluate_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument("predicted", type=Path, help="folder of the colorized photographs")
+    command.add_argument("originals", type=Path, help="folder of the originals, in color")
+    command.add_argument(
+        "--size",
+        type=number_between(int, 16, 1024),
+        default=256,
+        help="all images are resized to SIZE x SIZE pixels first (default: 256)",
+    )
+    command.add_argument("-o", "--out", type=Path, help="also write the metrics to this JSON file")
 
 
 def _add_export_options(command: argparse.ArgumentParser) -> None:
