@@ -166,7 +166,7 @@ def to_gray(rgb: Array) -> Array:
 
 def shrink(rgb: Array, size: int) -> Array:
     """Resize an image (H, W, 3), uint8, to about size * size pixels, as training images are."""
-    height, width = small_size(*rgb.shape[:2], size)
+    height, width = small_size(rgb.shape[0], rgb.shape[1], size)
     return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
 
 

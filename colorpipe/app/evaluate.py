@@ -125,9 +125,9 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
     metrics = [m for m in METRICS if m.key in CONVENTIONS and (m.key != "lpips" or distance)]
     colorized, baseline = Averages(metrics), Averages(metrics)
     unreadable = []
-    for paths in tqdm(pairs, "measuring", unit="pair", leave=False, disable=None):
+    for path, original in tqdm(pairs, "measuring", unit="pair", leave=False, disable=None):
         try:
-            pair = Pair(*(_load_image(path, size) for path in paths), distance)
+            pair = Pair(_load_image(path, size), _load_image(original, size), distance)
         except UserError as error:
             unreadable.append(str(error))
             continue
@@ -190,7 +190,9 @@ def _load_lpips() -> lpips.LPIPS | None:
 
 
 def _format_table(metrics: list[Metric], results: dict[str, dict[str, float]]) -> str:
-    rows = [("metric", "unit", "better", "predicted", "gray baseline", "convention")]
+    rows: list[tuple[str, ...]] = [
+        ("metric", "unit", "better", "predicted", "gray baseline", "convention")
+    ]
     for metric in metrics:
         values = (f"{part[metric.key]:.{metric.digits}f}" for part in results.values())
         better = metric.better or ""

@@ -90,8 +90,14 @@ def has_rotation_box(file: BinaryIO) -> bool:
     return b"irot" in boxes or b"imir" in boxes
 
 
-def reduce_depth(image: Image.Image) -> tuple[Image.Image, Array | None, list[str]]:
+def reduce_depth(
+    image: Image.Image, tags: Mapping[int, Any]
+) -> tuple[Image.Image, Array | None, list[str]]:
     """Return an image of 8 bits per channel without alpha, its alpha and notes.
+
+    Args:
+        image: A loaded image.
+        tags: The tags of a TIFF, or no tags.
 
     Raises:
         UserError: The image has signed, 32-bit or floating-point numbers.
@@ -102,7 +108,7 @@ def reduce_depth(image: Image.Image) -> tuple[Image.Image, Array | None, list[st
             "channel first"
         )
     if image.mode.startswith("I;16"):
-        return _reduce_16_bits(image)
+        return _reduce_16_bits(image, tags)
     if not image.has_transparency_data:
         return (image.convert("RGB") if image.mode == "P" else image), None, []
     is_gray = image.mode in ("1", "L", "LA")
@@ -111,9 +117,10 @@ def reduce_depth(image: Image.Image) -> tuple[Image.Image, Array | None, list[st
     return (image.getchannel("R") if is_gray else image.convert("RGB")), alpha, []
 
 
-def _reduce_16_bits(image: Image.Image) -> tuple[Image.Image, Array | None, list[str]]:
+def _reduce_16_bits(
+    image: Image.Image, tags: Mapping[int, Any]
+) -> tuple[Image.Image, Array | None, list[str]]:
     gray = np.asarray(image)
-    tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
     alpha = None
     if "transparency" in image.info:
         alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)

