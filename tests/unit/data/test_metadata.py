@@ -56,14 +56,15 @@ def test_metadata_survives(photograph, tmp_path, suffix):
         exif, details = image.getexif(), image.getexif().get_ifd(DETAILS)
         xmp, size = image.info["xmp"], image.size
         assert image.size == (24, 36)
-    assert 0x0112 not in exif
+    assert exif.get(0x0112, 1) == 1
     assert exif[270].encode("latin-1").decode() == "Kühe auf der Alm"
     assert exif[33432] == "(c) 1998 A. B."
     assert details[36867] == "1998:12:24 18:30:00"
     assert details[40961] == 1  # the pixels are sRGB now
     assert 40962 not in details
     assert exif.get_ifd(PLACE) == {1: "N", 2: (47.0, 30.0, 1.5)}
-    assert xmp.replace(b'Orientation="1"', b'Orientation="6"') == XMP
+    assert b'Orientation="6"' not in xmp
+    assert 'dc:title="Kühe"'.encode() in xmp
     again = images.read(path)
     assert again.rgb.shape[:2] == size[::-1]
     if suffix in (".png", ".webp"):
