@@ -167,6 +167,8 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
                 toned.append(name)
             else:
                 yield name, pixels
+    for text in unreadable:
+        print(f"folder: unreadable: {text}")
     if unreadable:
         more = len(unreadable) - MAX_NAMED
         raise UserError(
