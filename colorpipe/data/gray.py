@@ -14,7 +14,7 @@ SHARE = 0.95  # of the pixels; the others may be a date stamp
 DEVIATION = 3.5  # Lab units
 DEVIATION_SHARE = 0.9  # of the pixels
 RANGE = 40  # Lab units of lightness; a photograph of nothing but blue sky has less
-MAX_LEVELS, PIXELS_PER_LEVEL = 32, 128  # levels of lightness
+MAX_LEVELS, PIXELS_PER_LEVEL = 32, 32  # levels of lightness
 
 
 def is_gray(image: Array) -> bool:

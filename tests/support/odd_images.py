@@ -192,7 +192,7 @@ def as_they_come() -> dict[str, dict[str, bytes]]:
         "turned.heic": encoded(next(pictures), "HEIF", exif=turned),
         "turned.jpg": encoded(next(pictures), "JPEG", exif=turned),
         "turned.avif": encoded(next(pictures), "AVIF", exif=turned),
-        "pages.tif": encoded(next(pictures), "TIFF", save_all=True, append_images=[COLORS]),
+        "pages.tif": encoded(next(pictures), "TIFF", save_all=True, append_images=[photograph(50)]),
         "garbage exif.jpg": encoded(next(pictures), "JPEG", exif=EXIF),
         "plain.png": plain,
         "plain again.jpg": encoded(again, "JPEG", quality=80),
