@@ -64,8 +64,8 @@ def select_device(name: str) -> torch.device:
         UserError: The device is unknown or unavailable.
     """
     if name == "auto":
-        apple = "mps" if torch.backends.mps.is_available() else "cpu"
-        name = "cuda" if torch.cuda.is_available() else apple
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else name
     if name.split(":")[0] not in ("cpu", "cuda", "mps"):
         raise UserError(f"--device {name}: use cpu, cuda, cuda:<number> or mps")
     try:

@@ -17,7 +17,7 @@ KEPT_TAGS = {
     Base.YResolution, Base.ResolutionUnit,
 }  # fmt: skip
 # The directory of details. Its directory of interoperability and the sizes would be wrong.
-DROPPED_DETAILS = {IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight}
+DROPPED_DETAILS: set[int] = {IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight}
 SRGB = 1  # value of ColorSpace
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
