@@ -212,7 +212,7 @@ def as_they_come() -> dict[str, dict[str, bytes]]:
             "sepia.jpg": encoded(toned(1, "#140c05", "#fff0cd"), "JPEG", quality=95, subsampling=0),
             "blue.png": encoded(toned(2, "#0a143c", "#e6f5fa"), "PNG"),
         },
-        "copies": {"copy of plain.png": plain},
+        "copies": {"z copy of plain.png": plain},
         "unreadable": {
             "10 bits.tif": tiff(values, 10),
             "floats.tif": tiff(values, 16, sample_format=3),

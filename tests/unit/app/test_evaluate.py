@@ -128,6 +128,7 @@ def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):
     monkeypatch.delitem(sys.modules, "colorpipe.losses.lpips")
     monkeypatch.delitem(sys.modules, "colorpipe.app.evaluate")
     monkeypatch.delattr("colorpipe.app.evaluate")
+    monkeypatch.delattr("colorpipe.losses.lpips")
     run(*folders, code=1)
     message = "evaluate needs lpips: run pip install '.[pipeline]' in the project's folder"
     assert message in capsys.readouterr().err
