@@ -112,7 +112,7 @@ def test_the_network_sees_the_lightness_that_it_is_trained_on(weights, monkeypat
     colorize.colorize(model, rgb, 32)
     square = ImageOps.fit(Image.fromarray(rgb), (32, 32), Image.Resampling.LANCZOS)
     assert np.abs(seen[0][0, 0].numpy() - lightness(np.asarray(square))).max() < 0.01
-    assert abs(float(seen[0].mean()) - 53.6) < 0.3
+    assert abs(float(seen[0].mean()) - 53.6) < 1
 
 
 def test_an_apple_gpu_is_used_if_there_is_one(monkeypatch):
