@@ -1,11 +1,18 @@
 """Colorize photographs with bundled colorizers, or with colorizers that `dvc repro` trained."""
 
 import argparse
+import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from colorpipe import files
+from colorpipe.app.options import (
+    add_colorize_options,
+    add_demo_options,
+    add_evaluate_options,
+    add_export_options,
+    add_models_folder,
+)
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 
@@ -14,6 +21,8 @@ from colorpipe.runtime.process import run_main
 
 def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
+    # On an Apple GPU, the CPU computes what Metal cannot. torch reads this when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     from colorpipe import weights
     from colorpipe.app import jobs, photographs
 
@@ -24,8 +33,21 @@ def colorize_photographs(options: argparse.Namespace) -> None:
         size=options.size,
         temperature=options.temperature,
         force=options.force,
+        strip=options.strip,
     )
     if not succeeded:
+        sys.exit(1)
+
+
+def evaluate_folders(options: argparse.Namespace) -> None:
+    """Compare a folder of colorized photographs with the originals, whoever colorized them."""
+    try:
+        from colorpipe.app import evaluate
+    except ModuleNotFoundError as error:
+        raise UserError(
+            f"evaluate needs {error.name}: run pip install '.[pipeline]' in the project's folder"
+        ) from None
+    if not evaluate.evaluate(options.predicted, options.originals, options.size, options.out):
         sys.exit(1)
 
 
@@ -79,26 +101,13 @@ def check_models_folder(folder: Path) -> None:
         raise UserError(f"there is no folder {folder}")
 
 
-def number_between(
-    kind: type[int] | type[float], low: float, high: float
-) -> Callable[[str], float]:
-    """Return a function that parses an argument and accepts numbers from `low` to `high`."""
-
-    def number(text: str) -> float:
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"use {low} to {high}, not {text}")
-        return value
-
-    return number
-
-
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     calls = {
         "colorize": colorize_photographs,
+        "evaluate": evaluate_folders,
         "models": list_models,
         "export": export_model,
         "demo": serve_demo,
@@ -108,84 +117,12 @@ def build_parser() -> argparse.ArgumentParser:
         text = call.__doc__
         parsers[name] = commands.add_parser(name, help=text, description=text)
         parsers[name].set_defaults(call=call)
-    _add_colorize_options(parsers["colorize"])
-    _add_models_folder(parsers["models"])
-    _add_export_options(parsers["export"])
-    _add_demo_options(parsers["demo"])
+    add_colorize_options(parsers["colorize"])
+    add_evaluate_options(parsers["evaluate"])
+    add_models_folder(parsers["models"])
+    add_export_options(parsers["export"])
+    add_demo_options(parsers["demo"])
     return parser
-
-
-def _add_colorize_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "inputs",
-        nargs="+",
-        type=Path,
-        metavar="INPUT",
-        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC) or a folder of photographs",
-    )
-    command.add_argument(
-        "-o", "--out", required=True, type=Path, help="a folder, or a file for one photograph"
-    )
-    _add_model_options(command)
-    command.add_argument(
-        "--format",
-        choices=("png", "jpg", "webp", "tif"),
-        help="format of the output (default: the suffix of -o, else png)",
-    )
-    command.add_argument(
-        "--size",
-        type=number_between(int, 8, 4096),
-        help="the network sees about SIZE * SIZE pixels (default: as its weight file says)",
-    )
-    command.add_argument(
-        "--compare", action="store_true", help="also write gray and color side by side"
-    )
-    command.add_argument("--force", action="store_true", help="overwrite existing files")
-    command.add_argument(
-        "--device", default="auto", help="cpu, cuda, cuda:1, ... (default: a GPU if there is one)"
-    )
-
-
-def _add_export_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
-    _add_model_options(command)
-    command.add_argument("--force", action="store_true", help="overwrite an existing file")
-
-
-def _add_demo_options(command: argparse.ArgumentParser) -> None:
-    _add_models_folder(command)
-    command.add_argument(
-        "--port",
-        type=number_between(int, 1, 65535),
-        default=7860,
-        help="port of the page (default: 7860)",
-    )
-
-
-def _add_model_options(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model",
-        default="vivid",
-        help="vivid or faithful, which are bundled; a name that `colorpipe models` lists; a folder "
-        "with best.safetensors; or a file (default: vivid)",
-    )
-    command.add_argument(
-        "--temperature",
-        type=number_between(float, 0.01, 10),
-        help="softmax temperature used to decode a colorizer that classifies over the 313 color "
-        "bins: 1 gives the mean color, lower values give more vivid colors (default: the "
-        "temperature at which the colorizer was tested)",
-    )
-
-
-def _add_models_folder(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "folder",
-        nargs="?",
-        type=Path,
-        default=files.MODELS,
-        help="folder of the trained colorizers (default: ./models)",
-    )
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """Colorizing an image of any size.
 
-The network sees a small L. Its ab is enlarged and combined with the L of every pixel.
+The network sees the L of a small version, which is resized in RGB as the training images are. Its
+ab is enlarged and combined with the L of every pixel.
 """
 
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor
 
 from colorpipe import weights
@@ -31,7 +33,8 @@ def load_model(
 
     Args:
         path: The weight file.
-        device_name: "cpu", "cuda", "cuda:<number>", or "auto" for a GPU if there is one.
+        device_name: "cpu", "cuda", "cuda:<number>", "mps" (an Apple GPU), or "auto" for a GPU if
+            there is one.
         temperature: Softmax temperature used to decode a colorizer that classifies over the color
             bins. None selects the temperature at which the colorizer was tested.
 
@@ -55,15 +58,16 @@ def load_model(
 
 
 def select_device(name: str) -> torch.device:
-    """Return the device "cpu", "cuda" or "cuda:<number>". "auto" is a GPU if there is one.
+    """Return the device "cpu", "cuda", "cuda:<number>" or "mps". "auto" is a GPU if there is one.
 
     Raises:
         UserError: The device is unknown or unavailable.
     """
     if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.split(":")[0] not in ("cpu", "cuda"):
-        raise UserError(f"--device {name}: use cpu, cuda or cuda:<number>")
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
+        name = "cuda" if torch.cuda.is_available() else name
+    if name.split(":")[0] not in ("cpu", "cuda", "mps"):
+        raise UserError(f"--device {name}: use cpu, cuda, cuda:<number> or mps")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
@@ -117,7 +121,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
     Args:
         model: A colorizer in eval mode.
         rgb: The image, gray or in color, (H, W, 3) uint8.
-        size: The network sees L at about size * size pixels, in the aspect ratio of the image.
+        size: The network sees about size * size pixels, in the aspect ratio of the image.
 
     Returns:
         sRGB, (H, W, 3) uint8.
@@ -132,8 +136,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
         L = torch.empty(1, 1, height, width)
         for rows in strips:
             L[:, :, rows] = _read_lightness(rgb[rows], device)
-        small = F.interpolate(L, small_size(height, width, size), mode="bilinear", antialias=True)
-        ab = model(small.to(device))  # (1, 2, h, w)
+        ab = model(_read_lightness(shrink(rgb, size), device))  # (1, 2, h, w)
         if not ab.isfinite().all():
             raise UserError(
                 "the colorizer's prediction is not finite, so its weights are damaged: train it "
@@ -159,6 +162,12 @@ def to_gray(rgb: Array) -> Array:
         # One channel for all three, because rounding can make the channels differ by 1.
         gray[rows] = (image[0, 1] * 255).round().byte().numpy()[..., None]
     return gray
+
+
+def shrink(rgb: Array, size: int) -> Array:
+    """Resize an image (H, W, 3), uint8, to about size * size pixels, as training images are."""
+    height, width = small_size(rgb.shape[0], rgb.shape[1], size)
+    return np.array(Image.fromarray(rgb).resize((width, height), Image.Resampling.LANCZOS))
 
 
 def small_size(height: int, width: int, size: int) -> tuple[int, int]:

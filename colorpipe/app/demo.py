@@ -66,7 +66,7 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
             yield pair, no_download
             colored = colorize.colorize(model, photograph.rgb, size)
-            images.write(target, colored, photograph.alpha)
+            images.write(target, colored, photograph.alpha, photograph.metadata)
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
         yield gradio.skip(), gradio.DownloadButton(DOWNLOAD, value=str(target), interactive=True)

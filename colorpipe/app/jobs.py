@@ -1,14 +1,15 @@
 """Which photographs `colorpipe colorize` colorizes, and the files that it writes for each."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from colorpipe.data import images
-from colorpipe.data.images import is_folder
-from colorpipe.runtime.errors import UserError, printable_path
+from colorpipe.data import album, images
+from colorpipe.data.album import SYSTEM_REASON, is_folder
+from colorpipe.runtime.errors import UserError, name_files, printable_path
 
 FileId = tuple[int, int]  # device and inode: the same for all paths of a file
 
@@ -41,8 +42,9 @@ def plan_jobs(
 ) -> list[Job]:
     """Return one job per photograph.
 
-    A folder means all files in it and in its subfolders, except hidden files. They keep their
-    relative paths in the output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg
+    A folder means all files in it and in its subfolders, except hidden files and files of the
+    operating system or a NAS, which are named on stderr. Files keep their relative paths in the
+    output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg
     becomes a.jpg.png and a.tif becomes a.tif.png.
 
     Args:
@@ -129,7 +131,9 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
             raise UserError(
                 f"-o {printable_path(out)} is the folder of the photographs: use another folder"
             )
-        sources = images.list_files(path, exclude=out)
+        sources, skipped = album.list_files(path, exclude=out)
+        if skipped:
+            print(f"not used, because {SYSTEM_REASON}: {name_files(skipped)}", file=sys.stderr)
         if not sources:
             raise UserError(f"{printable_path(path)} holds no files: use another folder")
         photographs += [(source, out / source.relative_to(path)) for source in sources]

@@ -24,6 +24,7 @@ def colorize_all(
     size: int | None,
     temperature: float | None,
     force: bool,
+    strip: bool = False,
 ) -> bool:
     """Colorize photographs with a progress bar, and print how many were colorized.
 
@@ -36,6 +37,7 @@ def colorize_all(
         size: As in `colorize.colorize`. None selects the size of the weight file.
         temperature: As in `colorize.load_model`.
         force: Overwrite existing files.
+        strip: Leave out EXIF, XMP and IPTC.
 
     Returns:
         Whether no photograph failed.
@@ -48,7 +50,13 @@ def colorize_all(
     workers = max(1, min(WORKERS, len(jobs)))
     torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     model, default_size = colorize.load_model(weights, device_name, temperature)
-    work = partial(colorize_one, model=model, size=size or default_size, budget=PixelBudget())
+    work = partial(
+        colorize_one,
+        model=model,
+        size=size or default_size,
+        budget=PixelBudget(),
+        strip=strip,
+    )
     results = ordered_map(work, allowed, workers)
     failed, existing = [], 0
     with tqdm(total=len(jobs), unit="photo", disable=None) as bar:
@@ -68,7 +76,9 @@ def colorize_all(
     return not failed
 
 
-def colorize_one(job: Job, model: Colorizer, size: int, budget: PixelBudget) -> str | UserError:
+def colorize_one(
+    job: Job, model: Colorizer, size: int, budget: PixelBudget, *, strip: bool = False
+) -> str | UserError:
     """Colorize a photograph and write its files.
 
     Args:
@@ -76,6 +86,7 @@ def colorize_one(job: Job, model: Colorizer, size: int, budget: PixelBudget) -> 
         model: A colorizer in eval mode.
         size: As in `colorize.colorize`.
         budget: Limits the pixels in memory over all threads.
+        strip: Leave out EXIF, XMP and IPTC.
 
     Returns:
         A line of notes about the photograph, which may be empty, or the error if it failed.
@@ -85,7 +96,9 @@ def colorize_one(job: Job, model: Colorizer, size: int, budget: PixelBudget) -> 
         with budget.spend(images.count_pixels(job.source)):
             photograph = images.read(job.source)
             colored = colorize.colorize(model, photograph.rgb, size)
-            notes = [*photograph.notes, *images.write(job.target, colored, photograph.alpha)]
+            metadata = None if strip else photograph.metadata
+            written = images.write(job.target, colored, photograph.alpha, metadata)
+            notes = [*photograph.notes, *written]
             if job.comparison:
                 pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
                 images.write(job.comparison, pair, None)

@@ -50,6 +50,7 @@ class DatasetConfig(Strict):
     flips: bool
     start: Text
     lpips_weights: Literal["imagenet", "random"]
+    toned: bool = False  # of the folder data set
 
 
 class AdversarialConfig(Strict):

@@ -2,7 +2,8 @@
 
 The photographs stay where they are. `download` lists them in source.json, and `split` crops each
 one to its central square and resizes it. The squares are kept in a file, so there may be more of
-them than fit into memory. There is no test set; `split` draws one.
+them than fit into memory. There is no test set; `split` draws one, and keeps near-duplicates on one
+side.
 """
 
 import io
@@ -13,20 +14,22 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from colorpipe import files
-from colorpipe.color import lab
 from colorpipe.config import DatasetConfig
-from colorpipe.data import images
+from colorpipe.data import duplicates, gray, images
 from colorpipe.data.dataset import Array, Dataset, Images
-from colorpipe.data.listing import list_photographs, read_listed, report_unused
+from colorpipe.data.listing import (
+    list_photographs,
+    read_listed,
+    report_left_out,
+    report_unused,
+)
 from colorpipe.runtime.errors import UserError, name_files, naming_write_errors, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
-GRAY = 5  # Lab units: Zhang et al. 2016 count an image as gray if no |a| or |b| is larger
 MAX_NAMED = 3  # number of unreadable files that a message names
 
 
@@ -77,8 +80,9 @@ def describe_source(key: str, settings: DatasetConfig) -> dict[str, Any]:
 def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
     """Return the photographs at `config.size` pixels per side, sorted by name.
 
-    Photographs without color and exact copies of others are left out and reported. If all
-    photographs are in subfolders, the first subfolder is the class. Otherwise there are no classes.
+    Gray photographs, exact copies, and toned photographs unless `config.toned`, are left out and
+    reported. Near-duplicates share an area. If all photographs are in subfolders, the first
+    subfolder is the class. Otherwise there are no classes.
 
     Args:
         config: Settings of the data set.
@@ -98,14 +102,16 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
         leave=False,
     )
     names: list[str] = []
+    thumbnails: list[Array] = []
     place = files.source_path("folder").parent
     with _open_unnamed_file(place) as file:
-        for name, pixels in _select_squares(squares):
+        for name, pixels in _select_squares(squares, config.toned):
             with naming_write_errors(place):
                 file.write(pixels.tobytes())
                 file.flush()
             names.append(name)
-        report_unused(source["unused"])
+            thumbnails.append(duplicates.make_thumbnail(pixels))
+        report_unused(source["unused"], source["skipped"])
         if not names:
             raise UserError(
                 f"folder: none of its files is a color photograph ({images.KINDS}): set "
@@ -113,17 +119,10 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
             )
         array = np.memmap(file, np.uint8, "r", shape=(len(names), 3, size, size))
     classes, labels = _label_photographs(names)
+    groups = duplicates.group_duplicates(array, thumbnails)
+    duplicates.report_groups(names, groups)
     print(f"folder: {len(names)} photographs, {len(classes) or 'no'} classes")
-    return Dataset(Images(array, labels, np.arange(len(names))), None, classes)
-
-
-def is_gray(image: Array) -> bool:
-    """Return whether a photograph of shape (3, H, W), uint8, is gray or nearly gray.
-
-    Training on gray photographs teaches a colorizer that gray is right.
-    """
-    ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[:, 1:]
-    return bool((ab.abs() <= GRAY).all())
+    return Dataset(Images(array, labels, groups), None, classes)
 
 
 def _open_unnamed_file(folder: Path) -> IO[bytes]:
@@ -145,12 +144,15 @@ def _load_square(folder: Path, entry: Mapping[str, Any], size: int, budget: Pixe
     return Square(name, np.asarray(square).transpose(2, 0, 1), sha256)
 
 
-def _select_squares(squares: Iterable[Square]) -> Iterator[tuple[str, Array]]:
+def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tuple[str, Array]]:
     """Yield names and pixels of the photographs to use, then report the others.
 
     Raise UserError at the end if some photographs cannot be read.
     """
-    unreadable, gray, copies = [], [], []
+    unreadable: list[str] = []
+    without_color: list[str] = []
+    toned: list[str] = []
+    copies: list[str] = []
     hashes = set()
     for name, pixels, sha256 in squares:
         if isinstance(pixels, UserError):
@@ -159,21 +161,24 @@ def _select_squares(squares: Iterable[Square]) -> Iterator[tuple[str, Array]]:
             copies.append(name)
         else:
             hashes.add(sha256)
-            if is_gray(pixels):
-                gray.append(name)
+            if gray.is_gray(pixels):
+                without_color.append(name)
+            elif not use_toned and gray.is_toned(pixels):
+                toned.append(name)
             else:
                 yield name, pixels
+    for text in unreadable:
+        print(f"folder: unreadable: {text}")
     if unreadable:
         more = len(unreadable) - MAX_NAMED
         raise UserError(
             f"folder: repair or delete the unreadable files: {'; '.join(unreadable[:MAX_NAMED])}"
             + (f"; and {more} more" if more > 0 else "")
         )
-    if gray:
-        reason = f"they are gray (no |a| or |b| is over {GRAY} Lab units)"
-        print(f"folder: not used, because {reason}: {name_files(gray)}")
-    if copies:
-        print(f"folder: not used, because they are copies of others: {name_files(copies)}")
+    chroma = f"95 % of their pixels have at most {gray.CHROMA} Lab units of chroma"
+    report_left_out(f"they are gray or nearly gray ({chroma})", without_color)
+    report_left_out("they are toned (datasets.folder.toned=true uses them)", toned)
+    report_left_out("they are copies of others", copies)
 
 
 def _label_photographs(names: list[str]) -> tuple[tuple[str, ...], Array]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from colorpipe.data import images
+from colorpipe.data import album, images
 from colorpipe.runtime.errors import UserError, name_files, printable_path
 from colorpipe.runtime.parallel import ordered_map
 
@@ -15,12 +15,13 @@ from colorpipe.runtime.parallel import ordered_map
 def list_photographs(folder: Path) -> dict[str, Any]:
     """Return the names, sizes in bytes and sha256 of all photographs in and below a folder.
 
-    The names of other files are reported and listed under "unused". Hidden files are skipped.
+    The names of other files are reported and listed under "unused". Hidden files and files of the
+    operating system or a NAS are reported and listed under "skipped".
 
     Raises:
         UserError: There are no photographs, or a file or folder cannot be read.
     """
-    paths = images.list_files(folder)
+    paths, system = album.list_files(folder)
     for path in paths:
         if path.is_dir():
             raise UserError(
@@ -28,8 +29,9 @@ def list_photographs(folder: Path) -> dict[str, Any]:
                 "permissions"
             )
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    photographs, unused = images.separate_photographs(names)
-    report_unused(unused)
+    skipped = sorted(path.relative_to(folder).as_posix() for path in system)
+    photographs, unused = album.separate_photographs(names, images.SUFFIXES)
+    report_unused(unused, skipped)
     if not photographs:
         raise UserError(
             f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there"
@@ -54,13 +56,24 @@ def list_photographs(folder: Path) -> dict[str, Any]:
         disable=None,
         leave=False,
     )
-    return {"folder": str(folder), "photographs": list(entries), "unused": unused}
+    return {
+        "folder": str(folder),
+        "photographs": list(entries),
+        "unused": unused,
+        "skipped": skipped,
+    }
 
 
-def report_unused(names: list[str]) -> None:
-    """Print which files are not photographs, if there are any."""
+def report_unused(unused: list[str], skipped: list[str]) -> None:
+    """Print which files are not photographs and which are hidden or of the system."""
+    report_left_out(f"they are not {images.KINDS}", unused)
+    report_left_out(album.SYSTEM_REASON, skipped)
+
+
+def report_left_out(reason: str, names: list[str]) -> None:
+    """Print which files are left out, if there are any."""
     if names:
-        print(f"folder: not used, because they are not {images.KINDS}: {name_files(names)}")
+        print(f"folder: not used, because {reason}: {name_files(names)}")
 
 
 def read_listed(folder: Path, entry: Mapping[str, Any]) -> bytes:

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import odd_images
 import pytest
 import torch
@@ -12,6 +13,7 @@ from colorpipe.app import cli
 from colorpipe.config import DatasetConfig, load_params
 from colorpipe.data import folder, images
 from colorpipe.data.listing import list_photographs
+from colorpipe.data.split import split
 from colorpipe.models.colorizer import build_colorizer
 from colorpipe.runtime.errors import UserError, printable_path
 
@@ -42,8 +44,8 @@ def test_bad_files_are_named(album, name):
     assert "\n" not in str(raised.value)
 
 
-def test_colorize_skips_bad_files_and_names_them(album, tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def colorize(album: Path, monkeypatch) -> None:
+    """Run `colorpipe colorize` with an untrained colorizer. It exits with status 1."""
     torch.manual_seed(0)
     model = build_colorizer("resnet18", {"cut": "layer1"})
     metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [16, 16]}
@@ -55,6 +57,11 @@ def test_colorize_skips_bad_files_and_names_them(album, tmp_path, monkeypatch, c
     with pytest.raises(SystemExit) as raised:
         cli.main()
     assert raised.value.code == 1
+
+
+def test_colorize_skips_bad_files_and_names_them(album, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    colorize(album, monkeypatch)
     output = capsys.readouterr()
     skipped = [line for line in output.err.splitlines() if line.startswith("skipped: ")]
     damaged = len([line for line in skipped if "damaged " in line.split(": ")[1]])
@@ -91,3 +98,52 @@ def test_bad_photographs_in_a_data_set_are_named(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=rf"; and {len(odd_images.REFUSED) - 3} more$") as raised:
         folder.build(settings(size=16), source)
     assert "\n" not in str(raised.value)
+
+
+def as_they_come(album: Path) -> dict[str, list[str]]:
+    """Write the 40 files, and return their names by what the folder data set does with them."""
+    groups = odd_images.as_they_come()
+    assert sum(map(len, groups.values())) == 40
+    for group in groups.values():
+        odd_images.write_files(album, group)
+    return {kind: sorted(group) for kind, group in groups.items()}
+
+
+def test_colorize_names_each_of_forty_files_that_it_does_not_use(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = as_they_come(tmp_path / "album")
+    colorize(tmp_path / "album", monkeypatch)
+    output = capsys.readouterr()
+    unread = names["unreadable"] + names["other"]
+    read = 40 - len(unread) - len(names["system"])
+    assert output.out.startswith(f"{read} colorized, {len(unread)} skipped\n")
+    assert len([path for path in Path("out").rglob("*") if path.is_file()]) == read
+    for name in unread:
+        assert output.err.count(f"skipped: {tmp_path}/album/{name} ") == 1, name
+    line = next(line for line in output.err.splitlines() if line.startswith("not used, because"))
+    assert all(name in line for name in names["system"])
+
+
+def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = as_they_come(tmp_path / "album")
+    params = load_params(ROOT / "params.yaml")
+    config = settings(size=32).model_copy(update={"val_size": 3})
+    params = params.model_copy(update={"datasets": {**params.datasets, "folder": config}})
+    files.write_json(files.source_path("folder"), list_photographs(tmp_path / "album"))
+    with pytest.raises(UserError, match="repair or delete the unreadable files"):
+        split("folder", params)
+    output = capsys.readouterr().out
+    for name in names["unreadable"]:
+        assert f"folder: unreadable: {name} cannot be read: " in output
+        (tmp_path / "album" / name).unlink()
+    files.write_json(files.source_path("folder"), list_photographs(tmp_path / "album"))
+    split("folder", params)
+    output = capsys.readouterr().out
+    for kind in ("gray", "toned", "copies", "other", "system"):
+        assert any(all(name in line for name in names[kind]) for line in output.splitlines()), kind
+    twins = "plain again.jpg = plain with a caption.png = plain.png"
+    assert f"kept on one side of the split: 1 group: {twins}\n" in output
+    counts = [len(np.load(files.images_path("folder", part))) for part in ("train", "val", "test")]
+    assert sum(counts) == len(names["used"])
+    assert max(counts[1:]) <= 3

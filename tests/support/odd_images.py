@@ -7,8 +7,11 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import pillow_heif
+from photo_files import icc_profile, png_with, tiff
+from PIL import Image, ImageOps
 
+pillow_heif.register_heif_opener()
 PIXELS = np.random.default_rng(0).integers(0, 256, (24, 30, 3), dtype=np.uint8)
 COLORS = Image.fromarray(PIXELS)
 
@@ -149,4 +152,78 @@ DAMAGED = {  # names and contents of files that may be read or refused
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
+
+
+def photograph(seed: int, width: int = 90, height: int = 70) -> Image.Image:
+    """Return soft spots of color, which are different for each seed."""
+    spots = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    return Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
+
+
+def toned(seed: int, black: str, white: str) -> Image.Image:
+    ramp = ImageOps.autocontrast(photograph(seed).convert("L"))
+    return ImageOps.colorize(ramp, black, white)
+
+
+def as_they_come() -> dict[str, dict[str, bytes]]:
+    """Return 40 files as people have them, by what the folder data set does with them.
+
+    "unreadable" are also skipped by `colorize`, and "system" are never read. `colorize` reads the
+    others.
+    """
+    pictures = map(photograph, range(100))
+    linear, gray = icc_profile("RGB", 1.0, "sRGB Linear"), icc_profile("GRAY", 1.0, "Dot Gain")
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    plain = encoded(next(pictures), "PNG")
+    again = photograph(0).resize((180, 140), Image.Resampling.BICUBIC)
+    values = np.arange(30 * 20).reshape(20, 30) * 6
+    used = {
+        "linear sRGB.png": encoded(next(pictures), "PNG", icc_profile=linear),
+        "linear.jpg": encoded(next(pictures), "JPEG", icc_profile=linear),
+        "linear alpha.png": encoded(next(pictures).convert("RGBA"), "PNG", icc_profile=linear),
+        "linear cmyk.tif": encoded(next(pictures).convert("CMYK"), "TIFF", icc_profile=linear),
+        "gray profile.jpg": encoded(next(pictures), "JPEG", icc_profile=gray),
+        "palette.png": encoded(next(pictures).quantize(64), "PNG", icc_profile=linear),
+        "gamma.png": png_with(next(pictures), b"gAMA", struct.pack(">I", 100_000)),
+        "hdr.png": png_with(next(pictures), b"cICP", bytes((9, 16, 0, 1))),
+        "turned.heic": encoded(next(pictures), "HEIF", exif=turned),
+        "turned.jpg": encoded(next(pictures), "JPEG", exif=turned),
+        "turned.avif": encoded(next(pictures), "AVIF", exif=turned),
+        "pages.tif": encoded(next(pictures), "TIFF", save_all=True, append_images=[photograph(50)]),
+        "garbage exif.jpg": encoded(next(pictures), "JPEG", exif=EXIF),
+        "plain.png": plain,
+        "plain again.jpg": encoded(again, "JPEG", quality=80),
+        "plain with a caption.png": png_with(photograph(0), b"tEXt", b"Title\0dunes"),
+    }
+    used |= {f"more/{number}.jpg": encoded(next(pictures), "JPEG") for number in range(6)}
+    return {
+        "used": used,
+        "gray": {
+            "gray alpha.png": encoded(next(pictures).convert("LA"), "PNG", icc_profile=gray),
+            "12 bits.tif": tiff(values, 12),
+            "12 of 16 bits.tif": tiff(values, 16, max_value=4095),
+            "dark.tif": tiff(values, 16),
+            "negative.tif": tiff(values * 16, 16, photometric=0),
+        },
+        "toned": {
+            "sepia.jpg": encoded(toned(1, "#140c05", "#fff0cd"), "JPEG", quality=95, subsampling=0),
+            "blue.png": encoded(toned(2, "#0a143c", "#e6f5fa"), "PNG"),
+        },
+        "copies": {"z copy of plain.png": plain},
+        "unreadable": {
+            "10 bits.tif": tiff(values, 10),
+            "floats.tif": tiff(values, 16, sample_format=3),
+            "cut.jpg": encoded(photograph(99, 300, 300), "JPEG")[:3000],
+        },
+        "other": {"notes.txt": b"hello", "raw.cr2": b"raw"},
+        "system": {
+            "@eaDir/plain.png/SYNOPHOTO_THUMB_XL.jpg": JPEG,
+            "#recycle/old.jpg": JPEG,
+            "$RECYCLE.BIN/S-1/old.jpg": JPEG,
+            "__MACOSX/._plain.png": b"\0\5\x16\7",
+            "Thumbs.db": b"\xd0\xcf",
+        },
+    }

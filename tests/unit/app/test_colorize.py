@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage.color import rgb2lab
 from torch import nn
 
@@ -100,6 +100,42 @@ def test_colors_are_those_that_the_network_predicts(weights):
     assert np.abs(colored - expected[0].permute(1, 2, 0).numpy() * 255).max() < 0.51
 
 
+def test_the_network_sees_the_lightness_that_it_is_trained_on(weights, monkeypatch):
+    """A fine pattern has another lightness if L is resized instead of RGB: 50 instead of 53.6."""
+    model, _ = colorize.load_model(weights, "cpu")
+    pattern = np.indices((256, 256)).sum(axis=0) % 2 * 255
+    rgb = np.repeat(pattern[..., None], 3, axis=2).astype(np.uint8)
+    seen = []
+    monkeypatch.setattr(
+        type(model), "forward", lambda self, L: seen.append(L) or L.new_zeros(1, 2, *L.shape[2:])
+    )
+    colorize.colorize(model, rgb, 32)
+    square = ImageOps.fit(Image.fromarray(rgb), (32, 32), Image.Resampling.LANCZOS)
+    assert np.abs(seen[0][0, 0].numpy() - lightness(np.asarray(square))).max() < 0.01
+    assert abs(float(seen[0].mean()) - 53.6) < 1
+
+
+def test_an_apple_gpu_is_used_if_there_is_one(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    monkeypatch.setattr(torch, "empty", lambda *size, device: None)
+    assert colorize.select_device("auto").type == colorize.select_device("mps").type == "mps"
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert colorize.select_device("auto").type == "cpu"
+
+
+def test_metadata_is_kept_unless_stripped(weights, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112], exif[270] = 6, "grandmother"
+    Image.fromarray(photograph(20, 30)).save(tmp_path / "a.jpg", exif=exif)
+    run("colorize", tmp_path / "a.jpg", "-o", tmp_path / "kept.png", "--model", weights)
+    run("colorize", tmp_path / "a.jpg", "-o", tmp_path / "none.png", "--model", weights, "--strip")
+    with Image.open(tmp_path / "kept.png") as kept, Image.open(tmp_path / "none.png") as stripped:
+        assert kept.size == stripped.size == (20, 30)
+        assert dict(kept.getexif()) == {270: "grandmother"}
+        assert not stripped.getexif()
+
+
 def test_splitting_into_strips_makes_no_difference(weights, monkeypatch):
     model, _ = colorize.load_model(weights, "cpu")
     before = photograph(50, 40)
@@ -164,6 +200,8 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     assert output.out == f"6 colorized, 2 skipped\nskipped: {named}\n"
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
     assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
+    reason = "they are hidden, or belong to the operating system or a NAS"
+    assert f"not used, because {reason}: 1 file (1 without suffix): {folder}/.hidden" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {
@@ -359,7 +397,7 @@ def test_the_comparison_has_gray_and_color_in_the_chosen_format(weights, tmp_pat
         (["a.png", "-o", "out", "--model", "renset"], "--model renset: there are no such weights"),
         (
             ["a.png", "-o", "out", "--device", "abacus"],
-            "--device abacus: use cpu, cuda or cuda:<number>",
+            "--device abacus: use cpu, cuda, cuda:<number> or mps",
         ),
         (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
         (

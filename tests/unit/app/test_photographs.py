@@ -171,7 +171,7 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
     gif = io.BytesIO()
     COLORS.save(gif, "GIF")
     wrong = {
-        "empty.jpg": (b"", "is not a JPEG, PNG, WebP, TIFF or HEIC"),
+        "empty.jpg": (b"", "is not a JPEG, PNG, WebP, TIFF, HEIC or AVIF"),
         "text.png": (b"hello", "is not a JPEG"),
         "a.gif": (gif.getvalue(), "is not a JPEG"),
         "cut.jpg": (big.getvalue()[:2000], "cannot be read: "),

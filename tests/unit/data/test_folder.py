@@ -10,7 +10,7 @@ from pathlib import Path
 import archives
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from project import ROOT, Project
 
 from colorpipe import config, files
@@ -59,7 +59,7 @@ def test_classes_are_the_first_folders(tmp_path, around, capsys):
     data = folder.build(archives.dataset(32), list_photographs(tmp_path))
     assert data.classes == ("cats", "dogs")
     assert data.train.labels.tolist() == [0, 0, 1]
-    unused = f"not JPEG, PNG, WebP, TIFF or HEIC: 1 file (1 .txt): {around}dogs/notes.txt\n"
+    unused = f"not JPEG, PNG, WebP, TIFF, HEIC or AVIF: 1 file (1 .txt): {around}dogs/notes.txt\n"
     assert f"folder: not used, because they are {unused}" in capsys.readouterr().out
     assert len(set(data.train.areas.tolist())) == 3
 
@@ -85,17 +85,59 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
         (tmp_path / f"raw{number:02}.CR2").write_bytes(b"raw")
     (tmp_path / "z.txt").write_text("hello")
     raw = ", ".join(f"raw{number:02}.CR2" for number in range(10))
-    unused = f"HEIC: 12 files (11 .cr2, 1 .txt): {raw}, ...\n"
+    unused = f"AVIF: 12 files (11 .cr2, 1 .txt): {raw}, ...\n"
     source = list_photographs(tmp_path)
     assert unused in capsys.readouterr().out
     data = folder.build(archives.dataset(32), source)
     assert len(data.train.images) == 1
     output = capsys.readouterr().out
     assert unused in output
-    gray = "they are gray (no |a| or |b| is over 5 Lab units): 2 files (2 .png)"
+    chroma = "95 % of their pixels have at most 5 Lab units of chroma"
+    gray = f"they are gray or nearly gray ({chroma}): 2 files (2 .png)"
     assert f"folder: not used, because {gray}: gray.png, nearly.png\n" in output
     copies = "they are copies of others: 1 file (1 .png): copy.png"
     assert f"folder: not used, because {copies}\n" in output
+
+
+def test_files_of_the_system_are_no_class_and_are_named(tmp_path, capsys):
+    for name in ("cats/a.jpg", "dogs/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "cats/._a.jpg"):
+        photo(tmp_path / name)
+    data = folder.build(archives.dataset(32), list_photographs(tmp_path))
+    assert data.classes == ("cats", "dogs")
+    assert len(data.train.images) == 2
+    reason = "they are hidden, or belong to the operating system or a NAS: 2 files (2 .jpg)"
+    names = "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg, cats/._a.jpg"
+    assert f"folder: not used, because {reason}: {names}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("use_toned", [False, True])
+def test_toned_photographs_are_used_only_if_asked_for(tmp_path, capsys, use_toned):
+    photo(tmp_path / "color.png")
+    ramp = Image.linear_gradient("L").resize((50, 40))
+    ImageOps.colorize(ramp, (20, 12, 5), (255, 240, 205)).save(tmp_path / "sepia.png")
+    config = archives.dataset(32).model_copy(update={"toned": use_toned})
+    data = folder.build(config, list_photographs(tmp_path))
+    assert len(data.train.images) == 1 + use_toned
+    reason = "they are toned (datasets.folder.toned=true uses them): 1 file (1 .png): sepia.png"
+    output = capsys.readouterr().out
+    assert (f"folder: not used, because {reason}\n" in output) == (not use_toned)
+
+
+def test_near_duplicates_are_on_one_side_of_the_split(tmp_path, capsys):
+    for number in range(12):
+        path = photo(tmp_path / f"photos/{number:02}.png", 200, 160)
+        copy = Image.open(path).resize((100, 80), Image.Resampling.LANCZOS)
+        exif = Image.Exif()
+        exif[270] = "the same, resized"
+        copy.save(tmp_path / f"photos/{number:02} small.jpg", quality=80, exif=exif)
+    data = folder.build(archives.dataset(32), list_photographs(tmp_path / "photos"))
+    assert data.train.areas.tolist() == [number // 2 for number in range(24)]
+    kept = "near-duplicates, which are kept on one side of the split: 12 groups"
+    assert f"folder: {kept}: 00 small.jpg = 00.png, " in capsys.readouterr().out
+    for seed in range(5):
+        drawn = draw_areas(data.train.areas, 7, seed, "folder").reshape(12, 2)
+        assert (drawn[:, 0] == drawn[:, 1]).all()
+        assert drawn.sum() == 6
 
 
 def test_a_damaged_photograph_is_named(tmp_path):
@@ -111,7 +153,7 @@ def test_a_folder_without_color_photographs_is_named(tmp_path):
     with pytest.raises(UserError, match="folder: none of its files is a color photograph"):
         folder.build(archives.dataset(32), list_photographs(tmp_path / "gray"))
     (tmp_path / "none").mkdir()
-    message = r"none holds no photographs \(JPEG, PNG, WebP, TIFF or HEIC\): put some there"
+    message = r"none holds no photographs \(JPEG, PNG, WebP, TIFF, HEIC or AVIF\): put some there"
     with pytest.raises(UserError, match=message):
         list_photographs(tmp_path / "none")
 

@@ -1,0 +1,201 @@
+"""Metrics between colorized photographs and the originals, whichever program colorized them.
+
+They are those of `evaluation.table` that need nothing but two images.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from colorpipe import files
+from colorpipe.color import gamut, lab
+from colorpipe.data import album, images
+from colorpipe.data.imagenet import read_torchvision
+from colorpipe.evaluation.color_statistics import ColorStatistics
+from colorpipe.evaluation.table import METRICS, Metric
+from colorpipe.inference import MetricAverager, average
+from colorpipe.losses import lpips
+from colorpipe.runtime.errors import UserError, name_files, printable_path
+
+VGG = files.ARCHIVES / "imagenet-lpips.pth"  # where the download stage puts it
+# The metrics, and what other programs compute differently.
+CONVENTIONS = {
+    "rgb.psnr": "of each image on [0, 1], then the mean; equal images have 100 dB",
+    "rgb.ssim": "Gaussian window of 11 pixels, on RGB, then the mean over images",
+    "rgb.mae": "mean absolute error",
+    "test.mse": "squared difference of a and b (D65), mean over pixels and channels",
+    "lpips": "version 0.1 on VGG-16",
+    "colorfulness": "M3 of Hasler and Suesstrunk 2003, mean over images",
+    "colorfulness_distance": "difference of the two means, as DDColor reports it",
+    "auc": "of Zhang et al. 2016, distances of ab from 0 to 150",
+    "auc_rebalanced": "the same for each bin of true ab, then the mean over bins",
+    "histogram_divergence": "Jensen-Shannon, shares of the 313 color bins",
+    "original_colorfulness": "M3 of the originals",
+}
+NO_LPIPS = f"There is no LPIPS: its VGG-16, imagenet.lpips.source of params.yaml, is not {VGG}."
+NO_FID = (
+    "There is no FID: it compares statistics of two sets, depends on the number of images, and "
+    "needs thousands of them."
+)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A colorized image and its original, as `evaluation.table` takes them.
+
+    Attributes:
+        image: The colorized image as sRGB in [0, 1], (1, 3, H, W).
+        rgb: The original as sRGB in [0, 1], (1, 3, H, W).
+        distance: LPIPS, or None.
+    """
+
+    image: Tensor
+    rgb: Tensor
+    distance: lpips.LPIPS | None
+
+    @property
+    def predicted(self) -> Tensor:
+        """The ab of the colorized image in Lab units, (1, 2, H, W)."""
+        return lab.rgb_to_lab(self.image)[:, 1:]
+
+    @property
+    def ab(self) -> Tensor:
+        """The ab of the original in Lab units, (1, 2, H, W)."""
+        return lab.rgb_to_lab(self.rgb)[:, 1:]
+
+    def compute_lpips(self) -> Tensor:
+        """Compute the LPIPS distance of the two images."""
+        assert self.distance is not None
+        return self.distance.distance(self.image, self.rgb).mean()
+
+    def to_gray(self) -> "Pair":
+        """Return the pair of the gray baseline's image and the original."""
+        L = lab.lightness(self.rgb)
+        return Pair(gamut.render(L, L.new_zeros(1, 2, *L.shape[2:])), self.rgb, self.distance)
+
+
+class Averages:
+    """The averages of metrics over pairs.
+
+    Args:
+        metrics: The entries of `evaluation.table` to compute.
+    """
+
+    def __init__(self, metrics: list[Metric]) -> None:
+        self.metrics, self.averager = metrics, MetricAverager()
+        self.statistics = ColorStatistics(torch.device("cpu"))
+
+    def update(self, pair: Pair) -> None:
+        """Add a pair."""
+        self.statistics.update(pair.predicted, pair.ab)
+        means = {m.key: m.of_batch(pair) for m in self.metrics if m.of_batch}  # type: ignore[arg-type]
+        self.averager.update(means, 1)
+
+    def compute(self) -> dict[str, float]:
+        """Return the value of each metric by its key."""
+        values = average([self.averager.totals()])
+        values |= {m.key: m.of_set(self.statistics, values) for m in self.metrics if m.of_set}
+        return values
+
+
+@torch.no_grad()
+def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> bool:
+    """Print the metrics of colorized photographs next to those of the gray baseline.
+
+    Args:
+        predicted: Folder of the colorized photographs.
+        originals: Folder of the originals.
+        size: All images are resized to `size` x `size` pixels first.
+        out: A JSON file to write as well, or None.
+
+    Returns:
+        Whether each file has a pair and can be read.
+
+    Raises:
+        UserError: No pair can be compared.
+    """
+    pairs, alone = find_pairs(predicted, originals)
+    distance = _load_lpips()
+    metrics = [m for m in METRICS if m.key in CONVENTIONS and (m.key != "lpips" or distance)]
+    colorized, baseline = Averages(metrics), Averages(metrics)
+    unreadable = []
+    for path, original in tqdm(pairs, "measuring", unit="pair", leave=False, disable=None):
+        try:
+            pair = Pair(_load_image(path, size), _load_image(original, size), distance)
+        except UserError as error:
+            unreadable.append(str(error))
+            continue
+        colorized.update(pair)
+        baseline.update(pair.to_gray())
+    for line in unreadable:
+        print(f"skipped: {line}", file=sys.stderr)
+    if alone:
+        print(f"skipped: not in both folders: {name_files(alone)}", file=sys.stderr)
+    if not (count := colorized.averager.count):
+        raise UserError(f"{printable_path(predicted)}: none of its images can be compared")
+    results = {"predicted": colorized.compute(), "gray_baseline": baseline.compute()}
+    print(f"{count} images at {size}x{size} pixels\n{_format_table(metrics, results)}")
+    print(NO_FID if distance else f"{NO_LPIPS}\n{NO_FID}")
+    if out:
+        values = {f"{name}.{key}": v for name, part in results.items() for key, v in part.items()}
+        files.write_metrics(out, {"n": count, "size": size, **values})
+    return not alone and not unreadable
+
+
+def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
+    """Return the pairs of images in two folders, and the files that are in one folder only.
+
+    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix.
+
+    Raises:
+        UserError: One of the two is not a folder.
+    """
+    for folder in (predicted, originals):
+        if not album.is_folder(folder):
+            raise UserError(f"{printable_path(folder)} is not a folder: use a folder of images")
+    sources = {path.relative_to(originals): path for path in album.list_files(originals).files}
+    stems = {name.with_suffix(""): name for name in sorted(sources, reverse=True)}
+    pairs, alone = [], []
+    for path in album.list_files(predicted).files:
+        stem = path.relative_to(predicted).with_suffix("")
+        name = stem if stem in sources else stems.get(stem)
+        source = sources.pop(name, None) if name else None
+        if source:
+            pairs.append((path, source))
+        else:
+            alone.append(path)
+    return pairs, [*alone, *sources.values()]
+
+
+def _load_image(path: Path, size: int) -> Tensor:
+    """Load an image as sRGB in [0, 1], (1, 3, size, size)."""
+    image = Image.fromarray(images.read(path).rgb)
+    if image.size != (size, size):
+        image = image.resize((size, size), Image.Resampling.LANCZOS)
+    return lab.from_bytes(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous())
+
+
+def _load_lpips() -> lpips.LPIPS | None:
+    """Return LPIPS on ImageNet's VGG-16, or None if its weights have not been downloaded."""
+    if not VGG.is_file():
+        return None
+    config = lpips.Config(random_seed=0)  # not used with weights
+    return lpips.build(config, torch.empty(0), read_torchvision(VGG)).eval()
+
+
+def _format_table(metrics: list[Metric], results: dict[str, dict[str, float]]) -> str:
+    rows: list[tuple[str, ...]] = [
+        ("metric", "unit", "better", "predicted", "gray baseline", "convention")
+    ]
+    for metric in metrics:
+        values = (f"{part[metric.key]:.{metric.digits}f}" for part in results.values())
+        better = metric.better or ""
+        rows.append((metric.title, metric.unit, better, *values, CONVENTIONS[metric.key]))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

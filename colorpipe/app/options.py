@@ -1,0 +1,115 @@
+"""Options of the command line."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from colorpipe import files
+
+
+def number_between(
+    kind: type[int] | type[float], low: float, high: float
+) -> Callable[[str], float]:
+    """Return a function that parses an argument and accepts numbers from `low` to `high`."""
+
+    def number(text: str) -> float:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"use {low} to {high}, not {text}")
+        return value
+
+    return number
+
+
+def add_colorize_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `colorpipe colorize`."""
+    command.add_argument(
+        "inputs",
+        nargs="+",
+        type=Path,
+        metavar="INPUT",
+        help="a photograph (JPEG, PNG, WebP, TIFF, HEIC, AVIF) or a folder of photographs",
+    )
+    command.add_argument(
+        "-o", "--out", required=True, type=Path, help="a folder, or a file for one photograph"
+    )
+    add_model_options(command)
+    command.add_argument(
+        "--format",
+        choices=("png", "jpg", "webp", "tif"),
+        help="format of the output (default: the suffix of -o, else png)",
+    )
+    command.add_argument(
+        "--size",
+        type=number_between(int, 8, 4096),
+        help="the network sees about SIZE * SIZE pixels (default: as its weight file says)",
+    )
+    command.add_argument(
+        "--compare", action="store_true", help="also write gray and color side by side"
+    )
+    command.add_argument("--strip", action="store_true", help="leave out EXIF, XMP and IPTC")
+    command.add_argument("--force", action="store_true", help="overwrite existing files")
+    command.add_argument(
+        "--device",
+        default="auto",
+        help="cpu, cuda, cuda:1, mps, ... (default: a GPU if there is one)",
+    )
+
+
+def add_evaluate_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `colorpipe evaluate`."""
+    command.add_argument("predicted", type=Path, help="folder of the colorized photographs")
+    command.add_argument("originals", type=Path, help="folder of the originals, in color")
+    command.add_argument(
+        "--size",
+        type=number_between(int, 16, 1024),
+        default=256,
+        help="all images are resized to SIZE x SIZE pixels first (default: 256)",
+    )
+    command.add_argument("-o", "--out", type=Path, help="also write the metrics to this JSON file")
+
+
+def add_export_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `colorpipe export`."""
+    command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
+    add_model_options(command)
+    command.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def add_demo_options(command: argparse.ArgumentParser) -> None:
+    """Add the options of `colorpipe demo`."""
+    add_models_folder(command)
+    command.add_argument(
+        "--port",
+        type=number_between(int, 1, 65535),
+        default=7860,
+        help="port of the page (default: 7860)",
+    )
+
+
+def add_model_options(command: argparse.ArgumentParser) -> None:
+    """Add the options that select a colorizer and how it is decoded."""
+    command.add_argument(
+        "--model",
+        default="vivid",
+        help="vivid or faithful, which are bundled; a name that `colorpipe models` lists; a folder "
+        "with best.safetensors; or a file (default: vivid)",
+    )
+    command.add_argument(
+        "--temperature",
+        type=number_between(float, 0.01, 10),
+        help="softmax temperature used to decode a colorizer that classifies over the 313 color "
+        "bins: 1 gives the mean color, lower values give more vivid colors (default: the "
+        "temperature at which the colorizer was tested)",
+    )
+
+
+def add_models_folder(command: argparse.ArgumentParser) -> None:
+    """Add the folder of the trained colorizers."""
+    command.add_argument(
+        "folder",
+        nargs="?",
+        type=Path,
+        default=files.MODELS,
+        help="folder of the trained colorizers (default: ./models)",
+    )

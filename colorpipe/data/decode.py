@@ -1,0 +1,157 @@
+"""Steps of reading an image: the page, the orientation, the depth and the transparency."""
+
+from collections.abc import Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image, ImageOps, TiffImagePlugin
+from PIL.ExifTags import Base
+
+from colorpipe.data.dataset import Array
+from colorpipe.runtime.errors import UserError
+
+# Tags of TIFF and their values.
+SUBFILE_TYPE, REDUCED_OR_MASK = 254, 1 | 4
+OLD_SUBFILE_TYPE, OLD_REDUCED = 255, 2
+BITS, SAMPLE_FORMAT, PHOTOMETRIC, WHITE_IS_ZERO, MAX_VALUE = 258, 339, 262, 0, 281
+NUMBERS = {1: "unsigned", 2: "signed", 3: "floating-point"}
+SCANNER_PEAKS = {2**10 - 1, 2**12 - 1, 2**14 - 1}  # white in files of 10, 12 and 14 bits
+FULL_PEAK = 2**16 - 1
+MAX_PAGES = 32  # pages of a TIFF that are looked at; a damaged file may claim to have many
+MAX_HEADER = 1 << 20  # bytes of a HEIC file's description that are searched
+
+
+def select_page(image: Image.Image) -> list[str]:
+    """Select the first full page of a TIFF, and return a note if the file has other images.
+
+    Some scanners and editors store a reduced copy of the photograph as the first page.
+    """
+    if image.format != "TIFF":
+        # MPO repeats one image in several sizes.
+        several = image.format != "MPO" and getattr(image, "n_frames", 1) > 1
+        return ["only the first of its images is used"] if several else []
+    full: list[int] = []
+    for number in range(MAX_PAGES):
+        try:
+            image.seek(number)
+        except Exception:  # the end of the file, or a damaged or unknown page
+            break
+        tags = image.tag_v2  # type: ignore[attr-defined]
+        is_reduced = tags.get(SUBFILE_TYPE, 0) & REDUCED_OR_MASK
+        if not is_reduced and tags.get(OLD_SUBFILE_TYPE) != OLD_REDUCED:
+            full.append(number)
+        if len(full) == 2:
+            break
+    image.seek(full[0] if full else 0)
+    if not full:
+        return ["it holds only a reduced copy of the photograph"]
+    return ["only the first of its images is used"] if len(full) > 1 else []
+
+
+def describe_depth(image: Image.Image) -> list[str]:
+    """Return a note if an image that is not loaded yet has more than 8 bits per channel."""
+    bits = image.info.get("bit_depth", 8)  # of HEIC
+    if image.mode.startswith("I;16") or any(
+        ";16" in str(tile) for tile in getattr(image, "tile", ())
+    ):
+        bits = max(getattr(image, "tag_v2", {}).get(BITS, (16,)))
+    return [f"{bits} bits reduced to 8"] if bits > 8 else []
+
+
+def turn_upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+    """Apply the EXIF orientation to a loaded image.
+
+    pillow-heif resets the orientation of a HEIC file, and decodes a rotation in the container. A
+    file without such a rotation is turned here, as its JPEG twin would be.
+    """
+    try:
+        orientation = image.info.get("original_orientation")
+        if orientation and not image.info.get("rotated_by_container"):
+            image.getexif()[Base.Orientation] = orientation
+        return ImageOps.exif_transpose(image), []
+    except Exception:  # damaged EXIF can raise anything
+        return image, ["its orientation is unknown, because its EXIF data is damaged"]
+
+
+def has_rotation_box(file: BinaryIO) -> bool:
+    """Return whether a HEIC file's container rotates or mirrors its image.
+
+    The file's position is restored.
+    """
+    position = file.tell()
+    try:
+        file.seek(0)
+        header = file.read(MAX_HEADER)
+    finally:
+        file.seek(position)
+    start = header.find(b"meta")
+    size = int.from_bytes(header[start - 4 : start]) if start >= 4 else 0
+    boxes = header[start : start + size]
+    return b"irot" in boxes or b"imir" in boxes
+
+
+def reduce_depth(
+    image: Image.Image, tags: Mapping[int, Any]
+) -> tuple[Image.Image, Array | None, list[str]]:
+    """Return an image of 8 bits per channel without alpha, its alpha and notes.
+
+    Args:
+        image: A loaded image.
+        tags: The tags of a TIFF, or no tags.
+
+    Raises:
+        UserError: The image has signed, 32-bit or floating-point numbers.
+    """
+    if image.mode in ("I", "F"):
+        raise UserError(
+            "it holds signed, 32-bit or floating-point numbers: convert it to 8 or 16 bits per "
+            "channel first"
+        )
+    if image.mode.startswith("I;16"):
+        return _reduce_16_bits(image, tags)
+    if not image.has_transparency_data:
+        return (image.convert("RGB") if image.mode == "P" else image), None, []
+    is_gray = image.mode in ("1", "L", "LA")
+    image = image.convert("RGBA")
+    alpha = np.asarray(image.getchannel("A"))
+    return (image.getchannel("R") if is_gray else image.convert("RGB")), alpha, []
+
+
+def _reduce_16_bits(
+    image: Image.Image, tags: Mapping[int, Any]
+) -> tuple[Image.Image, Array | None, list[str]]:
+    gray = np.asarray(image)
+    alpha = None
+    if "transparency" in image.info:
+        alpha = np.where(gray == image.info["transparency"], 0, 255).astype(np.uint8)
+    peak, brightest = 2 ** max(tags.get(BITS, (16,))) - 1, int(gray.max())
+    declared = tags.get(MAX_VALUE)
+    declared = declared[0] if isinstance(declared, tuple) else declared
+    if declared in SCANNER_PEAKS and brightest <= declared:
+        peak = declared
+    notes = []
+    if peak == FULL_PEAK and 0 < brightest <= max(SCANNER_PEAKS):
+        used = brightest.bit_length()
+        notes.append(f"its values use only {used} of 16 bits, so it may be too dark")
+    if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts only 8 bits
+        gray = peak - gray
+    levels = (gray.astype(np.float32) * (255 / peak)).round().astype(np.uint8)
+    return Image.fromarray(levels), alpha, notes
+
+
+def explain_tiff(file: BinaryIO) -> str:
+    """Return the kind of pixels in a TIFF if Pillow does not know it, and otherwise ""."""
+    try:
+        header = file.read(8)
+        header += file.read(8) if header[2:3] == b"\x2b" else b""  # BigTIFF
+        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
+        file.seek(tags.next)
+        tags.load(file)
+        bits, number = max(tags[BITS]), max(tags.get(SAMPLE_FORMAT, (1,)))
+        white_is_zero = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
+    except Exception:  # a damaged file can raise anything
+        return ""
+    if bits in (1, 2, 4, 8) or (bits, number, white_is_zero) == (16, 1, False):
+        return ""  # something else is wrong
+    white = ", where 0 is white" if white_is_zero else ""
+    return f"{NUMBERS.get(number, 'unknown')} samples of {bits} bits{white}"

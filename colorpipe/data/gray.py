@@ -1,0 +1,45 @@
+"""Gray, nearly gray and toned photographs, which would teach a colorizer that they are right."""
+
+import torch
+from torch import Tensor
+
+from colorpipe.color import lab
+from colorpipe.data.dataset import Array
+
+CHROMA = 5  # Lab units; Zhang et al. 2016 count an image as gray if no |a| or |b| is larger
+SHARE = 0.95  # of the pixels; the others may be a date stamp
+# A toned photograph has one color for each lightness. Measured on 1,500 photographs of ImageNet and
+# on 100 of them as sepia, cyanotype and split-toned scans: with these limits, 1.3 % of the color
+# photographs and 83 to 90 % of the toned ones count as toned.
+DEVIATION = 3.5  # Lab units
+DEVIATION_SHARE = 0.9  # of the pixels
+RANGE = 40  # Lab units of lightness; a photograph of nothing but blue sky has less
+MAX_LEVELS, PIXELS_PER_LEVEL = 32, 32  # levels of lightness
+
+
+def is_gray(image: Array) -> bool:
+    """Return whether at least 95 % of an image (3, H, W), uint8, have at most 5 units of chroma."""
+    return bool(_flatten(image)[1:].norm(dim=0).quantile(SHARE) <= CHROMA)
+
+
+def is_toned(image: Array) -> bool:
+    """Return whether an image (3, H, W), uint8, is toned: sepia, blue, or split.
+
+    The pixels are sorted by lightness and divided into levels. The image is toned if its lightness
+    varies, and 90 % of the pixels are within 3.5 Lab units of the median color of their level.
+    """
+    pixels = _flatten(image)
+    order = pixels[0].argsort()
+    low, high = pixels[0].quantile(torch.tensor([0.05, 0.95]))
+    levels = max(1, min(MAX_LEVELS, len(order) // PIXELS_PER_LEVEL))
+    deviations = [
+        (level - level.median(dim=1, keepdim=True).values).norm(dim=0)
+        for level in pixels[1:, order].tensor_split(levels, dim=1)
+    ]
+    within = torch.cat(deviations).quantile(DEVIATION_SHARE) <= DEVIATION
+    return bool(within and high - low >= RANGE)
+
+
+def _flatten(image: Array) -> Tensor:
+    """Return the pixels of an image in Lab, (3, H * W)."""
+    return lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[0].flatten(1)

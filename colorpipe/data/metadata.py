@@ -1,0 +1,141 @@
+"""Metadata of a photograph: EXIF, XMP and IPTC, as they are read and as each format holds them."""
+
+import re
+import struct
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image
+from PIL.ExifTags import IFD, Base
+from PIL.PngImagePlugin import PngInfo
+
+# Tags of the main directory that describe the photograph and not the file.
+KEPT_TAGS = {
+    Base.ImageDescription, Base.Make, Base.Model, Base.Software, Base.DateTime, Base.Artist,
+    Base.HostComputer, Base.Copyright, Base.Rating, Base.RatingPercent, Base.XPTitle,
+    Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject, Base.XResolution,
+    Base.YResolution, Base.ResolutionUnit,
+}  # fmt: skip
+# The directory of details. Its directory of interoperability and the sizes would be wrong.
+DROPPED_DETAILS: set[int] = {IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight}
+SRGB = 1  # value of ColorSpace
+XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
+IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
+MAX_SEGMENT = 65_000  # bytes in a segment of a JPEG, with some room for its header
+ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))\d')
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """Metadata of an upright image.
+
+    Attributes:
+        directories: EXIF tags by the number of their directory, 0 for the main one.
+        xmp: The XMP packet, or None.
+        iptc: IPTC records, or None.
+    """
+
+    directories: dict[int, dict[int, Any]] = field(default_factory=dict)
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+
+
+def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
+    """Return the metadata of a loaded image as that of an upright sRGB image, and notes.
+
+    The orientation is reset. The thumbnail, and the tags that describe the file, are left out.
+    """
+    xmp = image.info.get("xmp")
+    xmp = ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None
+    iptc = _read_iptc(image)
+    try:
+        exif = image.getexif()
+        details, place = (exif.get_ifd(number) for number in (IFD.Exif, IFD.GPSInfo))
+        directories = {
+            0: _copy_tags({tag: value for tag, value in exif.items() if tag in KEPT_TAGS}),
+            int(IFD.Exif): _copy_tags(details, without=DROPPED_DETAILS),
+            int(IFD.GPSInfo): _copy_tags(place),
+        }
+        if Base.ColorSpace in details:
+            directories[int(IFD.Exif)][Base.ColorSpace] = SRGB
+        metadata = Metadata({key: tags for key, tags in directories.items() if tags}, xmp, iptc)
+        _build_exif(metadata).tobytes()
+    except Exception:  # damaged EXIF can raise anything
+        return Metadata({}, xmp, iptc), ["its EXIF data is damaged and is left out"]
+    return metadata, []
+
+
+def save_options(metadata: Metadata, name: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Return Pillow's options to save metadata in a format, and notes on what it cannot hold.
+
+    Args:
+        metadata: The metadata.
+        name: Pillow's name of the format: JPEG, PNG, WEBP or TIFF.
+    """
+    exif, notes = _build_exif(metadata), []
+    if name == "TIFF":
+        # With compression, Pillow writes neither the date nor the place.
+        for tag, content in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
+            if content:
+                exif[tag] = content
+        return ({"exif": exif, "compression": None} if len(exif) else {}), ()
+    parts = {"EXIF": exif.tobytes() if len(exif) else None, "XMP": metadata.xmp}
+    parts["IPTC"] = metadata.iptc
+    if name == "JPEG":
+        for part, content in parts.items():
+            if content and len(content) > MAX_SEGMENT:
+                notes.append(f"its {part} data is dropped: it is too long for JPEG")
+                parts[part] = None
+    elif metadata.iptc:
+        notes.append(f"its IPTC data is dropped: {name} has none")
+    options: dict[str, Any] = {"exif": parts["EXIF"]} if parts["EXIF"] else {}
+    if name == "PNG" and parts["XMP"]:
+        options["pnginfo"] = PngInfo()
+        options["pnginfo"].add_itxt("XML:com.adobe.xmp", parts["XMP"].decode("utf-8", "replace"))
+    elif parts["XMP"]:
+        options["xmp"] = parts["XMP"]
+    if name == "JPEG" and parts["IPTC"]:
+        options["extra"] = _make_iptc_segment(parts["IPTC"])
+    return options, tuple(notes)
+
+
+def _copy_tags(tags: dict[int, Any], without: set[int] | None = None) -> dict[int, Any]:
+    """Copy tags. Pillow reads text as Latin-1 and can write only ASCII, so other text is bytes."""
+    return {
+        tag: value.encode("latin-1", "replace")
+        if isinstance(value, str) and not value.isascii()
+        else value
+        for tag, value in tags.items()
+        if tag not in (without or ())
+    }
+
+
+def _build_exif(metadata: Metadata) -> Image.Exif:
+    exif = Image.Exif()
+    for number, tags in metadata.directories.items():
+        if number:
+            exif.get_ifd(number).update(tags)
+            exif[number] = 0  # Pillow replaces it by the directory's position
+        else:
+            exif.update(tags)
+    return exif
+
+
+def _read_iptc(image: Image.Image) -> bytes | None:
+    resources = image.info.get("photoshop")
+    if isinstance(resources, dict):
+        records = resources.get(IPTC_RESOURCE)
+    else:
+        records = getattr(image, "tag_v2", {}).get(IPTC_TAG)
+        if isinstance(records, tuple) and all(isinstance(number, int) for number in records):
+            order = "<" if image.tag_v2.prefix == b"II" else ">"  # type: ignore[attr-defined]
+            records = struct.pack(f"{order}{len(records)}I", *records)  # written as numbers
+    return records if isinstance(records, bytes) and records else None
+
+
+def _make_iptc_segment(records: bytes) -> bytes:
+    """Return the segment of a JPEG that holds IPTC records, as Photoshop writes it."""
+    size = struct.pack(">I", len(records))
+    padding = b"\0" * (len(records) % 2)
+    content = b"Photoshop 3.0\0" + b"8BIM\x04\x04\0\0" + size + records + padding
+    return b"\xff\xed" + struct.pack(">H", len(content) + 2) + content
