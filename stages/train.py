@@ -21,11 +21,12 @@ def main() -> None:
     parser.add_argument("--start-from", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
-    from colorpipe.runtime import launch
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()
     if params.processes > 1 and "RANK" not in os.environ:  # no launcher has started this process
+        from colorpipe.runtime import launch
+
         launch.run_in_processes(params.processes)
         return
     columns = Columns(args.model, args.data, args.loss, args.recipe, args.start_from)

@@ -50,8 +50,7 @@ class TrainState:
 
         Args:
             name: The name of the model.
-            loss: The loss of this process's part of a batch. The gradient is the mean over all
-                processes if the loss comes from `trained`.
+            loss: The loss of this process's part of a batch, computed with `trained(name)`.
         """
         self.models[name].zero_grad(set_to_none=True)
         loss.backward()

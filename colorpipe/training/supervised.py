@@ -68,8 +68,8 @@ class SupervisedTask(ABC):
     def compile(self, device: torch.device, processes: int) -> None:
         """Compile `metrics` and its gradient. The optimizer is fused already and is not compiled.
 
-        On a GPU, the kernels are replayed as CUDA graphs if there is one process. Each batch size is
-        compiled separately.
+        On a GPU, the kernels are replayed as CUDA graphs if there is one process. Each batch size
+        is compiled separately.
 
         Raises:
             UserError: The device is a CPU, and there is no C++ compiler.
