@@ -13,7 +13,7 @@ from pathlib import Path
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line, printable_path
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
-GRACE = 5.0  # seconds in which the launcher ends the processes that have lost another one
+GRACE = 5.0  # seconds in which the launcher ends a process if another one has failed first
 
 
 def name(text: str) -> str:
@@ -40,6 +40,8 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
+        if rank not in (None, "0"):  # process 0 may have the same error
+            time.sleep(GRACE)
         sys.exit(f"{prefix}: {error}")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
@@ -63,7 +65,7 @@ def run_main(main: Callable[[], None]) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not is_out_of_memory(error):
-            if rank is not None:  # perhaps another process has ended, and has said why
+            if rank is not None:  # the connection to a process that has ended may be lost
                 time.sleep(GRACE)
             raise
         sys.exit(

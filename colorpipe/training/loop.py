@@ -108,17 +108,19 @@ def check_size(images: int, smallest: int) -> None:
 def run_epoch(
     task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings
 ) -> EpochMetrics:
-    """Train for an epoch and validate, or raise UserError if a loss is not finite."""
+    """Train for an epoch and validate, or raise UserError if a loss is not finite.
+
+    Rank 0 validates alone, because the paper's SSIM depends on the batch of 64 images.
+    """
     epoch = len(state.history) + 1
     metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
         metrics |= evaluate(task.eval_step, state.model, val, settings.batch_size, "val_")
-    metrics = processes.share(metrics)
-    if not math.isfinite(metrics["val_loss"]):
-        raise not_finite_error(
-            f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
-        )
-    return metrics
+        if not math.isfinite(metrics["val_loss"]):
+            raise not_finite_error(
+                f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
+            )
+    return processes.share(metrics)
 
 
 def train_epoch(
