@@ -36,6 +36,8 @@ def folder(tmp_path) -> Path:
 def set_params(folder: Path, processes: int, epochs: int = 2) -> None:
     content = yaml.safe_load((folder / "params.yaml").read_text())
     content["processes"], content["datasets"]["photos"]["epochs"] = processes, epochs
+    for recipe in (content["train"], *content["recipes"].values()):
+        recipe["batch_size"] = 10  # divides the 50 images: one and two processes take as many steps
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
