@@ -31,7 +31,7 @@ class TrainState:
     best_epoch: int = 0
     best_selection: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
-    wrapped: dict[str, nn.Module] = field(default_factory=dict)
+    wrapped: dict[str, nn.Module] = field(default_factory=dict)  # see `trained`
 
     @property
     def model(self) -> nn.Module:
