@@ -86,7 +86,7 @@ def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Col
     target = lab.rgb_to_lab(rgb)
     with autocast(rgb.device, precision):
         L = target[:, :1].contiguous(memory_format=torch.channels_last)
-        prediction: Prediction = model.predict(L)  # type: ignore[operator]
+        prediction: Prediction = model(L, with_logits=True)
     return Colorized(rgb, target, prediction)
 
 

@@ -1,7 +1,6 @@
 """Train and test one classifier of the pretext task."""
 
 import argparse
-import functools
 
 from colorpipe.runtime.process import name, run_main
 
@@ -16,12 +15,9 @@ def main() -> None:
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.pretext.run import run_pretext
-    from colorpipe.runtime import launch
 
-    params = config.load_params()
     run = config.PretextRun(args.init, args.mode, args.labels)
-    work = functools.partial(run_pretext, run, args.data, params)
-    launch.share_out(work, params.processes, params.train.shards)
+    run_pretext(run, args.data, config.load_params())
 
 
 if __name__ == "__main__":

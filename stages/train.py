@@ -1,8 +1,8 @@
 """Train one colorizer."""
 
 import argparse
-import functools
 import importlib
+import os
 from pathlib import Path
 
 from colorpipe.runtime.process import name, run_main
@@ -21,14 +21,17 @@ def main() -> None:
     parser.add_argument("--start-from", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
-    from colorpipe.runtime import launch
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()
+    if params.processes > 1 and "RANK" not in os.environ:  # no launcher has started this process
+        from colorpipe.runtime import launch
+
+        launch.run_in_processes(params.processes)
+        return
     columns = Columns(args.model, args.data, args.loss, args.recipe, args.start_from)
     train = importlib.import_module(f"colorpipe.training.{args.step}").train
-    work = functools.partial(train, args.name, columns, params)
-    launch.share_out(work, params.processes, params.recipe(args.recipe).shards)
+    train(args.name, columns, params)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,13 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     }
     for key, allowed in choices.items():
         _require_one_of(f"{path}: {key}", getattr(params, key), allowed)
+    recipes = {"train": params.train, **params.recipes}
+    smallest = min(recipe.batch_size for recipe in recipes.values())
+    if 2 * params.processes > smallest:
+        raise UserError(
+            f"{path}: processes: input should be at most {smallest // 2}, because BatchNorm needs "
+            f"two images of a batch in each process, got {params.processes}"
+        )
     return params
 
 

@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from colorpipe.config.strict import Strict
@@ -22,23 +22,6 @@ def _count_or_share(value: float) -> float:
             "count_or_share", "input should be a whole number of images, or a share below 0.5"
         )
     return value
-
-
-def _count_or_auto(value: object) -> object:
-    if value != "auto" and not (type(value) is int and 1 <= value <= 1024):
-        raise PydanticCustomError(
-            "count_or_auto", "input should be 'auto' or a whole number from 1 to 1024"
-        )
-    return value
-
-
-def _two_images_per_shard(shards: int, info: ValidationInfo) -> int:
-    if 2 * shards > info.data.get("batch_size", 2 * shards):
-        raise PydanticCustomError(
-            "two_images_per_shard",
-            "input should be at most half of batch_size, because BatchNorm needs two images",
-        )
-    return shards
 
 
 class DatasetConfig(Strict):
@@ -70,7 +53,6 @@ class TrainConfig(Strict):
     shifts: Annotated[int, Field(ge=0, le=7)]  # less than half of the smallest image
     epochs_factor: Annotated[float, Field(gt=0, le=100)]
     batch_size: Annotated[int, Field(ge=2, le=65_536)]  # BatchNorm needs two images
-    shards: Annotated[int, Field(ge=1, le=1024), AfterValidator(_two_images_per_shard)]
     precision: Literal["bfloat16", "float32"]
     compile: bool
     adversarial: AdversarialConfig | None = None
@@ -132,7 +114,7 @@ class ImageNetConfig(Strict):
 class Params(Strict):
     seed: Annotated[int, Field(ge=0, lt=2**32)]
     threads: Annotated[int, Field(ge=1, le=1024)]
-    processes: Annotated[int | Literal["auto"], BeforeValidator(_count_or_auto)]
+    processes: Annotated[int, Field(ge=1, le=1024)]
     loss: Text
     dataset: Text
     large_dataset: Text

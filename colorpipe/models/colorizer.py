@@ -65,9 +65,13 @@ class Colorizer(nn.Module):
         self.head = head
         self.scale = scale if head == "bins" else 1
 
-    def forward(self, L: Tensor) -> Tensor:
-        """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in [0, 100]."""
-        return self.predict(L).ab
+    def forward(self, L: Tensor, with_logits: bool = False) -> Tensor | Prediction:
+        """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in [0, 100].
+
+        With `with_logits`, return a `Prediction`. DistributedDataParallel needs that in `forward`.
+        """
+        prediction = self.predict(L)
+        return prediction if with_logits else prediction.ab
 
     def predict(self, L: Tensor) -> Prediction:
         """Predict ab, and the logits if there are any, from L (B, 1, H, W) in [0, 100]."""

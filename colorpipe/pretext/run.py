@@ -24,7 +24,7 @@ from colorpipe.pretext.encoders import load_encoder, redraw_xavier
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
 from colorpipe.pretext.probe import LinearProbes, ProbeTask
 from colorpipe.pretext.subsets import choose_subset
-from colorpipe.training import loop, processes, supervised
+from colorpipe.training import loop, supervised
 from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.supervised import SupervisedTask
@@ -65,7 +65,7 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
     if len(classes) < 2:
         _leave_out(run.name, data, f"{data} has fewer than two classes")
         return
-    device = prepare_device(params.seed, params.threads, processes.join())
+    device = prepare_device(params.seed, params.threads)
     model = params.pretext.model
     encoder = files.checkpoint_path(run.init, "best")
     colorizer = load_encoder(encoder, model, params.model(model))
@@ -140,8 +140,7 @@ def nearest_neighbors(setup: Setup) -> None:
             keys, labels, asked, classes, params.neighbors, params.temperature
         )
         stages[stage] = accuracy = (predicted == test_labels).double().mean().item()
-    if processes.rank() == 0:
-        _write_untrained(setup.run.name, {"mode": setup.run.mode})
+    _write_untrained(setup.run.name, {"mode": setup.run.mode})
     _write(setup, {"top1": accuracy}, {"stages": stages})
 
 
@@ -196,8 +195,6 @@ def _test(
 
 
 def _write(setup: Setup, metrics: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
-    if processes.rank() > 0:
-        return
     name, labeled = setup.run.name, len(setup.train[0])
     about = {"data": setup.data, "n": len(setup.test[0]), "seed": setup.params.seed}
     content = {**about, **setup.run._asdict(), "labeled": labeled, **identity}

@@ -16,10 +16,6 @@ class UserError(Exception):
     """An error that the user can fix. Its text names the thing and says what to do, in one line."""
 
 
-class PeerLostError(Exception):
-    """A process that shares the work has ended or does not answer."""
-
-
 def is_out_of_memory(error: BaseException) -> bool:
     """Return whether `error` means that memory ran out, in Python, in CUDA or in torch on a CPU."""
     kind = type(error).__name__

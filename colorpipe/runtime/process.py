@@ -10,16 +10,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from colorpipe.runtime.errors import (
-    PeerLostError,
-    UserError,
-    is_out_of_memory,
-    one_line,
-    printable_path,
-)
+from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line, printable_path
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
-PEER_GRACE = 5.0  # seconds for the launcher to end the processes whose peer failed
+GRACE = 5.0  # seconds in which the launcher ends a process if another one has failed first
 
 
 def name(text: str) -> str:
@@ -46,6 +40,8 @@ def run_main(main: Callable[[], None]) -> None:
     try:
         main()
     except UserError as error:
+        if rank not in (None, "0"):  # process 0 may have the same error
+            time.sleep(GRACE)
         sys.exit(f"{prefix}: {error}")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
@@ -53,12 +49,6 @@ def run_main(main: Callable[[], None]) -> None:
         sys.exit(
             f"{prefix}: {sys.executable} has no package {error.name}: run `make setup` and "
             "`source .venv/bin/activate`, then run the command again"
-        )
-    except PeerLostError as error:
-        time.sleep(PEER_GRACE)  # the process that failed says why; without a launcher this one does
-        sys.exit(
-            f"{prefix}: lost the other processes ({error}): read what they printed, and run the "
-            "command again to resume"
         )
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -75,6 +65,8 @@ def run_main(main: Callable[[], None]) -> None:
         sys.exit(INTERRUPTED)
     except Exception as error:
         if not is_out_of_memory(error):
+            if rank is not None:  # the connection to a process that has ended may be lost
+                time.sleep(GRACE)
             raise
         sys.exit(
             f"{prefix}: out of memory ({one_line(error)}): use smaller data or images, or a "

@@ -7,7 +7,6 @@ hinge loss (Lim and Ye 2017) plus the colorizer's own loss.
 """
 
 import functools
-from collections.abc import Sequence
 from typing import Self
 
 import torch
@@ -109,43 +108,34 @@ class AdversarialTask(ColorizationTask):
             group["betas"] = BETAS
         return state
 
-    def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
+    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Take a step of the discriminator and, after its epochs alone, one of the generator.
 
         Returns:
             The loss, SSIM and PSNR of the colorizer, and the loss of the discriminator.
         """
-        generator, discriminator = state.models[MODEL], state.models[DISCRIMINATOR]
+        discriminator = state.models[DISCRIMINATOR]
         assert isinstance(discriminator, PatchGAN)
         alone = len(state.history) < self.settings.discriminator_epochs
         with torch.set_grad_enabled(not alone):
-            results = state.shards.each(
-                generator, lambda part: self.apply(generator, part[0]), parts
-            )
+            colorized, loss = self.apply(state.trained(MODEL), batch[0])
         discriminator.estimate_norms()
-        hinges = [self._hinge(discriminator, colorized) for colorized, _ in results]
-        state.step(DISCRIMINATOR, hinges)
+        hinge = self._hinge(state.trained(DISCRIMINATOR), colorized)
+        state.step(DISCRIMINATOR, hinge)
         if not alone:
             discriminator.requires_grad_(False)
-            losses = [
-                self.settings.loss_weight * loss
-                - self._score(discriminator, colorized.L, colorized.prediction.ab).mean()
-                for colorized, loss in results
-            ]
-            state.step(MODEL, losses)
+            score = self._score(discriminator, colorized.L, colorized.prediction.ab).mean()
+            state.step(MODEL, self.settings.loss_weight * loss - score)
             discriminator.requires_grad_(True)
-        return [
-            {**self.report(loss, colorized), "discriminator": hinge}
-            for (colorized, loss), hinge in zip(results, hinges, strict=True)
-        ]
+        return {**self.report(loss, colorized), "discriminator": hinge}
 
-    def _hinge(self, discriminator: PatchGAN, colorized: Colorized) -> Tensor:
+    def _hinge(self, discriminator: nn.Module, colorized: Colorized) -> Tensor:
         """Return the discriminator's loss on the true and the predicted colors."""
         real = self._score(discriminator, colorized.L, colorized.ab)
         fake = self._score(discriminator, colorized.L, colorized.prediction.ab.detach())
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
-    def _score(self, discriminator: PatchGAN, L: Tensor, ab: Tensor) -> Tensor:
+    def _score(self, discriminator: nn.Module, L: Tensor, ab: Tensor) -> Tensor:
         with autocast(L.device, self.precision):
             scores: Tensor = discriminator(L, ab)
         return scores
@@ -172,7 +162,7 @@ class AdversarialTask(ColorizationTask):
         excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_mse
         return distance if excess <= 0 else OUT_OF_BOUND + excess
 
-    def compile(self, device: torch.device, parts: int) -> None:
+    def compile(self, device: torch.device, processes: int) -> None:
         """Print that the adversarial step, in which two networks alternate, is not compiled."""
         print("adversarial training is not compiled: train.compile=true changes nothing here")
 

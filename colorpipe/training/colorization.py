@@ -82,9 +82,11 @@ def train_colorizer(
         columns: The colorizer's columns in the table of dvc.yaml.
         params: All settings.
     """
-    device = prepare_device(params.seed, params.threads, processes.join())
+    device = prepare_device(params.seed, params.threads, processes.join(params.processes))
     data, recipe = columns.data, params.recipe(columns.recipe)
-    settings = TrainSettings.from_params(recipe, params.data(data), params.seed, device)
+    settings = TrainSettings.from_params(
+        recipe, params.data(data), params.seed, device, params.processes
+    )
     train_images = arrays.load_array(files.images_path(data, "train"), device, shuffled=True)
     val_images = arrays.load_array(files.images_path(data, "val"), device)
     loss = load_loss(columns.loss, data, params, device)

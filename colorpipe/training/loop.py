@@ -7,7 +7,7 @@ are read once per epoch.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from colorpipe.inference import MetricAverager, Metrics, average
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
-from colorpipe.training import processes
+from colorpipe.training import processes, resume
 from colorpipe.training.augment import random_flip, random_shift
 from colorpipe.training.batches import Batch, batches
 from colorpipe.training.resume import Checkpoint
@@ -30,8 +30,8 @@ ORDER, AUGMENT = "order", "augment"  # the random generators of a training
 class Task(Protocol):
     """What a training step is."""
 
-    def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
-        """Train on this process's parts of a batch, and return the metrics of each part.
+    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
+        """Train on this process's part of a batch, and return the metrics of the part.
 
         A step calls `state.step` for each optimizer of the task. The metrics include "loss".
         """
@@ -74,10 +74,11 @@ def fit(
     Raises:
         UserError: A loss is not finite, or memory ran out.
     """
-    check_size(len(train[0]), settings.shards)
+    check_size(len(train[0]), settings.smallest_batch)
     for name in (ORDER, AUGMENT):
         state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
-    if restore(state, checkpoint):
+    if content := processes.share(checkpoint.load() if checkpoint else None):
+        resume.restore(state, content)
         for epoch in range(1, len(state.history) + 1):
             log(state.history[:epoch])
         save_best(state, save)
@@ -95,44 +96,31 @@ def fit(
     return state.history
 
 
-def check_size(images: int, shards: int) -> None:
+def check_size(images: int, smallest: int) -> None:
     """Raise UserError if the training set is too small to train on."""
-    if images < 2 * shards:
+    if images < smallest:
         raise UserError(
-            f"cannot train on {images} image(s): BatchNorm needs two in each part of a batch "
-            f"(train.shards: {shards}); lower val_size, or add images"
+            f"cannot train on {images} image(s): BatchNorm needs two in each process; lower "
+            "val_size, or add images"
         )
-
-
-def restore(state: TrainState, checkpoint: Checkpoint | None) -> bool:
-    """Restore the state of all processes from rank 0's checkpoint.
-
-    Returns:
-        Whether there was a checkpoint.
-    """
-    restored = checkpoint is not None and checkpoint.restore(state)
-    content = state.state_dict() if restored and processes.count() > 1 else None
-    shared = processes.share(content)
-    if shared and checkpoint is None:
-        state.load_state_dict(shared)
-    return restored or shared is not None
 
 
 def run_epoch(
     task: Task, state: TrainState, train: Batch, val: Batch, settings: TrainSettings
 ) -> EpochMetrics:
-    """Train for an epoch and validate, or raise UserError if a loss is not finite."""
+    """Train for an epoch and validate, or raise UserError if a loss is not finite.
+
+    Rank 0 validates alone, because the paper's SSIM depends on the batch of 64 images.
+    """
     epoch = len(state.history) + 1
-    metrics = {
-        "epoch": epoch,
-        **train_epoch(task, state, train, settings),
-        **evaluate(task.eval_step, state.model, val, settings.batch_size, "val_"),
-    }
-    if not math.isfinite(metrics["val_loss"]):
-        raise not_finite_error(
-            f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
-        )
-    return metrics
+    metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
+    if processes.rank() == 0:
+        metrics |= evaluate(task.eval_step, state.model, val, settings.batch_size, "val_")
+        if not math.isfinite(metrics["val_loss"]):
+            raise not_finite_error(
+                f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
+            )
+    return processes.share(metrics)
 
 
 def train_epoch(
@@ -150,19 +138,17 @@ def train_epoch(
     order = torch.randperm(len(train[0]), generator=generator, device=device)
     averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
     title = f"epoch {epoch}/{settings.epochs}"
-    for batch in batches(train, settings.batch_size, order, title, smallest=2 * settings.shards):
+    for batch in batches(train, settings.batch_size, order, title, settings.smallest_batch):
         if settings.flips:
             batch = (random_flip(batch[0], state.generators[AUGMENT]), *batch[1:])
         if settings.shifts:
             images = random_shift(batch[0], settings.shifts, state.generators[AUGMENT])
             batch = (images, *batch[1:])
-        parts = state.shards.split(batch)
-        results = task.train_step(state, parts)
-        for part, metrics in zip(parts, results, strict=True):
-            averager.update(metrics, len(part[0]))
-        guard.update(torch.stack([metrics["loss"].detach() for metrics in results]).sum())
+        part = processes.own_part(batch)
+        metrics = task.train_step(state, part)
+        averager.update(metrics, len(part[0]))
+        guard.update(metrics["loss"].detach())
     guard.check()
-    state.share()
     return average(processes.gather(averager.totals()), "train_")
 
 
@@ -170,15 +156,12 @@ def train_epoch(
 def evaluate(
     eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int, prefix: str = ""
 ) -> EpochMetrics:
-    """Return the metrics of a whole set in eval mode, with `prefix` before each name.
-
-    If several processes share the work, each computes some of the batches.
-    """
+    """Return the metrics of a whole set in eval mode, with `prefix` before each name."""
     model.eval()
     averager = MetricAverager()
-    for batch in processes.deal(batches(tensors, batch_size)):
+    for batch in batches(tensors, batch_size):
         averager.update(eval_step(model, batch), len(batch[0]))
-    return average(processes.gather(averager.totals()), prefix)
+    return average([averager.totals()], prefix)
 
 
 class NonFiniteGuard:

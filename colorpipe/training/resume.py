@@ -62,23 +62,19 @@ class Checkpoint:
         content = copy.deepcopy(state.state_dict()) | {"rng": rng, "seconds": self.elapsed()}
         self.pending = self.writer.submit(self._write, content, len(state.history))
 
-    def restore(self, state: TrainState) -> bool:
-        """Restore the newest intact checkpoint. Return whether there is one."""
+    def load(self) -> dict[str, Any] | None:
+        """Return the content of the newest intact checkpoint on the CPU, if there is one."""
         self._mention_others()
         for path in reversed(self.paths()):
             if _checksum(path) != path.stem.split("-")[-1]:
                 print(f"{self.name}: {path} is corrupt: ignored and deleted")
                 path.unlink(missing_ok=True)
                 continue
-            content = torch.load(path, map_location="cpu", weights_only=True)
-            state.load_state_dict(content)
-            torch.set_rng_state(content["rng"]["cpu"])
-            if "cuda" in content["rng"]:
-                torch.cuda.set_rng_state(content["rng"]["cuda"])
+            content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
             self.previous_seconds = content["seconds"]
-            print(f"{self.name}: resuming after epoch {len(state.history)}, from {path}")
-            return True
-        return False
+            print(f"{self.name}: resuming after epoch {len(content['history'])}, from {path}")
+            return content
+        return None
 
     def _mention_others(self) -> None:
         pattern = self.folder.name.rsplit("-", 1)[0] + "-????????????????"
@@ -134,6 +130,14 @@ def checkpointed(
     shutil.rmtree(checkpoint.folder, ignore_errors=True)
     with contextlib.suppress(OSError):  # other trainings have checkpoints
         files.RESUME.rmdir()
+
+
+def restore(state: TrainState, content: dict[str, Any]) -> None:
+    """Restore a training state and torch's random generators from a checkpoint's content."""
+    state.load_state_dict(content)
+    torch.set_rng_state(content["rng"]["cpu"])
+    if "cuda" in content["rng"]:
+        torch.cuda.set_rng_state(content["rng"]["cuda"])
 
 
 def _make_key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:

@@ -25,20 +25,30 @@ class TrainSettings:
     weight_decay: float = 0.0
     schedule: str = "constant"
     ema: float = 0.0
-    shards: int = 1
     compile: bool = False
+    processes: int = 1
 
     @classmethod
     def from_params(
-        cls, recipe: TrainConfig, dataset: DatasetConfig, seed: int, device: torch.device
+        cls,
+        recipe: TrainConfig,
+        dataset: DatasetConfig,
+        seed: int,
+        device: torch.device,
+        processes: int = 1,
     ) -> Self:
         """Return the settings of a recipe for a data set, in a precision that the device has."""
         settings = recipe.model_dump(exclude={"adversarial"})
         settings["precision"] = devices.supported_precision(recipe.precision, device)
         settings["flips"] = dataset.flips if recipe.flips is None else recipe.flips
         epochs = max(1, round(settings.pop("epochs_factor") * dataset.epochs))
-        return cls(epochs=epochs, seed=seed, **settings)
+        return cls(epochs=epochs, seed=seed, processes=processes, **settings)
+
+    @property
+    def smallest_batch(self) -> int:
+        """The fewest images of a batch: BatchNorm needs two in each process."""
+        return 2 * self.processes
 
     def steps(self, images: int) -> int:
         """Return the number of optimizer steps on a train set of `images` images."""
-        return self.epochs * len(batch_starts(images, self.batch_size, 2 * self.shards))
+        return self.epochs * len(batch_starts(images, self.batch_size, self.smallest_batch))

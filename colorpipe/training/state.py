@@ -1,7 +1,6 @@
 """All that changes in a training, saved and restored together, and the rule for the best epoch."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +9,6 @@ from torch import Tensor, nn
 
 from colorpipe.training import processes
 from colorpipe.training.optim import WeightAverage
-from colorpipe.training.shards import Shards
 
 EpochMetrics = dict[str, float]  # epoch, train_<metric>..., val_<metric>...
 MODEL = "model"  # the model that is trained
@@ -29,11 +27,11 @@ class TrainState:
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     schedulers: dict[str, torch.optim.lr_scheduler.LRScheduler] = field(default_factory=dict)
     generators: dict[str, torch.Generator] = field(default_factory=dict)
-    shards: Shards = field(default_factory=Shards)
     history: list[EpochMetrics] = field(default_factory=list)
     best_epoch: int = 0
     best_selection: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
+    wrapped: dict[str, nn.Module] = field(default_factory=dict)  # see `trained`
 
     @property
     def model(self) -> nn.Module:
@@ -41,26 +39,26 @@ class TrainState:
         average = self.models.get(AVERAGE)
         return average.module if isinstance(average, WeightAverage) else self.models[MODEL]
 
-    def step(self, name: str, losses: Sequence[Tensor]) -> None:
+    def trained(self, name: str) -> nn.Module:
+        """Return a model for a training step (see `processes.wrap`). It is wrapped once."""
+        if name not in self.wrapped:
+            self.wrapped[name] = processes.wrap(self.models[name])
+        return self.wrapped[name]
+
+    def step(self, name: str, loss: Tensor) -> None:
         """Step a model's optimizer, and then its schedule and its average if there are any.
 
         Args:
             name: The name of the model.
-            losses: The losses of this process's parts of a batch. The gradient is the mean over the
-                parts of all processes.
+            loss: The loss of this process's part of a batch, computed with `trained(name)`.
         """
-        self.shards.backward(self.models[name], losses)
+        self.models[name].zero_grad(set_to_none=True)
+        loss.backward()
         self.optimizers[name].step()
         if name in self.schedulers:
             self.schedulers[name].step()
         if name == MODEL and isinstance(average := self.models.get(AVERAGE), WeightAverage):
             average.update(self.models[MODEL])
-
-    def share(self) -> None:
-        """Give all processes the buffers of rank 0, such as BatchNorm's running statistics."""
-        processes.share_tensors(
-            buffer for model in self.models.values() for buffer in model.buffers()
-        )
 
     def append(self, metrics: EpochMetrics, selection: float) -> bool:
         """Add an epoch to the history.

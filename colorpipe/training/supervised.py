@@ -4,7 +4,7 @@ import os
 import shutil
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,7 +19,6 @@ from colorpipe.training import loop, optim, processes, resume
 from colorpipe.training.batches import Batch
 from colorpipe.training.devices import print_training
 from colorpipe.training.settings import TrainSettings
-from colorpipe.training.shards import Shards
 from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 
 
@@ -33,12 +32,11 @@ class SupervisedTask(ABC):
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return means over the batch, as scalars: "loss" with its gradient, and others."""
 
-    def train_step(self, state: TrainState, parts: Sequence[Batch]) -> list[Metrics]:
+    def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Take one step of the optimizer on the loss."""
-        model = state.models[MODEL]
-        results = state.shards.each(model, lambda part: self.metrics(model, part), parts)
-        state.step(MODEL, [metrics["loss"] for metrics in results])
-        return results
+        metrics = self.metrics(state.trained(MODEL), batch)
+        state.step(MODEL, metrics["loss"])
+        return metrics
 
     def eval_step(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return the metrics of a batch."""
@@ -59,7 +57,7 @@ class SupervisedTask(ABC):
         optimizer = optim.build_optimizer(
             model, settings.optimizer, settings.lr, settings.weight_decay
         )
-        state = TrainState({MODEL: model}, {MODEL: optimizer}, shards=Shards(settings.shards))
+        state = TrainState({MODEL: model}, {MODEL: optimizer})
         steps = settings.steps(len(images))
         if schedule := optim.build_schedule(optimizer, settings.schedule, steps):
             state.schedulers[MODEL] = schedule
@@ -67,11 +65,11 @@ class SupervisedTask(ABC):
             state.models[AVERAGE] = optim.WeightAverage(model, settings.ema)
         return state
 
-    def compile(self, device: torch.device, parts: int) -> None:
+    def compile(self, device: torch.device, processes: int) -> None:
         """Compile `metrics` and its gradient. The optimizer is fused already and is not compiled.
 
-        On a GPU, the kernels are replayed as CUDA graphs if a step has one part. Each batch size is
-        compiled separately.
+        On a GPU, the kernels are replayed as CUDA graphs if there is one process. Each batch size
+        is compiled separately.
 
         Raises:
             UserError: The device is a CPU, and there is no C++ compiler.
@@ -81,7 +79,7 @@ class SupervisedTask(ABC):
                 "train.compile=true needs a C++ compiler on a CPU: install g++, or set "
                 "train.compile=false"
             )
-        mode = "reduce-overhead" if parts == 1 else "default"
+        mode = "reduce-overhead" if processes == 1 else "default"
         compiled = torch.compile(self.metrics, mode=mode, dynamic=False)
 
         def metrics(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -124,11 +122,10 @@ def train(
 
     state = task.initial_state(model, settings, data[0][0])
     if settings.compile:
-        task.compile(device, len(state.shards.own))
+        task.compile(device, settings.processes)
     print_training(name, model, len(data[0][0]), settings.epochs, settings.precision, device)
     if processes.rank() > 0:  # only rank 0 writes files
         loop.fit(task, state, *data, settings, lambda which, epoch: None)
-        processes.wait()
         return
     with (
         resume.checkpointed(name, metadata, inputs) as checkpoint,
@@ -143,7 +140,6 @@ def train(
     parameters = sum(parameter.numel() for parameter in model.parameters())
     facts = {"parameters": parameters, "threads": torch.get_num_threads(), "device": str(device)}
     record_run(files.curves_path(name), checkpoint.elapsed(), facts)
-    processes.wait()
 
 
 def record_run(result: Path, seconds: float, facts: Mapping[str, object]) -> None:

@@ -1,7 +1,7 @@
-"""One training on several processes gives the same bytes as on one, and ends if one ends."""
+"""One training in several processes: the same bytes each time, and one line if a process ends."""
 
+import io
 import os
-import shlex
 import signal
 import socket
 import subprocess
@@ -9,12 +9,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 from project import ROOT
 from stages_in_folder import (
     ADVERSARIAL,
-    PRETEXT,
     REBALANCED,
     prepare,
     results,
@@ -25,7 +25,7 @@ from stages_in_folder import (
 
 from colorpipe import files
 
-EVALUATE = ("evaluate", "unet", "--data", "photos", "--loss", "mse")
+EPOCHS = 12
 
 
 @pytest.fixture
@@ -33,58 +33,12 @@ def folder(tmp_path) -> Path:
     return prepare(tmp_path)
 
 
-def set_params(folder: Path, processes: int, shards: int = 1, epochs: int = 2) -> None:
+def set_params(folder: Path, processes: int, epochs: int = 2) -> None:
     content = yaml.safe_load((folder / "params.yaml").read_text())
     content["processes"], content["datasets"]["photos"]["epochs"] = processes, epochs
     for recipe in (content["train"], *content["recipes"].values()):
-        recipe["shards"] = shards
+        recipe["batch_size"] = 10  # divides the 50 images: one and two processes take as many steps
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
-
-
-@pytest.mark.parametrize(
-    ("stage", "name", "shards", "counts"),
-    [
-        (
-            REBALANCED,
-            "unet",
-            3,
-            (1, 3),
-        ),  # parts of 6, 5 and 5 images; a schedule and an average of the weights
-        (ADVERSARIAL, "unet_gan", 2, (1, 2)),
-        (PRETEXT, "pretext/xavier-finetune-100", 4, (1, 2)),
-    ],
-)
-def test_the_number_of_processes_does_not_change_a_byte(folder, stage, name, shards, counts):
-    found = []
-    for count in counts:
-        set_params(folder, count, shards)
-        said = run(folder, stage)
-        assert (f" on {count} processes, each on CPU, 1 threads" in said) == (count > 1)
-        assert said.count("epoch 2") == 1
-        found.append(results(folder, name))
-    assert len(found[0]) >= 3
-    assert found[0] == found[1]
-    set_params(folder, 1, 1)
-    run(folder, stage)
-    assert results(folder, name) != found[0]  # while the number of parts does
-
-
-def test_the_number_of_processes_does_not_change_a_test(folder):
-    set_params(folder, 1)
-    run(folder, REBALANCED)
-    found = []
-    for count in (1, 2):
-        set_params(folder, count)
-        run(folder, EVALUATE)
-        written = [
-            files.metrics_path("unet"),
-            files.evaluation_path("unet"),
-            files.gallery_path("unet"),
-            files.grid_path("unet"),
-        ]
-        found.append([(folder / path).read_bytes() for path in written])
-    assert found[0] == found[1]
-    assert files.read_json(folder / files.evaluation_path("unet"))["n"] == 150  # three batches
 
 
 def processes_of(parent: subprocess.Popen) -> dict[str, int]:
@@ -104,15 +58,30 @@ def processes_of(parent: subprocess.Popen) -> dict[str, int]:
     return found
 
 
+def training_losses(found: dict[str, bytes]) -> list[float]:
+    """The training loss of each epoch, from the results of a stage."""
+    (curves,) = (text for name, text in found.items() if name.endswith(".csv"))
+    return pd.read_csv(io.BytesIO(curves))["train_loss"].tolist()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
-    set_params(folder, 1, shards=2, epochs=20)
-    run(folder, REBALANCED)
-    expected = results(folder, "unet")
+@pytest.mark.parametrize(("stage", "name"), [(REBALANCED, "unet"), (ADVERSARIAL, "unet_gan")])
+def test_two_processes_give_the_same_bytes_in_each_run_and_after_a_kill(folder, stage, name):
+    """A killed process ends both. The loss curve is near that of one process."""
+    set_params(folder, 1, EPOCHS)
+    run(folder, stage)
+    alone = training_losses(results(folder, name))
+    set_params(folder, 2, EPOCHS)
+    said = run(folder, stage)
+    assert " on 2 processes, each on CPU, 1 threads" in said
+    assert said.count("epoch 2") == 1
+    expected = results(folder, name)
+    assert len(expected) == 3
+    assert training_losses(expected) == pytest.approx(alone, rel=0.002)
+    assert training_losses(expected) != alone
     for path in expected:
         (folder / path).unlink()
-    set_params(folder, 2, shards=2, epochs=20)
-    process = start(folder, REBALANCED)
+    process = start(folder, stage)
     wait_for(lambda: [*(folder / files.RESUME).glob("*/[0-9]*-*.pt")], process)
     workers = processes_of(process)
     os.kill(workers["1"], signal.SIGKILL)
@@ -121,19 +90,18 @@ def test_a_killed_process_ends_all_and_another_number_of_them_resumes(folder):
     (line,) = (
         line
         for line in output.splitlines()
-        if not line.startswith(("epoch ", "unet: ", "this processor "))
+        if not line.startswith(("epoch ", f"{name}: ", "this processor ", "adversarial training "))
     )
     assert line.startswith(
         "error: process 1 of 2 was killed by SIGKILL (possibly out of memory): run"
     )
     assert not any(Path(f"/proc/{worker}").exists() for worker in workers.values())
-    set_params(folder, 1, shards=2, epochs=20)
-    assert "unet: resuming after epoch " in run(folder, REBALANCED)
-    assert results(folder, "unet") == expected
+    assert f"{name}: resuming after epoch " in run(folder, stage)
+    assert results(folder, name) == expected
 
 
 def test_ctrl_c_ends_all_with_one_line(folder):
-    set_params(folder, 2, shards=2, epochs=20)
+    set_params(folder, 2, epochs=20)
     process = start(folder, REBALANCED)
     wait_for(lambda: [*(folder / files.RESUME).glob("*/[0-9]*-*.pt")], process)
     for each in (process.pid, *processes_of(process).values()):  # as a terminal does
@@ -148,21 +116,25 @@ def test_ctrl_c_ends_all_with_one_line(folder):
 
 
 FAILING = """
+    import os
+
     from colorpipe.runtime import launch
     from colorpipe.runtime.errors import UserError
     from colorpipe.runtime.process import run_main
     from colorpipe.inference import prepare_device
     from colorpipe.training import processes
 
-    def work():
-        prepare_device(0, 1, processes.join())
+    def main():
+        if "RANK" not in os.environ:
+            launch.run_in_processes(2)
+            return
+        prepare_device(0, 1, processes.join(2))
         if processes.rank() == 1:
             raise {error}
-        processes.wait()
-        processes.wait()
+        processes.gather(None)
 
     if __name__ == "__main__":
-        run_main(lambda: launch.share_out(work, 2, 2))
+        run_main(main)
 """
 
 
@@ -192,35 +164,38 @@ def test_a_process_that_fails_ends_all_with_its_line(tmp_path, error, line):
 
 def test_two_nodes_that_torchrun_starts(folder):
     """On the loopback address; the second node writes nothing."""
-    set_params(folder, 1, shards=2)
+    set_params(folder, 2)
     run(folder, REBALANCED)
     expected = results(folder, "unet")
     for path in expected:
         (folder / path).unlink()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    rendezvous = (
-        f"--nnodes 2 --nproc-per-node 1 --rdzv-backend c10d --rdzv-endpoint 127.0.0.1:{port}"
-    )
-    launcher = f"{shlex.quote(sys.executable)} -m torch.distributed.run {rendezvous}"
-    nodes = [start(folder, REBALANCED, COLORPIPE_LAUNCHER=launcher) for _ in range(2)]
+        endpoint = f"127.0.0.1:{free.getsockname()[1]}"
+    rendezvous = ["--nnodes=2", "--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", *rendezvous]
+    nodes = [
+        subprocess.Popen(
+            [*torchrun, "-m", "stages.train", *REBALANCED[1:]],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(2)
+    ]
     outputs = [node.communicate()[0] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], outputs
     assert sorted("epoch 2" in output for output in outputs) == [False, True]
     assert results(folder, "unet") == expected
 
 
-def test_processes_that_cannot_share_the_parts_evenly_are_refused(folder):
-    set_params(folder, 1, shards=3)
-    environment = {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1"}
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        environment["MASTER_PORT"] = str(free.getsockname()[1])
-    both = [start(folder, REBALANCED, **environment | {"RANK": rank}) for rank in ("0", "1")]
-    for rank, process in enumerate(both):
-        line = process.communicate()[0].splitlines()[-1]
-        assert line.startswith(
-            f"error: process {rank} of 2: train.shards: 3 parts cannot be divided evenly among 2"
-        )
-        assert process.returncode == 1
+def test_a_launcher_that_starts_another_number_of_processes_is_named(folder):
+    set_params(folder, 1)
+    process = start(folder, REBALANCED, RANK="0", WORLD_SIZE="2")
+    assert process.communicate()[0] == (
+        "error: process 0 of 2: params.yaml: processes is 1, but 2 started: set processes to 2, or "
+        "start 1\n"
+    )
+    assert process.returncode == 1

@@ -285,7 +285,7 @@ def test_a_checkpoint_keeps_the_memory_layout(tmp_path, monkeypatch):
     checkpoint = resume.Checkpoint("some", "0" * 16)
     checkpoint.save(trained)
     checkpoint.writer.shutdown()
-    assert resume.Checkpoint("some", "0" * 16).restore(restored)
+    resume.restore(restored, resume.Checkpoint("some", "0" * 16).load())
     weight, expected = (
         restored.model.weight,
         trained.optimizers[MODEL].state[trained.model.weight]["exp_avg"],

@@ -222,8 +222,7 @@ def test_parameters_read_are_the_declared_ones(project):
             continue  # they depend on the whole file
         own = leaves(row["params"], content)
         present = leaves(list(content), content)
-        # `processes` changes only the time.
-        ran[note]["keys"] = set(ran[note]["keys"]) & present - {"processes"}
+        ran[note]["keys"] = set(ran[note]["keys"]) & present
         assert set(ran[note]["keys"]) <= own, row["name"]
         if stage == "download":  # together, the data sets read all sources of ImageNet weights
             read.setdefault(stage, set()).update(ran[note]["keys"])
@@ -368,6 +367,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
             {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED},
         ),
         ({"train__lr": 0.0003}, {f"train@{name}" for name in OF_PAPER} | PRETEXT),
+        ({"processes": 2}, {f"train@{name}" for name in COLORIZERS}),
         ({"recipes__refined__lr": 0.001}, {"train@unet", "train@unet_rebalanced"}),
         ({"evaluation__temperature": 1.0}, {f"evaluate@{name}" for name in COLORIZERS}),
         (

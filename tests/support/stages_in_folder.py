@@ -49,13 +49,13 @@ else:
 
 step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
 
-def train_step(self, state, parts):
+def train_step(self, state, batch):
     global when
     when -= 1
     if when == 0:
         there.touch()
         signal.pause()
-    return step(self, state, parts)
+    return step(self, state, batch)
 
 Task.train_step = train_step
 sys.argv = sys.argv[3:]

@@ -166,7 +166,7 @@ def test_the_divergence_of_histograms_follows_from_their_entropies():
 
 def test_the_gray_baseline_predicts_all_bins_alike(prior):
     L = torch.rand(2, 1, 17, 18) * 100
-    prediction = GrayBaseline().predict(L)
+    prediction = GrayBaseline()(L)
     assert not prediction.ab.any()
     target = torch.cat((L, torch.randn(2, 2, 17, 18) * 20), dim=1)
     loss = build_loss(prior, rebalancing=1.0)

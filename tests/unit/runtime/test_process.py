@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from colorpipe.runtime import process
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import INTERRUPTED, name, run_main
 
@@ -63,6 +64,7 @@ def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
 def test_the_line_of_a_process_among_several_names_the_process(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(process, "GRACE", 0.0)
     assert fail_with(UserError("no")) == "error: process 1 of 2: no"
 
 

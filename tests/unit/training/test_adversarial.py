@@ -57,7 +57,7 @@ def test_the_discriminator_trains_alone_first(task, state, batch):
     for history, generator_moves in (([], False), ([{}], True)):
         state.history[:] = history
         before = {name: weights(model) for name, model in state.models.items()}
-        (metrics,) = task.train_step(state, [batch])
+        metrics = task.train_step(state, batch)
         assert changed(before[DISCRIMINATOR], state.models[DISCRIMINATOR])
         assert changed(before[MODEL], state.models[MODEL]) == generator_moves
         assert {"loss", "ssim", "psnr", "discriminator"} <= metrics.keys()
@@ -68,8 +68,9 @@ def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatc
     state.history[:] = [{}]
     gradients = {}
 
-    def record(name, losses):
-        state.shards.backward(state.models[name], losses)
+    def record(name, loss):
+        state.models[name].zero_grad()
+        loss.backward()
         gradients[name] = [
             None if p.grad is None else p.grad.clone() for p in state.models[name].parameters()
         ]
@@ -78,7 +79,7 @@ def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatc
     # Without an update of the norms, the same scores can be computed again.
     monkeypatch.setattr(PatchGAN, "estimate_norms", lambda self: None)
     generator, discriminator = state.models[MODEL].eval(), state.models[DISCRIMINATOR]
-    task.train_step(state, [batch])
+    task.train_step(state, batch)
     generator.zero_grad()
     discriminator.zero_grad()
     colorized = predict(generator, batch[0])

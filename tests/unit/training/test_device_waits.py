@@ -94,9 +94,9 @@ def test_no_step_waits_for_the_gpu(build):
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     state = task.initial_state(model, SETTINGS, images.repeat(10, 1, 1, 1))
     batch = (images, torch.tensor([0, 1, 2, 0]))
-    task.train_step(state, [batch])  # makes constants that later steps reuse
+    task.train_step(state, batch)  # makes constants that later steps reuse
     with WaitRecorder() as waits:
-        task.train_step(state, [batch])
+        task.train_step(state, batch)
     assert not waits.operators
 
 

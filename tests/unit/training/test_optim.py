@@ -113,5 +113,5 @@ def test_the_steps_of_a_schedule_are_those_of_the_loop():
     assert settings.steps(26) == 12
     assert batch_starts(25, 8) == [0, 8, 16, 24]
     assert batch_starts(25, 8, smallest=2) == [0, 8, 16]
-    # A rest of three images is too small for two parts of two images each.
-    assert dataclasses.replace(settings, shards=2).steps(27) == 9
+    # A rest of three images is too small for two processes with two images each.
+    assert dataclasses.replace(settings, processes=2).steps(27) == 9

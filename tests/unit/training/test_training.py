@@ -11,9 +11,10 @@ from colorpipe.inference import prepare_device
 from colorpipe.losses.mse import MSE
 from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.runtime.errors import UserError
-from colorpipe.training import devices, loop, optim
+from colorpipe.training import devices, loop, optim, processes
 from colorpipe.training.augment import random_flip, random_shift
 from colorpipe.training.colorization import ColorizationTask
+from colorpipe.training.loop import NonFiniteGuard
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
 from colorpipe.training.supervised import SupervisedTask
@@ -82,6 +83,31 @@ def test_a_loss_that_is_not_finite_stops():
         fit([3.0, float("nan"), 2.0, 1.0])
 
 
+def test_losses_are_read_every_fifty_steps_and_the_first_bad_one_is_named(monkeypatch):
+    read = []
+    check = NonFiniteGuard.check
+    monkeypatch.setattr(
+        NonFiniteGuard, "check", lambda self: (read.append(len(self.losses)), check(self))
+    )
+    guard = NonFiniteGuard(3, SETTINGS)
+    for _ in range(2 * loop.CHECK_INTERVAL + 7):
+        guard.update(torch.tensor(1.0))
+    assert read == [50, 50]
+    guard.update(torch.tensor(float("inf")))
+    guard.update(torch.tensor(float("nan")))
+    with pytest.raises(UserError, match="the loss is inf in epoch 3, step 108"):
+        guard.check()
+
+
+def test_the_processes_divide_a_batch(monkeypatch):
+    batch = (torch.arange(5), torch.arange(5.0))
+    assert [tensor.tolist() for tensor in processes.own_part(batch)] == [[0, 1, 2, 3, 4]] * 2
+    monkeypatch.setattr(processes, "count", lambda: 2)
+    for rank, part in enumerate(([0, 1, 2], [3, 4])):
+        monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
+        assert [tensor.tolist() for tensor in processes.own_part(batch)] == [part] * 2
+
+
 def test_a_single_image_is_refused():
     image = torch.zeros(1, 1)
     with pytest.raises(UserError, match=r"cannot train on 1 image\(s\): BatchNorm needs two"):
@@ -125,8 +151,8 @@ def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
 class TwoPlayers:
     """A small adversarial task: two models, an optimizer for each, and a schedule."""
 
-    def train_step(self, state, parts):
-        real = parts[0][0]
+    def train_step(self, state, batch):
+        real = batch[0]
         generator, discriminator = state.models[MODEL], state.models["discriminator"]
         for name, loss in (
             (
@@ -139,8 +165,8 @@ class TwoPlayers:
             (MODEL, lambda: (discriminator(generator(real)) - 1).square().mean()),
         ):
             value = loss()
-            state.step(name, [value])
-        return [{"loss": value.detach()}]
+            state.step(name, value)
+        return {"loss": value.detach()}
 
     def eval_step(self, model, batch):
         return {"loss": (model(batch[0]) - batch[0]).square().mean()}
@@ -176,9 +202,8 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
     class Restored:
         """A checkpoint in memory instead of on disk."""
 
-        def restore(self, state):
-            state.load_state_dict(half)
-            return True
+        def load(self):
+            return half | {"rng": {"cpu": torch.get_rng_state()}}
 
         def save(self, state):
             pass
@@ -329,7 +354,7 @@ def test_a_compiled_step_equals_the_eager_step():
     results = []
     for compiled in (False, True):
         if compiled:
-            task.compile(torch.device("cpu"), parts=1)
+            task.compile(torch.device("cpu"), processes=1)
         model.zero_grad()
         metrics = task.metrics(model, (images,))
         metrics["loss"].backward()
@@ -341,4 +366,4 @@ def test_a_compiled_step_equals_the_eager_step():
 def test_compiling_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"train\.compile=true needs a C\+\+ compiler"):
-        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), parts=1)
+        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), processes=1)
