@@ -145,8 +145,8 @@ def write_json(path: Path, content: object, indent: int | None = 2) -> None:
 def write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     """Write metrics as JSON, atomically.
 
-    A dot in a key stands for nesting. Numbers are rounded with `round_numbers`, so a number that is
-    not finite becomes null. JSON has no NaN.
+    A key with a dot, such as `test.loss`, names a value in a section. Numbers are rounded with
+    `round_numbers`, so a number that is not finite becomes null. JSON has no NaN.
     """
     content: dict[str, Any] = {}
     for key, value in metrics.items():

@@ -21,7 +21,8 @@ class Metric:
     """A metric of a model on a test set.
 
     Attributes:
-        key: Its key in metrics/<name>.json or evaluations/<name>.json. A dot stands for nesting.
+        key: Its key in metrics/<name>.json or evaluations/<name>.json. For example,
+            "test.loss" is `loss` in the section `test`.
         title: Its column in the report's tables.
         table: The table of the report that has the column, or "" if none has it.
         unit: Its unit or its range.

@@ -15,8 +15,8 @@ class Loss(nn.Module, ABC):
     """A loss of a batch: a scalar with a gradient to the prediction.
 
     Attributes:
-        head: What the loss compares, and so what a colorizer's decoder has to output: "ab", or
-            "bins" for logits over the 313 color bins.
+        head: Output that a colorizer's decoder needs for this loss: "ab", or "bins" for logits
+            over the 313 color bins.
         metadata: Facts about the loss that are written into every result.
     """
 

@@ -1,9 +1,9 @@
 """LPIPS (Zhang et al. 2018, version 0.1, VGG-16) between the predicted and the true image.
 
-The lpips package brings the linear layers. The VGG-16 below them has ImageNet weights, which the
-download stage fetches, or random weights from a seed of their own
-(`datasets.<name>.lpips_weights`). Distances on the two are different quantities, so the kind of
-weights is written into every result.
+The lpips package contains the weights of the linear layers. The weights of the VGG-16 below them
+depend on `datasets.<name>.lpips_weights`. They are ImageNet weights, which the download stage
+fetches, or random weights drawn from the seed `losses.lpips.random_seed`. Distances with the two
+kinds of weights cannot be compared, so every result states the kind.
 """
 
 import warnings
@@ -73,12 +73,14 @@ def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
     """
     loss = LPIPS(config.random_seed, "imagenet" if vgg else "random")
     if vgg:
-        for part in loss.package.net.children():  # five slices with torchvision's layer numbers
+        # The package splits VGG-16 into five slices that keep torchvision's layer numbers.
+        for part in loss.package.net.children():
             _load_imagenet(part, vgg)
     return loss
 
 
 def _load_imagenet(features: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load the layers of `features` from weights that also contain other layers."""
     shapes = {name: tensor.shape for name, tensor in features.state_dict().items()}
     for name, shape in shapes.items():
         if name not in weights or weights[name].shape != shape:

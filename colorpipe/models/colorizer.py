@@ -132,7 +132,7 @@ def initialize(model: Colorizer, name: str, start: Path) -> str:
             load_imagenet(model.encoder, tensors, name)
         return str(metadata["weights"])
     state = model.state_dict()
-    # Without the head, the settings decide the shapes of the encoder and of the decoder alike.
+    # The head is not compared. Equal encoders imply equal settings, and so equal decoders.
     expected, actual = (
         {key: tensor.shape for key, tensor in own.items() if key.startswith(ENCODER)}
         for own in (state, tensors)

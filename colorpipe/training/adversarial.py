@@ -1,9 +1,9 @@
-"""The adversarial phase: a trained colorizer against a discriminator of real and generated colors.
+"""The adversarial phase: a trained colorizer against a discriminator of real and predicted colors.
 
-The paper describes such a phase without a result; Zhang et al. have none. The recipe is the stable
-one of DeOldify ("NoGAN") and pix2pix. It starts from a colorizer that was trained without a
-discriminator. The discriminator trains alone first, then both train for a few epochs. The loss is a
-hinge loss (Lim and Ye 2017) plus the colorizer's own loss.
+The paper describes such a phase without a result. The schedule follows DeOldify ("NoGAN"). The
+phase starts from a colorizer that was trained without a discriminator. The discriminator trains
+alone first, then both train for a few epochs. The discriminator's loss is a hinge loss (Lim and Ye
+2017). As in pix2pix, the colorizer's own loss is added to its adversarial loss.
 """
 
 import functools
@@ -27,7 +27,7 @@ from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 DISCRIMINATOR = "discriminator"
-BETAS = (0.5, 0.999)  # of both optimizers, as is usual (Radford et al. 2016)
+BETAS = (0.5, 0.999)  # both optimizers use the values of Radford et al. 2016
 OUT_OF_BOUND = 1000.0  # more than any difference of colorfulness
 WIDTH = 64  # channels of the discriminator's first convolution
 SMALL = 64  # pixels per side; smaller images get patches of 16 pixels, others of 34 pixels
@@ -80,9 +80,9 @@ class PatchGAN(nn.Module):
 
 
 class AdversarialTask(ColorizationTask):
-    """Training of a colorizer (the generator) and a discriminator.
+    """Training of a colorizer and a discriminator.
 
-    In each step, each of them follows the gradient of its own loss only.
+    In each step, each network follows the gradient of its own loss only.
     """
 
     def __init__(self, settings: AdversarialConfig, loss: Loss, precision: str) -> None:
@@ -109,7 +109,7 @@ class AdversarialTask(ColorizationTask):
         return state
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
-        """Take a step of the discriminator and, after its epochs alone, one of the generator.
+        """Take a step of the discriminator and, after its epochs alone, one of the colorizer.
 
         Returns:
             The loss, SSIM and PSNR of the colorizer, and the loss of the discriminator.

@@ -451,10 +451,8 @@ def test_live_metrics_are_empty_when_nothing_trains(project):
 def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
     """As large as the right one: git must not take the file that DVC wrote for unchanged."""
     output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
-    assert (
-        "error: params.yaml: loss: input should be 'mse', 'l1', 'lpips' or 'color_classification', got 'l2x'. To restore"
-        in output
-    )
+    assert "error: params.yaml: loss: input should be 'mse', 'l1', 'lpips'" in output
+    assert "got 'l2x'. To restore" in output
     assert "Traceback" not in output
     assert [line for line in output.splitlines() if line.startswith("Running stage")] == [
         "Running stage 'check':"

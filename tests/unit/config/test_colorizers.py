@@ -50,14 +50,11 @@ def write_table(row: dict[str, str]) -> None:
 def test_the_names_of_models_losses_and_colorizers_are_returned():
     write_table(ROW)
     names = config.check_params()
-    assert names == {
-        "models": ["resnet18", "densenet121", "eccv16", "unet"],
-        "losses": ["mse", "l1", "lpips", "color_classification"],
-        "colorizers": ["small", "other"],
-        "baselines": ["gray"],
-    }
+    assert {"resnet18", "densenet121", "eccv16", "unet"} <= set(names.pop("models"))
+    assert {"mse", "l1", "lpips", "color_classification"} <= set(names.pop("losses"))
+    assert names == {"colorizers": ["small", "other"], "baselines": ["gray"]}
     check.main()
-    assert files.read_json(files.NAMES) == names
+    assert files.read_json(files.NAMES) == config.check_params()
 
 
 def test_the_projects_own_table_passes():

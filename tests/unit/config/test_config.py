@@ -31,7 +31,7 @@ WRONG = [
     (
         "loss",
         "lipps",
-        "loss: input should be 'mse', 'l1', 'lpips' or 'color_classification', got 'lipps'",
+        "loss: input should be 'mse', 'l1', 'lpips'",
     ),
     ("loss", "", "loss: string should have at least 1 character, got ''"),
     ("loss", ["mse"], "loss: input should be a valid string, got ['mse']"),
