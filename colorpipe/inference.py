@@ -1,4 +1,4 @@
-"""Prediction: what training, evaluation and the app all call.
+"""Prediction: what training, evaluation and the pretext task call.
 
 The functions set up the device, run a colorizer on stored images, and average metrics over a set.
 """

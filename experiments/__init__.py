@@ -1,1 +1,1 @@
-"""What developers run beside the pipeline: runs over seeds, tables in documents, comparisons, kills, bundled weights, CI."""
+"""Tabulate DVC experiments over their seeds, and compare metrics with committed ones."""

@@ -13,6 +13,7 @@ import pandas as pd
 from dvc import api
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
+from dvc.stage import PipelineStage
 
 from colorpipe import config, files
 from colorpipe.evaluation.table import METRICS
@@ -108,17 +109,22 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
     """Find the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
-    belongs to the experiment if all parameters that dvc.lock states for its stages have the
-    experiment's values.
+    belongs to the experiment if its stage is in dvc.yaml and all parameters that dvc.lock states
+    for its stages have the experiment's values. dvc.lock keeps stages that left dvc.yaml.
 
     Yields:
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
     """
     stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
+    in_pipeline = {
+        stage.name
+        for stage in experiment.files.repo.index.stages
+        if isinstance(stage, PipelineStage)
+    }
     sets = {experiment.params["dataset"], experiment.params["large_dataset"]}
-    for key, stage in stages.items():
+    for key in [key for key in stages if key in in_pipeline]:
         kind, _, name = key.partition("@")
-        if kind not in FOLDERS or stage["cmd"].split("--data ")[1].split()[0] not in sets:
+        if kind not in FOLDERS or stages[key]["cmd"].split("--data ")[1].split()[0] not in sets:
             continue
         params = find_params(key, stages)
         if all(experiment.params.get(param, value) == value for param, value in params.items()):

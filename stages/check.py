@@ -20,7 +20,8 @@ def main() -> None:
         if not str(error).startswith("params.yaml"):
             raise
         raise UserError(
-            f"{error}. To restore the committed parameters: git checkout params.yaml"
+            f"{error}. To restore the committed parameters: "
+            "git restore --staged --worktree params.yaml"
         ) from None
     files.write_json(files.NAMES, names)
 

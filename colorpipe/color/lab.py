@@ -33,6 +33,8 @@ LINEAR_TOE = 0.0031308  # in linear sRGB
 XYZ_TOE = 0.008856  # in X / Xn
 LAB_TOE = 0.2068966  # in f(X / Xn)
 
+AB_SCALE = 20  # Lab units, about the spread of ab in photographs; a network predicts ab / 20
+
 
 def rgb_to_lab(rgb: Tensor) -> Tensor:
     """Convert sRGB to CIE Lab (D65, 2 degree observer), as `skimage.color.rgb2lab` does.
@@ -92,13 +94,13 @@ def normalize_L(L: Tensor) -> Tensor:
 
 
 def normalize_ab(ab: Tensor) -> Tensor:
-    """Scale ab from Lab units to the output of a network, by its spread in photographs (20)."""
-    return ab / 20
+    """Scale ab from Lab units to the output of a network."""
+    return ab / AB_SCALE
 
 
 def denormalize_ab(output: Tensor) -> Tensor:
     """Scale the output of a network to ab in Lab units."""
-    return output * 20
+    return output * AB_SCALE
 
 
 def srgb_to_linear(rgb: Tensor) -> Tensor:

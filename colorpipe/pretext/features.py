@@ -11,8 +11,9 @@ STEM = "stem"
 def encode_stages(encoder: nn.Module, L: Tensor) -> dict[str, Tensor]:
     """Return the output of each stage of an encoder, from the first stage to the last.
 
-    In a sequential encoder, each child that has children is a stage, and the plain layers before
-    the first such child are the stem. In a U-Net, each level is a stage.
+    In a sequential encoder, each child that has children is a stage. Plain layers belong to the
+    stage before them, and those before the first stage are the stem. In a U-Net, each level is a
+    stage.
 
     Args:
         encoder: The encoder of a colorizer.
@@ -25,9 +26,12 @@ def encode_stages(encoder: nn.Module, L: Tensor) -> dict[str, Tensor]:
     if not isinstance(encoder, nn.Sequential):
         return {f"level{number}": level for number, level in enumerate(encoder(x), 1)}
     outputs: dict[str, Tensor] = {}
+    stage = STEM
     for name, child in encoder.named_children():
+        if any(True for _ in child.children()):
+            stage = name
         x = child(x)
-        outputs[name if any(True for _ in child.children()) else STEM] = x
+        outputs[stage] = x
     return outputs
 
 

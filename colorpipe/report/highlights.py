@@ -26,12 +26,12 @@ def highlights(table: pd.DataFrame) -> dict[str, list[str]]:
         for original in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"]:
             nearest = colorizers.loc[(colorizers["colorfulness"] - original).abs().idxmin()]
             sentences.append(
-                f"**{nearest['colorizer']}** has the most natural colorfulness: "
+                f"**{nearest['colorizer']}** has the colorfulness nearest to the originals': "
                 f"**{nearest['colorfulness']:.1f}**, while the originals have {original:.1f}."
             )
         for _, gray in rows[rows["colorizer"] == GRAY_BASELINE].head(1).iterrows():
             sentences.append(
-                "The **gray baseline**, which predicts no color, has an ab MSE of "
+                "The **gray baseline**, which predicts a = b = 0, has an ab MSE of "
                 f"**{gray['ab MSE']:.1f}** and a colorfulness of {gray['colorfulness']:.1f}."
             )
         texts[str(data)] = sentences

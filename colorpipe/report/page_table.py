@@ -9,12 +9,12 @@ from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE
 
 # The columns and their meaning. The test loss has no column, because colorizers differ in losses.
 COLUMNS = {
-    "ab MSE": "squared error of the colors",
-    "ab PSNR": "the same error, by the paper's protocol",
-    "ab SSIM": "structure of the colors, by the paper's protocol",
-    "RGB PSNR": "error of the whole image",
-    "LPIPS": "difference as a VGG network sees it",
-    "colorfulness": "nearest to the originals is best",
+    "ab MSE": "mean squared error of a and b",
+    "ab PSNR": "closeness of a and b per batch of 64 images",
+    "ab SSIM": "similarity of the structure of a and b",
+    "RGB PSNR": "closeness of the rendered image",
+    "LPIPS": "difference in the features of a VGG network",
+    "colorfulness": "how vivid the image is; the value nearest to the originals' is best",
 }
 
 
@@ -137,7 +137,7 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
 
 
 def _about(row: "pd.Series[str]") -> Iterator[str]:
-    references = {GRAY_BASELINE: "predicts no color", ORIGINAL: "the true colors"}
+    references = {GRAY_BASELINE: "predicts a = b = 0", ORIGINAL: "the true colors"}
     loss = str(row["loss"]).partition(",")[0].partition(" at ")[0].replace("_", " ")
     yield references.get(row["colorizer"], f"loss: {loss}")
     if row.get("seeds", 1) > 1 and row["colorizer"] not in REFERENCE_ROWS:

@@ -1,6 +1,7 @@
 """Errors that the user can fix, and the text of their messages.
 
-A message is one line: the thing, what is wrong, what to do. There is never a traceback.
+A message is one line: the thing, what is wrong, what to do. Errors of the program itself keep their
+traceback.
 """
 
 import contextlib

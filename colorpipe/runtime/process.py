@@ -35,8 +35,8 @@ def run_main(main: Callable[[], None]) -> None:
     Such reasons are a UserError, an OSError, a missing package, exhausted memory and Ctrl-C.
     """
     _terminate_with_parent()
-    rank = os.environ.get("RANK")
-    prefix = "error" if rank is None else f"error: process {rank} of {os.environ['WORLD_SIZE']}"
+    rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
+    prefix = "error" if None in (rank, count) else f"error: process {rank} of {count}"
     try:
         main()
     except UserError as error:

@@ -6,6 +6,7 @@ alone first, then both train for a few epochs. The discriminator's loss is a hin
 2017). As in pix2pix, the colorizer's own loss is added to its adversarial loss.
 """
 
+import dataclasses
 import functools
 from typing import Self
 
@@ -96,7 +97,12 @@ class AdversarialTask(ColorizationTask):
     def initial_state(
         self, model: nn.Module, settings: TrainSettings, images: Tensor
     ) -> TrainState:
-        """Return both networks and their optimizers."""
+        """Return both networks and their optimizers.
+
+        A schedule of the learning rate covers the epochs that train the colorizer.
+        """
+        epochs = settings.epochs - self.settings.discriminator_epochs
+        settings = dataclasses.replace(settings, epochs=epochs)
         state = super().initial_state(model, settings, images)
         discriminator = PatchGAN(images.shape[-1])
         discriminator = discriminator.to(images.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -164,7 +170,7 @@ class AdversarialTask(ColorizationTask):
 
     def compile(self, device: torch.device, processes: int) -> None:
         """Print that the adversarial step, in which two networks alternate, is not compiled."""
-        print("adversarial training is not compiled: train.compile=true changes nothing here")
+        print("adversarial training is not compiled: compile=true changes nothing here")
 
 
 def train(name: str, columns: Columns, params: Params) -> None:

@@ -85,7 +85,7 @@ def train_colorizer(
     device = prepare_device(params.seed, params.threads, processes.join(params.processes))
     data, recipe = columns.data, params.recipe(columns.recipe)
     settings = TrainSettings.from_params(
-        recipe, params.data(data), params.seed, device, params.processes
+        recipe, params.data(data), params.seed, device, params.processes, columns.recipe
     )
     train_images = arrays.load_array(files.images_path(data, "train"), device, shuffled=True)
     val_images = arrays.load_array(files.images_path(data, "val"), device)

@@ -110,7 +110,7 @@ def run_epoch(
 ) -> EpochMetrics:
     """Train for an epoch and validate, or raise UserError if a loss is not finite.
 
-    Rank 0 validates alone, because the paper's SSIM depends on the batch of 64 images.
+    Rank 0 validates alone, because SSIM and PSNR depend on which images share a batch.
     """
     epoch = len(state.history) + 1
     metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
@@ -203,10 +203,10 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
     """Return the error for a loss that is NaN or infinite."""
     precision = ""
     if settings.precision == "bfloat16":
-        precision = ", or bfloat16 too coarse: set train.precision=float32"
+        precision = f" or set {settings.recipe}.precision=float32"
     return UserError(
-        f"{problem}: stopped; train.lr={settings.lr} is likely too high: lower it{precision}; or "
-        "the initial weights are damaged. The checkpoint of the last good epoch is kept"
+        f"{problem}: lower {settings.recipe}.lr, which is {settings.lr}{precision}, unless the "
+        "initial weights are damaged"
     )
 
 
@@ -220,5 +220,5 @@ def naming_memory_errors(settings: TrainSettings) -> Iterator[None]:
             raise
         raise UserError(
             f"out of memory with batches of {settings.batch_size} images ({one_line(error)}): "
-            "lower train.batch_size"
+            f"lower {settings.recipe}.batch_size"
         ) from error

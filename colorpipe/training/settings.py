@@ -12,7 +12,11 @@ from colorpipe.training.batches import batch_starts
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """A recipe of params.yaml for one data set and one device. The defaults are the paper's."""
+    """A recipe of params.yaml for one data set and one device.
+
+    Attributes:
+        recipe: The path of the recipe in params.yaml, for messages.
+    """
 
     epochs: int
     lr: float
@@ -27,6 +31,7 @@ class TrainSettings:
     ema: float = 0.0
     compile: bool = False
     processes: int = 1
+    recipe: str = "train"
 
     @classmethod
     def from_params(
@@ -36,13 +41,18 @@ class TrainSettings:
         seed: int,
         device: torch.device,
         processes: int = 1,
+        path: str = "train",
     ) -> Self:
-        """Return the settings of a recipe for a data set, in a precision that the device has."""
+        """Return the settings of a recipe for a data set, in a precision that the device has.
+
+        With an adversarial phase, at least one epoch trains both networks.
+        """
         settings = recipe.model_dump(exclude={"adversarial"})
         settings["precision"] = devices.supported_precision(recipe.precision, device)
         settings["flips"] = dataset.flips if recipe.flips is None else recipe.flips
-        epochs = max(1, round(settings.pop("epochs_factor") * dataset.epochs))
-        return cls(epochs=epochs, seed=seed, processes=processes, **settings)
+        first = recipe.adversarial.discriminator_epochs if recipe.adversarial else 0
+        epochs = max(first + 1, round(settings.pop("epochs_factor") * dataset.epochs))
+        return cls(epochs=epochs, seed=seed, processes=processes, recipe=path, **settings)
 
     @property
     def smallest_batch(self) -> int:

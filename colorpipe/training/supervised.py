@@ -76,8 +76,8 @@ class SupervisedTask(ABC):
         """
         if device.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
             raise UserError(
-                "train.compile=true needs a C++ compiler on a CPU: install g++, or set "
-                "train.compile=false"
+                "compile=true needs a C++ compiler on a CPU: install g++, or set the recipe's "
+                "compile to false"
             )
         mode = "reduce-overhead" if processes == 1 else "default"
         compiled = torch.compile(self.metrics, mode=mode, dynamic=False)

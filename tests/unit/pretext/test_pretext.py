@@ -83,7 +83,7 @@ def test_xavier_draws_every_weight(model, settings):
             assert not module.running_mean.any()
 
 
-def test_controls_come_from_the_seed_alone(params, tmp_path, monkeypatch):
+def test_reference_encoders_depend_only_on_the_seed(params, tmp_path, monkeypatch):
     """`random` is what a colorizer of the same seed starts from."""
     monkeypatch.chdir(tmp_path)
     found = []
@@ -205,7 +205,7 @@ def test_votes_are_counted_as_scikit_learn_counts_them():
     assert (all_of_them == np.bincount(labels).argmax()).all()
 
 
-def test_features_are_those_of_each_stage():
+def test_features_belong_to_their_stage():
     colorizer = build_colorizer("resnet18", CUT)
     redraw_xavier(colorizer, 1)
     images = torch.randint(
@@ -239,6 +239,20 @@ def test_features_are_those_of_each_stage():
                 "transition1": 128,
                 "denseblock2": 512,
                 "transition2": 512,
+            },
+        ),
+        (
+            "densenet121",
+            {"cut": "denseblock4"},
+            {
+                "stem": 64,
+                "denseblock1": 256,
+                "transition1": 128,
+                "denseblock2": 512,
+                "transition2": 256,
+                "denseblock3": 1024,
+                "transition3": 512,
+                "denseblock4": 1024,
             },
         ),
         ("unet", {"widths": [16, 24], "blocks": [1, 1]}, {"level1": 16, "level2": 24}),

@@ -17,8 +17,8 @@ def test_three_sentences_per_data_set():
         "photos": [
             "**pale** has the lowest error: a mean squared error of **120.0** in the color channels "
             "a and b (ab MSE).",
-            "**vivid** has the most natural colorfulness: **29.0**, while the originals have 30.6.",
-            "The **gray baseline**, which predicts no color, has an ab MSE of **180.0** and a "
+            "**vivid** has the colorfulness nearest to the originals': **29.0**, while the originals have 30.6.",
+            "The **gray baseline**, which predicts a = b = 0, has an ab MSE of **180.0** and a "
             "colorfulness of 0.0.",
         ],
         "photos96": [

@@ -194,7 +194,7 @@ def test_a_phone_explains_the_columns_below_the_tables(url):
         with opened(url, width) as page:
             texts = [text for text in page.locator(shown).all_inner_texts() if text]
             assert len(texts) == 6
-            assert texts[0] == "squared error of the colors (squared Lab units); lower is better"
+            assert texts[0] == "mean squared error of a and b (squared Lab units); lower is better"
 
 
 def test_the_results_have_the_marks_and_the_papers_numbers(folder):

@@ -47,13 +47,15 @@ def test_a_table_per_data_set_with_the_references_once_at_the_end():
         "loss: mse · 3 seeds",
         "loss: color classification · 3 seeds",
         "loss: lpips · 3 seeds",
-        "predicts no color",
+        "predicts a = b = 0",
         "the true colors",
     ]
     assert [cell.text for cell in x.rows[0].cells] == ["120.0", "0.200", "14.0"]
     assert [cell.text for cell in x.rows[-1].cells] == ["", "", "30.0"]
     assert list(x.columns) == ["ab MSE", "ab SSIM", "colorfulness"]
-    assert x.columns["ab MSE"] == "squared error of the colors (squared Lab units); lower is better"
+    assert (
+        x.columns["ab MSE"] == "mean squared error of a and b (squared Lab units); lower is better"
+    )
     assert [cell.mark for cell in y.rows[0].cells] == ["", "", ""]
 
 

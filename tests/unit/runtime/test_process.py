@@ -66,6 +66,8 @@ def test_the_line_of_a_process_among_several_names_the_process(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(process, "GRACE", 0.0)
     assert fail_with(UserError("no")) == "error: process 1 of 2: no"
+    monkeypatch.delenv("WORLD_SIZE")  # RANK alone is not a launcher's
+    assert fail_with(UserError("no")) == "error: no"
 
 
 def test_an_argument_that_becomes_part_of_a_path_is_a_plain_name():

@@ -1,9 +1,12 @@
 """The adversarial phase: the discriminator trains alone first, and each network on its own loss."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
 
+from colorpipe import config
 from colorpipe.config import AdversarialConfig
 from colorpipe.inference import predict
 from colorpipe.losses.l1 import L1
@@ -61,6 +64,25 @@ def test_the_discriminator_trains_alone_first(task, state, batch):
         assert changed(before[DISCRIMINATOR], state.models[DISCRIMINATOR])
         assert changed(before[MODEL], state.models[MODEL]) == generator_moves
         assert {"loss", "ssim", "psnr", "discriminator"} <= metrics.keys()
+
+
+def test_a_schedule_ends_with_the_last_epoch(task, batch):
+    settings = dataclasses.replace(SETTINGS, epochs=3, schedule="cosine")
+    model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+    state = task.initial_state(model, settings, torch.zeros(8, 3, 32, 32, dtype=torch.uint8))
+    for epoch in range(settings.epochs):
+        state.history[:] = epoch * [{}]
+        for _ in range(2):  # batches of 4 among 8 images
+            task.train_step(state, batch)
+    assert state.optimizers[MODEL].param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_at_least_one_epoch_trains_both_networks():
+    params = config.load_params()
+    recipe = params.recipe("recipes.adversarial")
+    data = params.data("photos").model_copy(update={"epochs": 1})
+    settings = TrainSettings.from_params(recipe, data, 0, torch.device("cpu"))
+    assert settings.epochs == recipe.adversarial.discriminator_epochs + 1
 
 
 def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatch):
