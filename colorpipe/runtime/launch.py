@@ -21,8 +21,7 @@ def run_in_processes(count: int) -> None:
         UserError: A process was killed. A process prints its other errors itself.
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
-    elastic_log = logging.getLogger("torch.distributed.elastic")
-    elastic_log.setLevel(logging.CRITICAL)  # this module prints its own messages
+    logging.disable(logging.CRITICAL)  # torch's launcher; this module prints its own messages
     with tempfile.TemporaryDirectory() as logs:
         config = LaunchConfig(
             min_nodes=1,

@@ -112,3 +112,4 @@ def train_colorizer(
     task = make_task(loss, settings.precision)
     sets = ((train_images,), (val_images,))
     supervised.train(name, task, model, sets, settings, metadata, inputs)
+    processes.leave()

@@ -57,10 +57,16 @@ def join(expected: int) -> torch.device:
         torch.cuda.set_device(device)
     if expected > 1 and not dist.is_initialized():
         dist.init_process_group("nccl" if cuda else "gloo", device_id=device if cuda else None)
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_exit_if_failed)
         if rank() > 0:
             sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 for the rest of the process
     return device
+
+
+def leave() -> None:
+    """Leave the other processes after a training that has not failed."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def wrap(model: nn.Module) -> nn.Module:
@@ -91,3 +97,11 @@ def share(value: Value) -> Value:
     if count() > 1:
         dist.broadcast_object_list(values, src=0)
     return values[0]
+
+
+def _exit_if_failed() -> None:
+    """End this process without `destroy_process_group`, which waits for the others under NCCL."""
+    if dist.is_initialized():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(1)

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -58,6 +59,32 @@ def processes_of(parent: subprocess.Popen) -> dict[str, int]:
     return found
 
 
+def wait_until_ended(workers: dict[str, int]) -> None:
+    """Wait until the processes have ended. A zombie has ended, but its parent has not been told."""
+
+    def is_running(worker: int) -> bool:
+        try:
+            status = Path(f"/proc/{worker}/stat").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            return False
+        return status.rpartition(")")[2].split()[0] not in "ZX"
+
+    while any(map(is_running, workers.values())):
+        time.sleep(0.01)
+
+
+def start_until_checkpoint(folder: Path, stage: tuple[str, ...]) -> subprocess.Popen:
+    """Start a stage, and return when it has written a checkpoint."""
+    process = start(folder, stage)
+    wait_for(lambda: [*(folder / files.RESUME).glob("*/[0-9]*-*.pt")], process)
+    return process
+
+
+def progress(name: str) -> tuple[str, ...]:
+    """The beginnings of the lines that a training prints."""
+    return "epoch ", f"{name}: ", "this processor "
+
+
 def training_losses(found: dict[str, bytes]) -> list[float]:
     """The training loss of each epoch, from the results of a stage."""
     (curves,) = (text for name, text in found.items() if name.endswith(".csv"))
@@ -79,44 +106,119 @@ def test_two_processes_give_the_same_bytes_in_each_run_and_after_a_kill(folder, 
     assert len(expected) == 3
     assert training_losses(expected) == pytest.approx(alone, rel=0.002)
     assert training_losses(expected) != alone
-    for path in expected:
-        (folder / path).unlink()
-    process = start(folder, stage)
-    wait_for(lambda: [*(folder / files.RESUME).glob("*/[0-9]*-*.pt")], process)
-    workers = processes_of(process)
-    os.kill(workers["1"], signal.SIGKILL)
-    output = process.communicate()[0]
-    assert process.returncode == 1
-    (line,) = (
-        line
-        for line in output.splitlines()
-        if not line.startswith(("epoch ", f"{name}: ", "this processor ", "adversarial training "))
-    )
-    assert line.startswith(
-        "error: process 1 of 2 was killed by SIGKILL (possibly out of memory): run"
-    )
-    assert not any(Path(f"/proc/{worker}").exists() for worker in workers.values())
-    assert f"{name}: resuming after epoch " in run(folder, stage)
-    assert results(folder, name) == expected
+    for killed in ("1", "stage"):
+        for path in expected:
+            (folder / path).unlink()
+        process = start_until_checkpoint(folder, stage)
+        workers = processes_of(process)
+        os.kill({**workers, "stage": process.pid}[killed], signal.SIGKILL)
+        output = process.communicate()[0]
+        wait_until_ended(workers)
+        lines = [line for line in output.splitlines() if not line.startswith(progress(name))]
+        if killed == "stage":
+            assert process.returncode == -signal.SIGKILL
+            assert lines == []
+        else:
+            assert process.returncode == 1
+            (line,) = lines
+            assert line.startswith(
+                "error: process 1 of 2 was killed by SIGKILL (possibly out of memory): run"
+            )
+        assert f"{name}: resuming after epoch " in run(folder, stage)
+        assert results(folder, name) == expected
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 def test_ctrl_c_ends_all_with_one_line(folder):
+    """A terminal sends SIGINT to the stage alone, because the launcher's processes left its group."""
     set_params(folder, 2, epochs=20)
-    process = start(folder, REBALANCED)
-    wait_for(lambda: [*(folder / files.RESUME).glob("*/[0-9]*-*.pt")], process)
-    for each in (process.pid, *processes_of(process).values()):  # as a terminal does
-        os.kill(each, signal.SIGINT)
+    process = start_until_checkpoint(folder, REBALANCED)
+    workers = processes_of(process)
+    assert {os.getpgid(worker) for worker in workers.values()}.isdisjoint({os.getpgid(0)})
+    process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
+    wait_until_ended(workers)
     assert process.returncode == 130
     last = output.splitlines()[-1]
     assert (
         last == "interrupted: finished epochs are kept in runs/resume; run `dvc repro` to resume"
     ), output
-    assert "Traceback" not in output
+    lines = output.splitlines()[:-1]
+    assert [line for line in lines if not line.startswith(progress("unet"))] == []
+
+
+GRADIENTS = """
+    import os
+
+    import torch
+
+    from colorpipe.config import AdversarialConfig
+    from colorpipe.inference import prepare_device
+    from colorpipe.losses.l1 import L1
+    from colorpipe.models.colorizer import build_colorizer
+    from colorpipe.runtime import launch
+    from colorpipe.training import processes
+    from colorpipe.training.adversarial import AdversarialTask
+    from colorpipe.training.colorization import ColorizationTask
+    from colorpipe.training.settings import TrainSettings
+    from colorpipe.training.state import MODEL
+
+    # The learning rates change no weight by more than its rounding.
+    CONFIG = AdversarialConfig(
+        discriminator_lr=1e-12, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0
+    )
+    SETTINGS = TrainSettings(epochs=2, lr=1e-12, batch_size=8, precision="float32", seed=0)
+
+    def train(task, batch, shared):
+        torch.manual_seed(0)
+        model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+        torch.nn.init.normal_(model.decoder.head.weight, std=0.1)
+        state = task.initial_state(model, SETTINGS, batch[0])
+        state.history.append({})  # the discriminator trained alone in the first epoch
+        for model in state.models.values():
+            model.eval()  # BatchNorm would normalize each part separately
+        if not shared:
+            state.wrapped = state.models
+        task.train_step(state, processes.own_part(batch) if shared else batch)
+        return {
+            f"{name} {parameter}": value.grad.clone()
+            for name, model in state.models.items()
+            for parameter, value in model.named_parameters()
+        }
+
+    if "RANK" not in os.environ:
+        launch.run_in_processes(2)
+    else:
+        prepare_device(0, 1, processes.join(2))
+        batch = (torch.randint(0, 256, (8, 3, 32, 32), dtype=torch.uint8),)
+        for task in (ColorizationTask(L1(), "float32"), AdversarialTask(CONFIG, L1(), "float32")):
+            first, second = processes.gather(train(task, batch, shared=True))
+            alone = train(task, batch, shared=False)
+            for name, gradient in alone.items():
+                assert torch.equal(first[name], second[name]), name
+                torch.testing.assert_close(first[name], gradient, rtol=1e-3, atol=1e-6, msg=name)
+        processes.leave()
+"""
+
+
+def run_script(folder: Path, code: str) -> subprocess.CompletedProcess:
+    (folder / "script.py").write_text(textwrap.dedent(code))
+    command = [sys.executable, "-m", "script"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+
+
+def test_two_processes_have_the_gradients_of_the_whole_batch(tmp_path):
+    """The parts of a batch are equal, and BatchNorm is in eval mode."""
+    done = run_script(tmp_path, GRADIENTS)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 FAILING = """
     import os
+    import time
+
+    import torch
 
     from colorpipe.runtime import launch
     from colorpipe.runtime.errors import UserError
@@ -128,6 +230,8 @@ FAILING = """
         if "RANK" not in os.environ:
             launch.run_in_processes(2)
             return
+        # NCCL waits here for the other processes, and they wait for this one.
+        torch.distributed.destroy_process_group = lambda: time.sleep(600)
         prepare_device(0, 1, processes.join(2))
         if processes.rank() == 1:
             raise {error}
@@ -152,10 +256,7 @@ FAILING = """
     ],
 )
 def test_a_process_that_fails_ends_all_with_its_line(tmp_path, error, line):
-    (tmp_path / "failing.py").write_text(textwrap.dedent(FAILING).format(error=error))
-    command = [sys.executable, "-m", "failing"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = run_script(tmp_path, FAILING.format(error=error))
     assert done.returncode == 1
     assert done.stdout == ""
     (said,) = done.stderr.splitlines()
