@@ -12,6 +12,7 @@ from colorpipe.runtime.errors import UserError
 
 REFERENCE_ENCODERS = ("xavier", "random", "imagenet")
 Text = Annotated[str, Field(min_length=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Temperature = Annotated[float, Field(gt=0, le=100)]
 Value = TypeVar("Value")
 
@@ -59,7 +60,9 @@ class TrainConfig(Strict):
 
 
 class EvaluationConfig(Strict):
+    alpha: Share
     temperature: Temperature
+    alphas: Annotated[list[Share], Field(min_length=1, max_length=20)]
     temperatures: Annotated[list[Temperature], Field(min_length=1, max_length=20)]
 
 

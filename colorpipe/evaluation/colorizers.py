@@ -10,9 +10,9 @@ from colorpipe import files, metrics
 from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.evaluation import gallery, grids
+from colorpipe.evaluation.decodings import describe_decodings
 from colorpipe.evaluation.measure import GrayBaseline, Measurement, measure
 from colorpipe.evaluation.table import METRICS
-from colorpipe.evaluation.temperature import measure_temperatures
 from colorpipe.inference import prepare_device, render
 from colorpipe.losses.loss import Loss, load_loss
 from colorpipe.losses.lpips import LPIPS
@@ -40,7 +40,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     settings = params.evaluation
     checkpoint = files.checkpoint_path(name, "best")
     model, metadata = load_colorizer(checkpoint, device)
-    model.temperature = settings.temperature
+    model.alpha, model.temperature = settings.alpha, settings.temperature
     images, labels = load_test_set(data, device)
     loss, lpips = load_losses(loss_name, data, params, device)
     result = measure(model, loss, lpips, images)
@@ -63,10 +63,9 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     }
     if model.head == "bins":
         val = arrays.load_array(files.images_path(data, "val"), device)
-        temperatures = sorted({settings.temperature, *settings.temperatures}, reverse=True)
         about["scale"] = model.scale  # the loss is computed at 1 / scale of the resolution
-        about["temperature"] = settings.temperature
-        about["temperatures"] = measure_temperatures(model, val, temperatures)
+        about |= {"alpha": settings.alpha, "temperature": settings.temperature}
+        about |= describe_decodings(model, settings, val, images)
     _write_metrics(name, result, about, lpips)
     _write_images(name, model, images, labels, result)
 

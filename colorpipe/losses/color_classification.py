@@ -43,6 +43,11 @@ class ColorClassification(Loss):
         self.weights: Tensor
         self.register_buffer("weights", weights)
 
+    @property
+    def bin_weights(self) -> Tensor:
+        """The weight of each bin, (313,)."""
+        return self.weights
+
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Compare logits (B, 313, h, w) with Lab images (B, 3, H, W). `rgb` is ignored."""
         factor = -(-lab.shape[-2] // predicted.shape[-2])

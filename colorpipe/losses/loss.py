@@ -23,6 +23,11 @@ class Loss(nn.Module, ABC):
     head = "ab"
     metadata: Mapping[str, str] = {}
 
+    @property
+    def bin_weights(self) -> Tensor | None:
+        """Weights (313,) that multiply the loss of a pixel by its color bin, or None."""
+        return None
+
     @abstractmethod
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
         """Compare a prediction with the true image.

@@ -32,7 +32,10 @@ class Colorizer(nn.Module):
     """An encoder and a decoder that predict ab from L, at any height and width.
 
     If the height or width is not a multiple of `stride`, the border is replicated and the output is
-    cropped. Logits are decoded by the annealed mean at the softmax temperature `temperature`.
+    cropped. Logits are decoded with `alpha` and `temperature` (see `decode`).
+
+    With the head "bins", the buffer `log_weights` (313,) holds the logarithms of the weights that
+    the training loss gives to the bins. It is part of the weight file. Zeros mean equal weights.
 
     Args:
         encoder: Maps normalized L to features at 1 / `stride` of the resolution, or to a list of
@@ -45,7 +48,9 @@ class Colorizer(nn.Module):
         scale: Stride of the logits.
     """
 
+    alpha = 0.0
     temperature = bins.TEMPERATURE
+    log_weights: Tensor
 
     def __init__(
         self,
@@ -64,6 +69,8 @@ class Colorizer(nn.Module):
         self.stride = stride
         self.head = head
         self.scale = scale if head == "bins" else 1
+        if head == "bins":
+            self.register_buffer("log_weights", torch.zeros(bins.COUNT))
 
     def forward(self, L: Tensor, with_logits: bool = False) -> Tensor | Prediction:
         """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in [0, 100].
@@ -86,12 +93,34 @@ class Colorizer(nn.Module):
         # Rounded up. ONNX rounds the quotient of a negative number toward zero.
         rows, columns = ((side + self.scale - 1) // self.scale for side in (height, width))
         logits = output[..., :rows, :columns].float()  # (B, 313, h, w)
-        return Prediction(self.decode(logits, self.temperature)[..., :height, :width], logits)
+        ab = self.decode(logits, self.temperature, self.alpha)
+        return Prediction(ab[..., :height, :width], logits)
 
-    def decode(self, logits: Tensor, temperature: float) -> Tensor:
-        """Decode logits (B, 313, h, w) to ab in Lab units, (B, 2, scale * h, scale * w)."""
+    def decode(self, logits: Tensor, temperature: float, alpha: float) -> Tensor:
+        """Decode logits by the annealed mean of softmax((logits - alpha * log_weights) / T).
+
+        Args:
+            logits: Logits over the bins, (B, 313, h, w).
+            temperature: T (see `bins.decode`).
+            alpha: Share of the re-balancing that is undone. With 1, the probabilities are divided
+                by the weights of the bins.
+
+        Returns:
+            ab in Lab units, (B, 2, scale * h, scale * w).
+        """
+        if alpha:
+            logits = logits - alpha * self.log_weights[:, None, None]
         ab = bins.decode(logits, temperature)
         return F.interpolate(ab, scale_factor=self.scale, mode="bilinear")
+
+    def set_bin_weights(self, weights: Tensor | None) -> None:
+        """Store the weights (313,) that the training loss gives to the bins. None means equal ones.
+
+        A colorizer with the head "ab" stores nothing.
+        """
+        if self.head == "bins":
+            log_weights = torch.zeros(bins.COUNT) if weights is None else weights.log()
+            self.log_weights.copy_(log_weights)
 
 
 def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -> Colorizer:
@@ -185,7 +214,7 @@ def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str
 def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
     """Load a trained colorizer.
 
-    If the metadata has a `temperature`, the colorizer decodes logits at that temperature.
+    If the metadata has an `alpha` or a `temperature`, the colorizer decodes logits with it.
 
     Returns:
         The colorizer in eval mode on `device`, and the metadata of its file.
@@ -221,6 +250,7 @@ def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[st
                 f"{actual}, expected {wanted}: {weights.remedy(path)}"
             )
     model.load_state_dict(tensors, assign=True)
+    model.alpha = metadata.get("alpha", model.alpha)
     model.temperature = metadata.get("temperature", model.temperature)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), metadata

@@ -41,7 +41,8 @@ def build() -> None:
     results = load_results(names["colorizers"])
     histories = {name: load_history(name) for name in results}
     scores = results_table(results, load_results(names["baselines"], "baseline"))
-    draw_plots(results, scores)
+    paths = {name: result.path for name, result in results.items() if result.path}
+    draw_plots(results, scores, paths)
     runs, note = load_pretext_results(config.load_params().pretext)
     classifiers = {run: load_history(run.name) for run in runs}
     pretext = pretext_table(runs, classifiers)
@@ -53,7 +54,7 @@ def build() -> None:
         scores=scores,
         grids={name: files.grid_path(name) for name in results},
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
-        colorfulness=color_figures.colorfulness_figures(scores),
+        colorfulness=color_figures.colorfulness_figures(scores, paths),
         curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
         pretext=select_page_columns(pretext),
         pretext_note=note,
@@ -67,13 +68,15 @@ def build() -> None:
     print(f"report: {files.REPORT / 'index.html'}")
 
 
-def draw_plots(results: Mapping[str, Result], scores: pd.DataFrame) -> None:
+def draw_plots(
+    results: Mapping[str, Result], scores: pd.DataFrame, paths: color_figures.Paths
+) -> None:
     """Draw the plots of DVC: the grid of all colorizers, and error against colorfulness."""
     groups: dict[str, dict[str, Path]] = {}
     for name, result in results.items():
         groups.setdefault(result.run["data"], {})[name] = files.grid_path(name)
     grids.compare(files.REPORT / "overview.png", list(groups.values()))
-    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores)
+    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores, paths)
 
 
 def write_curves(

@@ -2,12 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
 from matplotlib.ticker import ScalarFormatter
 from matplotlib.transforms import Bbox
@@ -18,32 +20,36 @@ from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
 SIZE = {"width": 4.8, "height": 3.6}  # of a panel in inches
 # Distances from a marker to its name, in typographic points. The first without overlap is used.
 DISTANCES = (8, 18, 30, 44)
+LINE_BOXES = 50  # boxes that cover a line
 LEADER = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
-Point = tuple[float, float]  # in the coordinates of the data
+Point = tuple[float, float]  # colorfulness and ab MSE
+Paths = Mapping[str, Sequence[Point]]  # by colorizer, from faithful to vivid
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
-def error_against_colorfulness(path: Path, table: pd.DataFrame) -> None:
+def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
     """Draw ab MSE against colorfulness, one panel per data set.
 
-    Colorizers and the gray baseline are points. The originals' colorfulness is a dotted line.
+    Colorizers and the gray baseline are points. The originals' colorfulness is a dotted line. A
+    colorizer with a path has its own color, and its path is a line with dots.
 
     Args:
         path: The PNG to write.
         table: Rows with the columns colorizer, data, "ab MSE" and colorfulness.
+        paths: The decodings from faithful to vivid of some of the colorizers.
     """
     sets = list(dict.fromkeys(table["data"]))
     figure, panels = panel_grid(len(sets), columns=len(sets), **SIZE)
     points = []
     for panel, data in zip(panels, sets, strict=True):
-        points.append(_draw_data_set(panel, table[table["data"] == data]))
+        points.append(_draw_data_set(panel, table[table["data"] == data], paths))
         panel.set_title(data)
     for panel, named in zip(panels, points, strict=True):
         _name_points(FigureCanvasAgg(figure), panel, named)
     save(figure, path)
 
 
-def colorfulness_figures(table: pd.DataFrame) -> dict[str, str]:
+def colorfulness_figures(table: pd.DataFrame, paths: Paths) -> dict[str, str]:
     """Return the panels of `error_against_colorfulness` by data set, as SVG data URLs.
 
     A data set with a single colorizer has no figure.
@@ -52,24 +58,30 @@ def colorfulness_figures(table: pd.DataFrame) -> dict[str, str]:
     for data, rows in table.groupby("data", sort=False):
         if rows.loc[~rows["colorizer"].isin(REFERENCE_ROWS), "colorizer"].nunique() > 1:
             figure, (panel,) = panel_grid(1, columns=1, **SIZE)
-            points = _draw_data_set(panel, rows)
+            points = _draw_data_set(panel, rows, paths)
             _name_points(FigureCanvasAgg(figure), panel, points)
             figures[str(data)] = to_svg(figure)
     return figures
 
 
-def _draw_data_set(panel: Axes, rows: pd.DataFrame) -> dict[str, Point]:
-    """Draw the points and the originals' line. Return the points by name."""
+def _draw_data_set(panel: Axes, rows: pd.DataFrame, paths: Paths) -> dict[str, Point]:
+    """Draw the points, the paths and the originals' line. Return the points by name."""
     points: dict[str, Point] = {}
+    path_colors = itertools.cycle(COLORS[1:])
     for _, row in rows[rows["colorizer"] != ORIGINAL].drop_duplicates("colorizer").iterrows():
-        marker, color = ("s", "gray") if row["colorizer"] == GRAY_BASELINE else ("o", COLORS[0])
-        points[row["colorizer"]] = row["colorfulness"], row["ab MSE"]
-        panel.plot(*points[row["colorizer"]], marker, color=color, markersize=7)
+        name = row["colorizer"]
+        marker, color = ("s", "gray") if name == GRAY_BASELINE else ("o", COLORS[0])
+        if name in paths:
+            color = next(path_colors)
+            panel.plot(*zip(*paths[name], strict=True), ".-", color=color, linewidth=1.2)
+        points[name] = row["colorfulness"], row["ab MSE"]
+        panel.plot(*points[name], marker, color=color, markersize=7)
     for colorfulness in rows.loc[rows["colorizer"] == ORIGINAL, "colorfulness"].head(1):
         panel.axvline(colorfulness, color=INK, linestyle=":", linewidth=1)
         top = panel.get_xaxis_transform()  # x in data, y from 0 at the bottom to 1 at the top
         panel.text(colorfulness, 1, "originals ", transform=top, ha="right", va="top")
-    errors = rows["ab MSE"].dropna()
+    on_paths = [mse for name in points for _, mse in paths.get(name, ())]
+    errors = pd.Series([*rows["ab MSE"].dropna(), *on_paths])
     if errors.max() > 3 * errors.min():  # on a linear scale, most points would overlap
         panel.set_yscale("log")
         panel.yaxis.set_major_formatter(ScalarFormatter())
@@ -85,7 +97,8 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
     canvas.figure.draw_without_rendering()  # computes the layout
     renderer = canvas.get_renderer()
     names: list[Bbox] = []
-    taken = [artist.get_window_extent(renderer) for artist in [*panel.lines, *panel.texts]]
+    taken = [text.get_window_extent(renderer) for text in panel.texts]
+    taken += [box for line in panel.lines for box in _boxes_along(line)]
     for name, point in points.items():
         options = []
         for place in itertools.product(DISTANCES, ANGLES):
@@ -101,6 +114,16 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
         _, place, box = min(options, key=lambda option: option[0])  # on a tie, the nearest place
         _write_name(panel, name, point, *place)
         names.append(box)
+
+
+def _boxes_along(line: Line2D) -> list[Bbox]:
+    """Return boxes in pixels that cover a marker, or a line and the dots on it."""
+    vertices = np.asarray(line.get_transform().transform_path(line.get_path()).vertices)
+    if len(vertices) == 1:
+        return [line.get_window_extent()]
+    steps = np.linspace(0, len(vertices) - 1, LINE_BOXES)
+    along = [np.interp(steps, range(len(vertices)), column) for column in vertices.T]
+    return [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in zip(*along, strict=True)]
 
 
 def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: float) -> Annotation:

@@ -33,6 +33,15 @@ class Result:
         """The data set and the label of the loss. Test losses compare only within a setting."""
         return self.run["data"], loss_label(self.run)
 
+    @property
+    def path(self) -> list[tuple[float, float]]:
+        """Colorfulness and ab MSE of the test images, decoded from faithful to vivid.
+
+        The list is empty if the colorizer does not classify over the color bins.
+        """
+        points = self.run.get("test_vividness", ())
+        return [(point["colorfulness"], point["mse"]) for point in points]
+
 
 def loss_label(run: Mapping[str, Any]) -> str:
     """Return the name of a loss and what else decides its value.

@@ -92,6 +92,7 @@ def train_colorizer(
     loss = load_loss(columns.loss, data, params, device)
     model = build_colorizer(columns.model, params.model(columns.model), loss.head)
     start = initialize(model, columns.model, columns.start)
+    model.set_bin_weights(loss.bin_weights)  # not those of the start file
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     metadata = {
         "model": columns.model,

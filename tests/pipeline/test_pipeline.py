@@ -233,8 +233,9 @@ def test_parameters_read_are_the_declared_ones(project):
         elif stage == "train":  # a recipe with flips of its own does not read the data set's
             flips = {key for key in own if key.startswith("datasets.") and key.endswith("flips")}
             assert set(ran[note]["keys"]) >= own - flips, row["name"]
-        elif stage == "evaluate":  # only models over the color bins have temperatures
-            assert set(ran[note]["keys"]) >= own - {"evaluation.temperatures"}, row["name"]
+        elif stage == "evaluate":  # only models over the color bins have several decodings
+            of_bins = {"evaluation.alphas", "evaluation.temperatures"}
+            assert set(ran[note]["keys"]) >= own - of_bins, row["name"]
         else:
             assert set(ran[note]["keys"]) == own, row["name"]
     assert read == declared
@@ -251,7 +252,7 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
         imagenet = dict.fromkeys(("resnet", "resnet_lpips", "densenet"), "imagenet")
         assert run["start"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
-        assert ("temperatures" in run) == (name in REBALANCED)
+        assert ("vividness" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
     for name in ("gray", "gray_large"):
         found = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())

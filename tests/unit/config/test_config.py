@@ -132,6 +132,8 @@ WRONG = [
         "recipes.adversarial.adversarial.discriminator_lr: field required; ",
     ),
     ("tasks", {}, "tasks: extra inputs are not permitted, got {}"),
+    ("evaluation.alpha", 1.5, "evaluation.alpha: input should be less than or equal to 1, got 1.5"),
+    ("evaluation.alphas", [-0.1], "evaluation.alphas.0: input should be greater than or equal to"),
     ("evaluation.temperature", 0, "evaluation.temperature: input should be greater than 0, got 0"),
     ("evaluation.temperatures", [], "evaluation.temperatures: list should have at least 1 item"),
     ("datasets.imagenet", {}, "datasets.imagenet.source: field required; "),

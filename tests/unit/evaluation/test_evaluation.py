@@ -271,8 +271,11 @@ def test_every_metric_is_in_the_file_that_the_table_says(images):
         values = {**tracked, **{key: others[key] for key in UNTRACKED}}
         assert all(isinstance(value, float) for value in values.values()), name
         assert all(value == float(f"{value:.5g}") for value in values.values()), name
-    temperatures = load_strictly(files.evaluation_path("some"))["temperatures"]
-    assert [row["temperature"] for row in temperatures] == params.evaluation.temperatures
+    run = load_strictly(files.evaluation_path("some"))
+    assert (run["alpha"], run["temperature"]) == (0, 0.38)
+    settings = params.evaluation
+    assert len(run["decodings"]) == len(settings.alphas) * len(settings.temperatures)
+    assert len(run["vividness"]) == len(run["test_vividness"]) == 5
 
 
 def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):

@@ -1,0 +1,81 @@
+"""A training writes the weights of its own loss into the weight files."""
+
+import numpy as np
+import pytest
+import torch
+from archives import smooth_images
+from project import ROOT
+
+from colorpipe import config, files, weights
+from colorpipe.color import bins
+from colorpipe.losses.color_classification import rebalancing_weights
+from colorpipe.models.colorizer import build_colorizer
+from colorpipe.training import colorization, loop
+from colorpipe.training.colorization import Columns
+
+UNET = {"widths": [8, 16], "blocks": [1, 1]}
+PRIOR = torch.linspace(1, 9, bins.COUNT) / torch.linspace(1, 9, bins.COUNT).sum()
+
+
+@pytest.fixture
+def params(tmp_path, monkeypatch) -> config.Params:
+    """Prepare a data set, and the weights of a colorizer that was trained on another one."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 40), ("val", 16)):
+        files.images_path("photos", part).parent.mkdir(parents=True, exist_ok=True)
+        np.save(files.images_path("photos", part), smooth_images(rng, count, 32))
+    np.save(files.prior_path("photos"), PRIOR.numpy())
+    weights.save(files.start_path("photos", "color_classification"), {}, {"weights": "random"})
+    weights.save(files.start_path("photos", "mse"), {}, {"weights": "random"})
+    other = build_colorizer("unet", UNET, "bins")
+    other.set_bin_weights(torch.full((bins.COUNT,), 2.0))
+    metadata = {"model": "unet", "settings": UNET, "head": "bins"}
+    weights.save(files.start_path("photos", "unet"), other.state_dict(), metadata)
+    params = config.load_params(ROOT / "params.yaml")
+    photos = params.data("photos").model_copy(update={"epochs": 1})  # times two
+    refined = params.recipe("recipes.refined").model_copy(update={"batch_size": 16})
+    return params.model_copy(
+        update={
+            "models": {"unet": UNET},
+            "datasets": {"photos": photos},
+            "recipes": {"refined": refined},
+        }
+    )
+
+
+def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]]:
+    start = files.start_path("photos", "unet")
+    columns = Columns("unet", "photos", loss, "recipes.refined", start)
+    colorization.train("some", columns, params)
+    paths = {which: files.checkpoint_path("some", which) for which in ("best", "last")}
+    return {which: weights.load(path)[0] for which, path in paths.items()}
+
+
+def test_the_average_and_a_resumed_training_keep_the_weights_of_the_loss(
+    params, monkeypatch, capsys
+):
+    expected = rebalancing_weights(PRIOR, 0.5).log()
+    assert params.recipes["refined"].ema > 0
+    whole = train(params, "color_classification")
+    assert all(torch.equal(state["log_weights"], expected) for state in whole.values())
+
+    run_epoch = loop.run_epoch
+
+    def stop_in_the_second_epoch(task, state, *args):
+        if state.history:
+            raise KeyboardInterrupt
+        return run_epoch(task, state, *args)
+
+    monkeypatch.setattr(loop, "run_epoch", stop_in_the_second_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        train(params, "color_classification")
+    monkeypatch.setattr(loop, "run_epoch", run_epoch)
+    resumed = train(params, "color_classification")
+    assert "some: resuming after epoch 1" in capsys.readouterr().out
+    for which, state in whole.items():
+        assert all(torch.equal(resumed[which][name], tensor) for name, tensor in state.items())
+
+
+def test_a_colorizer_without_bins_has_no_weights_of_bins(params):
+    assert all("log_weights" not in state for state in train(params, "mse").values())
