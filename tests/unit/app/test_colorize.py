@@ -488,7 +488,8 @@ def test_an_apple_gpu_that_is_missing_is_named(monkeypatch):
 
 
 def test_the_version_is_printed(capsys):
-    run("--version")
+    with pytest.raises(SystemExit):
+        run("--version")
     assert re.fullmatch(r"colorpipe (\d+\.\d+\.\d+|\(not installed\))\n", capsys.readouterr().out)
 
 
