@@ -1,6 +1,7 @@
 """Colorize photographs with bundled colorizers, or with colorizers that `dvc repro` trained."""
 
 import argparse
+import importlib.metadata
 import os
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from colorpipe.app.options import (
     add_export_options,
     add_models_folder,
 )
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, printable_path
 from colorpipe.runtime.process import run_main
 
 # The commands import what they need, because torch and gradio take seconds to import.
@@ -23,12 +24,11 @@ def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
     # On an Apple GPU, the CPU computes what Metal cannot. torch reads this when it is imported.
     os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
-    from colorpipe import weights
-    from colorpipe.app import jobs, photographs
+    from colorpipe.app import jobs, model_zoo, photographs
 
     succeeded = photographs.colorize_all(
         jobs.plan_jobs(options.inputs, options.out, options.format, compare=options.compare),
-        weights.find_weights(options.model, "--model"),
+        model_zoo.find_colorizer(options.model),
         options.device,
         size=options.size,
         temperature=options.temperature,
@@ -56,31 +56,23 @@ def list_models(options: argparse.Namespace) -> None:
     from colorpipe.app import model_zoo
 
     check_models_folder(options.folder)
-    if not list(options.folder.glob("*/best.safetensors")):
-        print(
-            f"{options.folder} has no trained colorizers: train them with `dvc repro`",
-            file=sys.stderr,
-        )
     print(model_zoo.format_table(options.folder))
+    if not list(options.folder.glob("*/best.safetensors")):
+        print("These colorizers are bundled. `dvc repro` trains more.", file=sys.stderr)
 
 
 def export_model(options: argparse.Namespace) -> None:
     """Export a colorizer as an ONNX file, and compare it with PyTorch."""
-    from colorpipe import weights
-    from colorpipe.app import export
+    from colorpipe.app import export, model_zoo
 
+    out = printable_path(options.out)
     if options.out.suffix != ".onnx":
-        raise UserError(f"-o {options.out}: use a file with the suffix .onnx")
+        raise UserError(f"-o {out}: use a file with the suffix .onnx")
     if options.out.exists() and not options.force:
-        raise UserError(f"{options.out} exists: use --force to overwrite it")
-    if not options.out.parent.is_dir():
-        raise UserError(
-            f"-o {options.out}: there is no folder {options.out.parent}: create it, or use "
-            "another -o"
-        )
-    path = weights.find_weights(options.model, "--model")
+        raise UserError(f"{out} exists: use --force to overwrite it")
+    path = model_zoo.find_colorizer(options.model)
     difference = export.export_onnx(path, options.out, options.temperature)
-    print(f"{options.out}: within {difference:.1g} Lab units of PyTorch")
+    print(f"{out}: within {difference:.1g} Lab units of PyTorch")
 
 
 def serve_demo(options: argparse.Namespace) -> None:
@@ -98,12 +90,23 @@ def serve_demo(options: argparse.Namespace) -> None:
 def check_models_folder(folder: Path) -> None:
     """Raise UserError if `folder` is missing. The default folder may be missing."""
     if folder != files.MODELS and not folder.is_dir():
-        raise UserError(f"there is no folder {folder}")
+        raise UserError(
+            f"{printable_path(folder)} is not a folder: use a folder of trained colorizers"
+        )
+
+
+def read_version() -> str:
+    """Return the version of the installed package."""
+    try:
+        return importlib.metadata.version("colorpipe")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(prog="colorpipe", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"colorpipe {read_version()}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     calls = {
         "colorize": colorize_photographs,

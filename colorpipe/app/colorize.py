@@ -4,6 +4,7 @@ The network sees the L of a small version, which is resized in RGB as the traini
 ab is enlarged and combined with the L of every pixel.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,14 @@ from colorpipe.color import gamut, lab
 from colorpipe.data.dataset import Array
 from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime import machine
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, one_line
 
 MAX_SIZE = 4096  # pixels per side; a weight file with a larger training size is refused
 STRIP_PIXELS = 2**18  # pixels that are converted at a time, to limit the memory
+
+
+class PredictionError(UserError):
+    """An error of the network. Its text does not name the photograph."""
 
 
 def load_model(
@@ -66,14 +71,19 @@ def select_device(name: str) -> torch.device:
     if name == "auto":
         name = "mps" if torch.backends.mps.is_available() else "cpu"
         name = "cuda" if torch.cuda.is_available() else name
-    if name.split(":")[0] not in ("cpu", "cuda", "mps"):
+    if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", name):
         raise UserError(f"--device {name}: use cpu, cuda, cuda:<number> or mps")
+    if name == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"--device {name}: PyTorch finds no Apple GPU: use cpu or auto")
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"--device {name}: {reason}: use another device or auto") from None
+        # PyTorch goes on with instructions and a URL.
+        reason = str(error).splitlines()[0].split(". ")[0]
+        raise UserError(
+            f"--device {name}: {one_line(reason)}: use another device or auto"
+        ) from None
     return device
 
 
@@ -97,10 +107,11 @@ def set_temperature(
         model.temperature = evaluation.get("temperature", model.temperature)
         return
     if model.head != "bins":
-        name = path.stem if path.stem != "best" else path.parent.name
+        bundled = {file: name for name, file in weights.BUNDLED.items()}
+        name = bundled.get(path, path.stem if path.stem != "best" else path.parent.name)
         raise UserError(
-            f"--temperature: {name} does not classify over the color bins: leave out "
-            "--temperature, or use a --model that does, such as vivid"
+            f"--temperature: {name} does not classify over the color bins: leave the option out, "
+            "or use a --model that does, such as vivid"
         )
     model.temperature = temperature
 
@@ -127,7 +138,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
         sRGB, (H, W, 3) uint8.
 
     Raises:
-        UserError: The prediction is not finite.
+        PredictionError: The prediction is not finite.
     """
     height, width = rgb.shape[:2]
     device = next(model.parameters()).device
@@ -138,7 +149,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
             L[:, :, rows] = _read_lightness(rgb[rows], device)
         ab = model(_read_lightness(shrink(rgb, size), device))  # (1, 2, h, w)
         if not ab.isfinite().all():
-            raise UserError(
+            raise PredictionError(
                 "the colorizer's prediction is not finite, so its weights are damaged: train it "
                 "again with `dvc repro`"
             )

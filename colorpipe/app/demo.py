@@ -4,7 +4,7 @@ A preview comes first, then the photograph at its full resolution, to download.
 """
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,30 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
         models: The weight files of the colorizers by name.
         downloads: A folder for the photographs at full resolution.
     """
+    page = gradio.Blocks(
+        title="colorpipe", analytics_enabled=False, delete_cache=(CACHE_TIME, CACHE_TIME)
+    )
+    with page:
+        gradio.Markdown(INTRODUCTION)
+        with gradio.Row():
+            with gradio.Column(scale=1):
+                # gradio.Image would decode the file itself, instead of images.read.
+                file = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
+                name = gradio.Dropdown(list(models), value="vivid", label="Colorizer")
+                download = gradio.DownloadButton(DOWNLOAD, interactive=False)
+            with gradio.Column(scale=2):
+                slider = gradio.ImageSlider(label="Gray and color, a preview", format="png")
+        inputs, outputs = [file, name], [slider, download]
+        handler = _make_handler(models, downloads)
+        for event in (file.change, name.change):
+            event(handler, inputs, outputs, trigger_mode="always_last")
+    return page
+
+
+def _make_handler(
+    models: dict[str, Path], downloads: Path
+) -> Callable[[str | None, str], Iterator[tuple[Any, Any]]]:
+    """Return a function that yields the preview of a photograph, then its download."""
 
     def colorize_photograph(file: str | None, name: str) -> Iterator[tuple[Any, Any]]:
         no_download = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
@@ -71,23 +95,7 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
             raise gradio.Error(str(error), print_exception=False) from None
         yield gradio.skip(), gradio.DownloadButton(DOWNLOAD, value=str(target), interactive=True)
 
-    page = gradio.Blocks(
-        title="colorpipe", analytics_enabled=False, delete_cache=(CACHE_TIME, CACHE_TIME)
-    )
-    with page:
-        gradio.Markdown(INTRODUCTION)
-        with gradio.Row():
-            with gradio.Column(scale=1):
-                # gradio.Image would decode the file itself, instead of images.read.
-                file = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
-                name = gradio.Dropdown(list(models), value="vivid", label="Colorizer")
-                download = gradio.DownloadButton(DOWNLOAD, interactive=False)
-            with gradio.Column(scale=2):
-                slider = gradio.ImageSlider(label="Gray and color, a preview", format="png")
-        inputs, outputs = [file, name], [slider, download]
-        for event in (file.change, name.change):
-            event(colorize_photograph, inputs, outputs, trigger_mode="always_last")
-    return page
+    return colorize_photograph
 
 
 def shrink(rgb: Array) -> Array:

@@ -118,27 +118,24 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
         Whether each file has a pair and can be read.
 
     Raises:
-        UserError: No pair can be compared.
+        UserError: No pair can be compared, or `out` is not a .json file.
     """
+    if out and out.suffix != ".json":
+        raise UserError(f"-o {printable_path(out)}: use a file with the suffix .json")
     pairs, alone = find_pairs(predicted, originals)
     distance = _load_lpips()
     metrics = [m for m in METRICS if m.key in CONVENTIONS and (m.key != "lpips" or distance)]
     colorized, baseline = Averages(metrics), Averages(metrics)
-    unreadable = []
-    for path, original in tqdm(pairs, "measuring", unit="pair", leave=False, disable=None):
-        try:
-            pair = Pair(_load_image(path, size), _load_image(original, size), distance)
-        except UserError as error:
-            unreadable.append(str(error))
-            continue
-        colorized.update(pair)
-        baseline.update(pair.to_gray())
+    unreadable = _measure(pairs, size, distance, colorized, baseline)
     for line in unreadable:
         print(f"skipped: {line}", file=sys.stderr)
     if alone:
         print(f"skipped: not in both folders: {name_files(alone)}", file=sys.stderr)
     if not (count := colorized.averager.count):
-        raise UserError(f"{printable_path(predicted)}: none of its images can be compared")
+        raise UserError(
+            f"{printable_path(predicted)}: none of its images can be compared: use two folders "
+            "with the same names"
+        )
     results = {"predicted": colorized.compute(), "gray_baseline": baseline.compute()}
     print(f"{count} images at {size}x{size} pixels\n{_format_table(metrics, results)}")
     print(NO_FID if distance else f"{NO_LPIPS}\n{NO_FID}")
@@ -148,10 +145,31 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
     return not alone and not unreadable
 
 
+def _measure(
+    pairs: list[tuple[Path, Path]],
+    size: int,
+    distance: lpips.LPIPS | None,
+    colorized: Averages,
+    baseline: Averages,
+) -> list[str]:
+    """Add pairs of images to the averages, and return what is wrong with those that fail."""
+    errors = []
+    for path, original in tqdm(pairs, "measuring", unit="pair", leave=False, disable=None):
+        try:
+            pair = Pair(_load_image(path, size), _load_image(original, size), distance)
+        except UserError as error:
+            errors.append(str(error))
+            continue
+        colorized.update(pair)
+        baseline.update(pair.to_gray())
+    return errors
+
+
 def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return the pairs of images in two folders, and the files that are in one folder only.
 
-    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix.
+    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix. Hidden files and
+    files of the operating system or a NAS are named on stderr.
 
     Raises:
         UserError: One of the two is not a folder.
@@ -159,10 +177,13 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
     for folder in (predicted, originals):
         if not album.is_folder(folder):
             raise UserError(f"{printable_path(folder)} is not a folder: use a folder of images")
-    sources = {path.relative_to(originals): path for path in album.list_files(originals).files}
+    colorized, true = album.list_files(predicted), album.list_files(originals)
+    if skipped := colorized.skipped + true.skipped:
+        print(f"not used, because {album.SYSTEM_REASON}: {name_files(skipped)}", file=sys.stderr)
+    sources = {path.relative_to(originals): path for path in true.files}
     stems = {name.with_suffix(""): name for name in sorted(sources, reverse=True)}
     pairs, alone = [], []
-    for path in album.list_files(predicted).files:
+    for path in colorized.files:
         stem = path.relative_to(predicted).with_suffix("")
         name = stem if stem in sources else stems.get(stem)
         source = sources.pop(name, None) if name else None

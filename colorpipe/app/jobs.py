@@ -44,8 +44,8 @@ def plan_jobs(
 
     A folder means all files in it and in its subfolders, except hidden files and files of the
     operating system or a NAS, which are named on stderr. Files keep their relative paths in the
-    output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg
-    becomes a.jpg.png and a.tif becomes a.tif.png.
+    output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg becomes a.jpg.png and a.tif
+    becomes a.tif.png.
 
     Args:
         inputs: Photographs and folders.
@@ -93,14 +93,15 @@ def _find_conflict(
     writers: Mapping[Path, Path],
     force: bool,
 ) -> UserError | None:
-    paths = f"{printable_path(job.source)}: {printable_path(output)}"
+    source, name = printable_path(job.source), printable_path(output)
     if output in writers:
         first = printable_path(writers[output])
-        return UserError(f"{paths} is already the output of {first}: use another -o")
+        return UserError(f"{source}: {name} is already the output of {first}: use another -o")
     if _file_id(output) in originals:
-        return UserError(f"{paths} is an original, which is never overwritten: use another -o")
+        place = name if _file_id(output) == _file_id(job.source) else f"{source}: {name}"
+        return UserError(f"{place} is an original, which is never overwritten: use another -o")
     if os.path.lexists(output) and not force:
-        return ExistsError(f"{paths} exists: use --force to overwrite it")
+        return ExistsError(f"{name} exists: use --force to overwrite it")
     return None
 
 
@@ -113,7 +114,8 @@ def _check_output_file(out: Path, file_format: str | None) -> None:
         )
     if file_format and images.WRITERS[f".{file_format}"] != writer:
         raise UserError(
-            f"-o {printable_path(out)} and --format {file_format} are two formats: leave one out"
+            f"-o {printable_path(out)}: its suffix contradicts --format {file_format}: leave out "
+            f"the format, or use the suffix .{file_format}"
         )
 
 

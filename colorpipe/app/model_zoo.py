@@ -3,16 +3,18 @@
 zoo/ holds the bundled weight files and their model card.
 """
 
+import contextlib
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from colorpipe import files, weights
-from colorpipe.config import REFERENCE_ENCODERS
+from colorpipe.config import REFERENCE_ENCODERS, load_colorizers
 from colorpipe.runtime.errors import UserError, one_line
 
 ABOUT = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
+OLD_LOSSES = {"classification": "color_classification"}  # names in older weight files
 METRICS = ("test loss", "SSIM", "PSNR", "gray baseline")
 
 
@@ -25,6 +27,33 @@ def list_colorizers(folder: Path) -> dict[str, Path]:
     trained = weights.list_weights(folder)
     colorizers = {name: path for name, path in trained.items() if name not in REFERENCE_ENCODERS}
     return colorizers | weights.BUNDLED
+
+
+def find_colorizer(choice: str) -> Path:
+    """Return the weight file of a colorizer, as `weights.find_weights` does.
+
+    Raises:
+        UserError: There is no such weight file. If dvc.yaml has the colorizer, the message says
+            how to train it.
+    """
+    try:
+        return weights.find_weights(choice, "--model")
+    except UserError:
+        if not _can_be_trained(choice):
+            raise
+        raise UserError(
+            f"--model {choice}: it is not trained yet: run `dvc repro train@{choice}`, or use "
+            "vivid or faithful"
+        ) from None
+
+
+def _can_be_trained(name: str) -> bool:
+    """Return whether dvc.yaml has a colorizer of this name that is not being trained."""
+    live = files.LIVE / "metrics.json"
+    with contextlib.suppress(UserError):  # there is no dvc.yaml here, or it is damaged
+        is_running = live.is_file() and files.read_json(live).get("training") == name
+        return name in load_colorizers() and not is_running
+    return False
 
 
 def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
@@ -81,6 +110,7 @@ def _describe(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
     try:
         pixels, loss = "x".join(map(str, metadata["size"])), metadata["loss"]["name"]
         seed, epoch = metadata["train"]["seed"], metadata["epoch"]["epoch"]
+        loss = OLD_LOSSES.get(loss, loss)
         return metadata["model"], metadata["data"], pixels, loss, str(seed), str(epoch)
     except (KeyError, TypeError) as error:
         raise UserError(

@@ -1,6 +1,7 @@
 """Options of the command line."""
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,13 +13,17 @@ def number_between(
 ) -> Callable[[str], float]:
     """Return a function that parses an argument and accepts numbers from `low` to `high`."""
 
-    def number(text: str) -> float:
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"use {low} to {high}, not {text}")
+    def parse(text: str) -> float:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:  # NaN is not
+            number = "a whole number" if kind is int else "a number"
+            raise argparse.ArgumentTypeError(f"use {number} from {low} to {high}, not {text}")
         return value
 
-    return number
+    return parse
 
 
 def add_colorize_options(command: argparse.ArgumentParser) -> None:
@@ -42,7 +47,8 @@ def add_colorize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--size",
         type=number_between(int, 8, 4096),
-        help="the network sees about SIZE * SIZE pixels (default: as its weight file says)",
+        help="size at which the network sees a photograph: about SIZE x SIZE pixels, 8 to 4096 "
+        "(default: as stored in the weight file; 48 for the bundled colorizers)",
     )
     command.add_argument(
         "--compare", action="store_true", help="also write gray and color side by side"
@@ -52,7 +58,7 @@ def add_colorize_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--device",
         default="auto",
-        help="cpu, cuda, cuda:1, mps, ... (default: a GPU if there is one)",
+        help="auto, cpu, cuda, cuda:<number> or mps (default: auto, a GPU if there is one)",
     )
 
 
@@ -64,14 +70,14 @@ def add_evaluate_options(command: argparse.ArgumentParser) -> None:
         "--size",
         type=number_between(int, 16, 1024),
         default=256,
-        help="all images are resized to SIZE x SIZE pixels first (default: 256)",
+        help="all images are resized to SIZE x SIZE pixels first, 16 to 1024 (default: 256)",
     )
-    command.add_argument("-o", "--out", type=Path, help="also write the metrics to this JSON file")
+    command.add_argument("-o", "--out", type=Path, help="also write the metrics to this .json file")
 
 
 def add_export_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `colorpipe export`."""
-    command.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
+    command.add_argument("-o", "--out", required=True, type=Path, help="the .onnx file to write")
     add_model_options(command)
     command.add_argument("--force", action="store_true", help="overwrite an existing file")
 
@@ -83,7 +89,7 @@ def add_demo_options(command: argparse.ArgumentParser) -> None:
         "--port",
         type=number_between(int, 1, 65535),
         default=7860,
-        help="port of the page (default: 7860)",
+        help="port of the page, 1 to 65535 (default: 7860)",
     )
 
 
@@ -98,9 +104,10 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--temperature",
         type=number_between(float, 0.01, 10),
-        help="softmax temperature used to decode a colorizer that classifies over the 313 color "
-        "bins: 1 gives the mean color, lower values give more vivid colors (default: the "
-        "temperature at which the colorizer was tested)",
+        help="softmax temperature, 0.01 to 10, used to decode a colorizer that classifies over "
+        "the 313 color bins, such as vivid: 1 gives the mean color, lower values give more vivid "
+        "colors (default: the temperature at which the colorizer was tested, which is 1 for "
+        "vivid; 0.38 if it was not tested)",
     )
 
 

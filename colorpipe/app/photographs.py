@@ -1,6 +1,7 @@
 """Colorizing many photographs on all cores."""
 
 import sys
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -50,28 +51,10 @@ def colorize_all(
     workers = max(1, min(WORKERS, len(jobs)))
     torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     model, default_size = colorize.load_model(weights, device_name, temperature)
-    work = partial(
-        colorize_one,
-        model=model,
-        size=size or default_size,
-        budget=PixelBudget(),
-        strip=strip,
-    )
+    size = size or default_size
+    work = partial(colorize_one, model=model, size=size, budget=PixelBudget(), strip=strip)
     results = ordered_map(work, allowed, workers)
-    failed, existing = [], 0
-    with tqdm(total=len(jobs), unit="photo", disable=None) as bar:
-        for job, conflict in zip(jobs, conflicts, strict=True):
-            result = conflict or next(results)
-            if isinstance(result, UserError) and len(jobs) == 1:
-                raise result
-            if isinstance(result, ExistsError):
-                existing += 1
-            elif isinstance(result, UserError):
-                failed.append(job.source)
-                bar.write(f"skipped: {result}", file=sys.stderr)
-            elif result:
-                bar.write(result, file=sys.stderr)
-            bar.update()
+    failed, existing = _print_results(jobs, (error or next(results) for error in conflicts))
     _print_counts(len(jobs), failed, existing)
     return not failed
 
@@ -102,6 +85,8 @@ def colorize_one(
             if job.comparison:
                 pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
                 images.write(job.comparison, pair, None)
+    except colorize.PredictionError as error:
+        return UserError(f"{source}: {error}")
     except UserError as error:
         return error
     except Exception as error:
@@ -111,8 +96,33 @@ def colorize_one(
     return f"{source}: {'; '.join(notes)}" if notes else ""
 
 
+def _print_results(jobs: list[Job], results: Iterator[str | UserError]) -> tuple[list[Path], int]:
+    """Print notes and errors, and return the photographs that failed and the existing outputs.
+
+    Raises:
+        UserError: The only photograph failed, or its output exists.
+    """
+    failed, existing = [], 0
+    with tqdm(total=len(jobs), unit="photo", disable=None) as bar:
+        for job, result in zip(jobs, results, strict=True):
+            if isinstance(result, UserError) and len(jobs) == 1:
+                raise result
+            if isinstance(result, ExistsError):
+                existing += 1
+            elif isinstance(result, UserError):
+                failed.append(job.source)
+                bar.write(f"skipped: {result}", file=sys.stderr)
+            elif result:
+                bar.write(result, file=sys.stderr)
+            bar.update()
+    return failed, existing
+
+
 def _print_counts(total: int, failed: list[Path], existing: int) -> None:
     counts = f"{total - existing - len(failed)} colorized, {len(failed)} skipped"
-    print(f"{counts}, {existing} kept: use --force to overwrite files" if existing else counts)
+    if existing:
+        subject, them = ("output exists", "it") if existing == 1 else ("outputs exist", "them")
+        counts += f", {existing} {subject} already: use --force to overwrite {them}"
+    print(counts)
     if failed:
         print(f"skipped: {name_files(failed)}")

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image, ImageOps
+from project import ROOT
 from skimage.color import rgb2lab
 from torch import nn
 
@@ -20,6 +22,7 @@ from colorpipe.app import cli, colorize, model_zoo
 from colorpipe.color import bins, gamut, lab
 from colorpipe.data import images
 from colorpipe.models.colorizer import build_colorizer
+from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 RNG = np.random.default_rng(1)
@@ -308,7 +311,10 @@ def test_the_list_leaves_out_a_damaged_weight_file(weights, tmp_path, monkeypatc
     assert "bad" not in output.out
     for command in ("models", "demo"):
         run(command, "nothing", code=1)
-        assert capsys.readouterr().err == "error: there is no folder nothing\n"
+        assert (
+            capsys.readouterr().err
+            == "error: nothing is not a folder: use a folder of trained colorizers\n"
+        )
 
 
 def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
@@ -319,12 +325,13 @@ def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
     (tmp_path / "bad.png").write_text("hello")
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights, code=1)
     output = capsys.readouterr()
-    assert "1 colorized, 1 skipped, 1 kept: use --force to overwrite files" in output.out
+    assert "1 skipped, 1 output exists already: use --force to overwrite it" in output.out
     assert "a.png" not in output.err
     assert (tmp_path / "out/a.png").read_bytes() == before
     (tmp_path / "bad.png").unlink()
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
-    assert "0 colorized, 0 skipped, 2 kept" in capsys.readouterr().out
+    message = "0 colorized, 0 skipped, 2 outputs exist already: use --force to overwrite them\n"
+    assert capsys.readouterr().out == message
 
 
 @pytest.mark.parametrize(
@@ -341,7 +348,8 @@ def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
         ),
         (
             ("album/a.png", "-o", "new.png", "--format", "jpg"),
-            "-o new.png and --format jpg are two formats: leave one out",
+            "-o new.png: its suffix contradicts --format jpg: leave out the format, or use the suffix "
+            ".jpg",
         ),
         (("album/c.png", "-o", "new"), "album/c.png is missing"),
     ],
@@ -399,7 +407,15 @@ def test_the_comparison_has_gray_and_color_in_the_chosen_format(weights, tmp_pat
             ["a.png", "-o", "out", "--device", "abacus"],
             "--device abacus: use cpu, cuda, cuda:<number> or mps",
         ),
+        (
+            ["a.png", "-o", "out", "--device", "cpu:3"],
+            "--device cpu:3: use cpu, cuda, cuda:<number> or mps",
+        ),
         (["a.png", "a.png", "-o", "a.png"], "-o a.png is a file"),
+        (
+            ["a.png", "-o", "a.png"],
+            "a.png is an original, which is never overwritten: use another -o",
+        ),
         (
             ["a.png", "-o", "out.gif"],
             "-o out.gif: use a folder, or a file with one of the suffixes .png",
@@ -428,6 +444,55 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: --model eccv: there are no such weights")
 
 
+def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    message = "it is not trained yet: run `dvc repro train@unet`, or use vivid or faithful"
+    for command in (("colorize", "a.png", "-o", "out"), ("export", "-o", "a.onnx")):
+        run(*command, "--model", "unet", code=1)
+        assert capsys.readouterr().err == f"error: --model unet: {message}\n"
+    run("colorize", "a.png", "-o", "out", "--model", "unnet", code=1)
+    assert capsys.readouterr().err.startswith("error: --model unnet: there are no such weights")
+    files.write_json(Path("live/metrics.json"), {"training": "unet", "epoch": 1})
+    run("colorize", "a.png", "-o", "out", "--model", "unet", code=1)
+    assert "its training is still running" in capsys.readouterr().err
+    (tmp_path / "dvc.yaml").write_text("{")
+    run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
+    assert capsys.readouterr().err.startswith("error: --model resnet: there are no such weights")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Found no NVIDIA driver on your system. Please check ... http://www.nvidia.com/Download",
+        "CUDA error: invalid device ordinal\nGPU device may be out of range",
+        "Torch not compiled with CUDA enabled",
+    ],
+)
+def test_a_device_that_cannot_be_used_is_one_short_line(monkeypatch, text):
+    def fail(*size: int, device: torch.device) -> None:
+        raise RuntimeError(text)
+
+    monkeypatch.setattr(torch, "empty", fail)
+    reason = text.splitlines()[0].split(". ")[0]
+    with pytest.raises(UserError) as raised:
+        colorize.select_device("cuda:1")
+    assert str(raised.value) == f"--device cuda:1: {reason}: use another device or auto"
+    assert "http" not in reason
+
+
+def test_an_apple_gpu_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match="--device mps: PyTorch finds no Apple GPU: use cpu or"):
+        colorize.select_device("mps")
+
+
+def test_the_version_is_printed(capsys):
+    with pytest.raises(SystemExit):
+        run("--version")
+    assert re.fullmatch(r"colorpipe (\d+\.\d+\.\d+|\(not installed\))\n", capsys.readouterr().out)
+
+
 def test_a_classifier_is_not_a_colorizer(weights, tmp_path, capsys):
     tensors, metadata = weight_files.load(weights)
     weight_files.save(
@@ -443,13 +508,7 @@ def test_a_classifier_is_not_a_colorizer(weights, tmp_path, capsys):
 @pytest.mark.parametrize("number", ["0", "99999"])
 def test_an_invalid_port_is_refused(capsys, number):
     run("demo", "--port", number, code=2)
-    assert f"use 1 to 65535, not {number}" in capsys.readouterr().err
-
-
-def test_an_export_creates_no_folders(weights, tmp_path, capsys):
-    run("export", "--model", weights, "-o", tmp_path / "new/a.onnx", code=1)
-    assert "there is no folder" in capsys.readouterr().err
-    assert not (tmp_path / "new").exists()
+    assert f"use a whole number from 1 to 65535, not {number}" in capsys.readouterr().err
 
 
 def test_an_export_overwrites_no_photograph(weights, tmp_path, capsys):
@@ -486,7 +545,7 @@ def test_a_prediction_that_is_not_finite_is_reported(weights, tmp_path, capsys):
     Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", tmp_path, code=1)
     assert (
-        "the colorizer's prediction is not finite, so its weights are damaged"
+        "a.png: the colorizer's prediction is not finite, so its weights are damaged"
         in capsys.readouterr().err
     )
     assert not (tmp_path / "out").exists()
@@ -496,10 +555,10 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     run("models")
     output = capsys.readouterr()
-    assert "models has no trained colorizers: train them with `dvc repro`" in output.err
+    assert output.err == "These colorizers are bundled. `dvc repro` trains more.\n"
     header, *bundled = output.out.splitlines()
     assert [line.split()[:5] for line in bundled] == [
-        ["vivid", "unet", "cifar10", "32x32", "classification"],
+        ["vivid", "unet", "cifar10", "32x32", "color_classification"],
         ["faithful", "unet", "cifar10", "32x32", "mse"],
     ]
     assert header.endswith("gray baseline")
@@ -586,11 +645,11 @@ def test_the_temperature_changes_the_chroma(weights, tmp_path, capsys):
         code=1,
     )
     assert (
-        "small does not classify over the color bins: leave out --temperature"
+        "small does not classify over the color bins: leave the option out"
         in capsys.readouterr().err
     )
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
-    assert "use 0.01 to 10, not 0" in capsys.readouterr().err
+    assert "use a number from 0.01 to 10, not 0" in capsys.readouterr().err
 
 
 def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):

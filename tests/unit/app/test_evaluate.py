@@ -110,10 +110,12 @@ def test_files_without_a_pair_and_damaged_files_are_named(folders, capsys):
     (colored / "1.png").write_bytes(b"hello")
     (colored / "more.png").write_bytes(b"hello")
     (originals / "other.jpg").write_bytes(b"hello")
+    (originals / "Thumbs.db").write_bytes(b"hello")
     run(colored, originals, "--size", SIZE, code=1)
     output = capsys.readouterr()
     assert output.out.startswith("2 images at ")
     assert f"skipped: {colored}/1.png is not a JPEG" in output.err
+    assert f"or a NAS: 1 file (1 .db): {originals}/Thumbs.db\n" in output.err
     alone = f"2 files (1 .png, 1 .jpg): {colored}/more.png, {originals}/other.jpg"
     assert f"skipped: not in both folders: {alone}" in output.err
 
@@ -123,7 +125,9 @@ def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.endswith("none is not a folder: use a folder of images\n")
     (tmp_path / "empty").mkdir()
     run(tmp_path / "empty", tmp_path / "empty", code=1)
-    assert "empty: none of its images can be compared" in capsys.readouterr().err
+    assert "empty: none of its images can be compared: use two folders" in capsys.readouterr().err
+    run(*folders, "-o", folders[1] / "0.tif", code=1)
+    assert "0.tif: use a file with the suffix .json" in capsys.readouterr().err
     monkeypatch.setitem(sys.modules, "lpips", None)
     monkeypatch.delitem(sys.modules, "colorpipe.losses.lpips")
     monkeypatch.delitem(sys.modules, "colorpipe.app.evaluate")

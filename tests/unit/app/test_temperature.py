@@ -135,9 +135,9 @@ def test_the_command_uses_the_temperature_of_the_test_unless_another_is_given(pr
 def test_the_exported_file_has_the_temperature_of_the_test_unless_another_is_given(
     project, monkeypatch, options, temperature
 ):
-    run(monkeypatch, "export", "-o", "small.onnx", "--model", "small", *options)
+    run(monkeypatch, "export", "-o", "new/small.onnx", "--model", "small", *options)
     L = torch.rand(1, 1, 24, 40) * 100
-    (ab,) = onnxruntime.InferenceSession("small.onnx").run(["ab"], {"L": L.numpy()})
+    (ab,) = onnxruntime.InferenceSession("new/small.onnx").run(["ab"], {"L": L.numpy()})
     with torch.no_grad():
         assert np.abs(ab - load(temperature)[0](L).numpy()).max() < 1e-3
         assert np.abs(ab - load(bins.TEMPERATURE)[0](L).numpy()).max() > 0.1
