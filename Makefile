@@ -12,7 +12,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .DEFAULT_GOAL := help
 .PHONY: help git setup repro test lowest coverage lint types workflows format verify audit \
-    report bench lock
+    paper bench lock
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9]+:.*## ' $(MAKEFILE_LIST) | \
@@ -61,7 +61,7 @@ format: $(READY) ## fix style and formatting
 verify: $(READY) ## compare the metrics here with the committed ones, or a study's [STUDY=folder]
 	@$(BIN)/python -m experiments.verify $(if $(STUDY),--study $(STUDY))
 
-report: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
+paper: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
 	$(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 \
 	    $(foreach setting,$(SET),--set-param '$(setting)')
 

@@ -94,13 +94,13 @@ class Averages:
     def update(self, pair: Pair) -> None:
         """Add a pair."""
         self.statistics.update(pair.predicted, pair.ab)
-        means = {m.key: m.of_batch(pair) for m in self.metrics if m.of_batch}  # type: ignore[arg-type]
+        means = {m.key: m.batch_value(pair) for m in self.metrics if m.batch_value}  # type: ignore[arg-type]
         self.averager.update(means, 1)
 
     def compute(self) -> dict[str, float]:
         """Return the value of each metric by its key."""
         values = average([self.averager.totals()])
-        values |= {m.key: m.of_set(self.statistics, values) for m in self.metrics if m.of_set}
+        values |= {m.key: m.set_value(self.statistics, values) for m in self.metrics if m.set_value}
         return values
 
 

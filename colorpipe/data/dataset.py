@@ -1,4 +1,4 @@
-"""The content of a data set: images, labels and areas, split into train and test if it says so."""
+"""The content of a data set: images, labels and groups, split into train and test if it says so."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
@@ -11,19 +11,19 @@ Array = NDArray[Any]
 
 
 class Images(NamedTuple):
-    """Images with a label and an area each.
+    """Images with a label and a group each.
 
-    Images of the same area may share pixels, so `split` never separates them.
+    Images of a group may share pixels or be near-duplicates, so `split` never separates them.
 
     Attributes:
         images: sRGB images of shape (N, 3, H, W), uint8.
         labels: Class of each image, shape (N,), int64.
-        areas: Area of each image, shape (N,), int64.
+        groups: Number of each image's group, shape (N,), int64.
     """
 
     images: Array
     labels: Array
-    areas: Array
+    groups: Array
 
 
 @dataclass(frozen=True)

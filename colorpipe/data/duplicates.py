@@ -53,7 +53,7 @@ def group_duplicates(images: Array, thumbnails: Sequence[Array]) -> Array:
     return groups
 
 
-def report_groups(names: Sequence[str], groups: Array) -> None:
+def print_groups(names: Sequence[str], groups: Array) -> None:
     """Print the groups with more than one photograph, if there are any."""
     members: dict[int, list[str]] = {}
     for name, group in zip(names, groups.tolist(), strict=True):

@@ -23,9 +23,9 @@ from colorpipe.data import duplicates, gray, images
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.listing import (
     list_photographs,
+    print_left_out,
+    print_unused,
     read_listed,
-    report_left_out,
-    report_unused,
 )
 from colorpipe.runtime.errors import UserError, name_files, naming_write_errors, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
@@ -81,7 +81,7 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
     """Return the photographs at `config.size` pixels per side, sorted by name.
 
     Gray photographs, exact copies, and toned photographs unless `config.toned`, are left out and
-    reported. Near-duplicates share an area. If all photographs are in subfolders, the first
+    reported. Near-duplicates form a group. If all photographs are in subfolders, the first
     subfolder is the class. Otherwise there are no classes.
 
     Args:
@@ -111,7 +111,7 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
                 file.flush()
             names.append(name)
             thumbnails.append(duplicates.make_thumbnail(pixels))
-        report_unused(source["unused"], source["skipped"])
+        print_unused(source["unused"], source["skipped"])
         if not names:
             raise UserError(
                 f"folder: none of its files is a color photograph ({images.KINDS}): set "
@@ -120,7 +120,7 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
         array = np.memmap(file, np.uint8, "r", shape=(len(names), 3, size, size))
     classes, labels = _label_photographs(names)
     groups = duplicates.group_duplicates(array, thumbnails)
-    duplicates.report_groups(names, groups)
+    duplicates.print_groups(names, groups)
     print(f"folder: {len(names)} photographs, {len(classes) or 'no'} classes")
     return Dataset(Images(array, labels, groups), None, classes)
 
@@ -176,9 +176,9 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
             + (f"; and {more} more" if more > 0 else "")
         )
     chroma = f"95 % of their pixels have at most {gray.CHROMA} Lab units of chroma"
-    report_left_out(f"they are gray or nearly gray ({chroma})", without_color)
-    report_left_out("they are toned (datasets.folder.toned=true uses them)", toned)
-    report_left_out("they are copies of others", copies)
+    print_left_out(f"they are gray or nearly gray ({chroma})", without_color)
+    print_left_out("they are toned (datasets.folder.toned=true uses them)", toned)
+    print_left_out("they are copies of others", copies)
 
 
 def _label_photographs(names: list[str]) -> tuple[tuple[str, ...], Array]:

@@ -31,7 +31,7 @@ def list_photographs(folder: Path) -> dict[str, Any]:
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
     skipped = sorted(path.relative_to(folder).as_posix() for path in system)
     photographs, unused = album.separate_photographs(names, images.SUFFIXES)
-    report_unused(unused, skipped)
+    print_unused(unused, skipped)
     if not photographs:
         raise UserError(
             f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there"
@@ -64,13 +64,13 @@ def list_photographs(folder: Path) -> dict[str, Any]:
     }
 
 
-def report_unused(unused: list[str], skipped: list[str]) -> None:
+def print_unused(unused: list[str], skipped: list[str]) -> None:
     """Print which files are not photographs and which are hidden or of the system."""
-    report_left_out(f"they are not {images.KINDS}", unused)
-    report_left_out(album.SYSTEM_REASON, skipped)
+    print_left_out(f"they are not {images.KINDS}", unused)
+    print_left_out(album.SYSTEM_REASON, skipped)
 
 
-def report_left_out(reason: str, names: list[str]) -> None:
+def print_left_out(reason: str, names: list[str]) -> None:
     """Print which files are left out, if there are any."""
     if names:
         print(f"folder: not used, because {reason}: {name_files(names)}")

@@ -93,7 +93,7 @@ def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[in
 
 
 def is_test_area(row: int, column: int) -> bool:
-    """Return whether an area is for testing: every fifth one, spread like a knight's moves."""
+    """Return whether an area is for testing. Every fifth area is, spread like a knight's moves."""
     return (2 * row + column) % 5 == 1
 
 

@@ -34,8 +34,8 @@ class Part(NamedTuple):
         return cls(source, np.arange(len(source.images)))
 
     def held_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
-        """Return the part that `draw_areas` draws and the part with the other images."""
-        drawn = draw_areas(self.source.areas[self.numbers], count, seed, data)
+        """Return the part that `draw_groups` draws and the part with the other images."""
+        drawn = draw_groups(self.source.groups[self.numbers], count, seed, data)
         return (
             self._replace(numbers=self.numbers[drawn]),
             self._replace(numbers=self.numbers[~drawn]),
@@ -101,14 +101,14 @@ def split(data: str, params: Params) -> None:
     _write_array(files.prior_path(data), prior.numpy())
 
 
-def draw_areas(areas: Array, count: int, seed: int, data: str) -> Array:
+def draw_groups(groups: Array, count: int, seed: int, data: str) -> Array:
     """Draw images to hold out.
 
-    Images of one area stay together, so no pixel of a held-out image is in another image. If areas
-    hold several images, as many whole areas are drawn as fit.
+    Images of a group stay together, so no pixel of a held-out image is in another image. Whole
+    groups are drawn until no other group fits.
 
     Args:
-        areas: Area of each image, shape (N,), int64.
+        groups: Number of each image's group, shape (N,), int64.
         count: Number of images to hold out.
         seed: Seed of the draw.
         data: Name of the data set, for error messages.
@@ -119,24 +119,24 @@ def draw_areas(areas: Array, count: int, seed: int, data: str) -> Array:
     Raises:
         UserError: All images or none are held out.
     """
-    if len(areas) < 2:
+    if len(groups) < 2:
         raise UserError(
-            f"{data}: {len(areas)} training images cannot be split into train and validation: use "
+            f"{data}: {len(groups)} training images cannot be split into train and validation: use "
             "two images or more"
         )
-    order = np.random.default_rng(seed).permutation(np.unique(areas))
-    sizes = np.bincount(areas)[order]
+    order = np.random.default_rng(seed).permutation(np.unique(groups))
+    sizes = np.bincount(groups)[order]
     drawn, total = [], 0
-    for area, size in zip(order, sizes, strict=True):
+    for group, size in zip(order, sizes, strict=True):
         if total + size <= count:
-            drawn.append(area)
+            drawn.append(group)
             total += size
-    held_out = np.isin(areas, drawn)
+    held_out = np.isin(groups, drawn)
     if not held_out.any() or held_out.all():
         raise UserError(
-            f"datasets.{data}.val_size: {count} of {len(areas)} images leave none to "
+            f"datasets.{data}.val_size: {count} of {len(groups)} images leave none to "
             f"{'train on' if held_out.any() else 'validate on'}: set {sizes.max()} to "
-            f"{len(areas) - sizes.max()}"
+            f"{len(groups) - sizes.max()}"
         )
     return held_out
 

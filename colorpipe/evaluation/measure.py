@@ -117,8 +117,8 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
         batch = TestBatch(predict(model, stored), loss, lpips)
         errors.append((batch.predicted - batch.ab).square().mean(dim=(1, 2, 3)))
         statistics.update(batch.predicted, batch.ab)
-        means = {metric.key: metric.of_batch(batch) for metric in METRICS if metric.of_batch}
+        means = {metric.key: metric.batch_value(batch) for metric in METRICS if metric.batch_value}
         averager.update(means, len(stored))
     metrics = average([averager.totals()])
-    metrics |= {m.key: m.of_set(statistics, metrics) for m in METRICS if m.of_set}
+    metrics |= {m.key: m.set_value(statistics, metrics) for m in METRICS if m.set_value}
     return Measurement(metrics, torch.cat(errors).cpu())

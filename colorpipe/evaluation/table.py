@@ -33,9 +33,9 @@ class Metric:
             larger of the two counts. It is for trainings whose learning rate falls to zero (see
             `experiments.verify`).
         tracked: Whether it is in metrics/<name>.json, which DVC tracks.
-        of_batch: Computes the mean over the images of a batch.
-        of_set: Computes the value of the whole test set, from the pixel statistics and from the
-            means of the other metrics.
+        batch_value: Function that computes the mean over the images of a batch.
+        set_value: Function that computes the value of the test set, from the pixel statistics and
+            from the means of the other metrics.
     """
 
     key: str
@@ -46,71 +46,71 @@ class Metric:
     better: Literal["lower", "higher"] | None
     tolerance: tuple[float, float] = (0.0, 0.0)
     tracked: bool = False
-    of_batch: "Callable[[TestBatch], Tensor] | None" = None
-    of_set: "Callable[[ColorStatistics, dict[str, float]], float] | None" = None
+    batch_value: "Callable[[TestBatch], Tensor] | None" = None
+    set_value: "Callable[[ColorStatistics, dict[str, float]], float] | None" = None
 
 
 METRICS = (
     Metric(
         "test.loss", "test loss", "results", "unit of the loss", None, "lower", (0.1, 0.0),
         tracked=True,
-        of_batch=lambda batch: batch.compute_loss(),
+        batch_value=lambda batch: batch.compute_loss(),
     ),
     Metric(
         "test.ssim", "ab SSIM", "results", "-1 to 1", 3, "higher", (0.0, 0.05), tracked=True,
-        of_batch=lambda batch: batch.compute_ab_ssim(),
+        batch_value=lambda batch: batch.compute_ab_ssim(),
     ),
     Metric(
         "test.psnr", "ab PSNR", "results", "dB", 2, "higher", (0.0, 1.0), tracked=True,
-        of_batch=lambda batch: batch.compute_ab_psnr(),
+        batch_value=lambda batch: batch.compute_ab_psnr(),
     ),
     Metric(
         "test.mse", "ab MSE", "results", "squared Lab units", 1, "lower", (0.15, 0.0), tracked=True,
-        of_batch=lambda batch: (batch.predicted - batch.ab).square().mean(),
+        batch_value=lambda batch: (batch.predicted - batch.ab).square().mean(),
     ),
     Metric(
         "rgb.ssim", "RGB SSIM", "results", "-1 to 1", 3, "higher",
-        of_batch=lambda batch: metrics.ssim(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.ssim(batch.image, batch.rgb).mean(),
     ),
     Metric(
         "rgb.psnr", "RGB PSNR", "results", "dB", 2, "higher", (0.0, 0.7), tracked=True,
-        of_batch=lambda batch: metrics.psnr(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.psnr(batch.image, batch.rgb).mean(),
     ),
     Metric(
         "colorfulness", "colorfulness", "results", "from 0", 1, None, (0.15, 0.0), tracked=True,
-        of_batch=lambda batch: metrics.colorfulness(batch.image).mean(),
+        batch_value=lambda batch: metrics.colorfulness(batch.image).mean(),
     ),
     Metric(
         "auc", "AuC", "colors", "0 to 1", 3, "higher",
-        of_set=lambda statistics, _: statistics.auc()[0],
+        set_value=lambda statistics, _: statistics.auc()[0],
     ),
     Metric(
         "auc_rebalanced", "AuC re-balanced", "colors", "0 to 1", 3, "higher",
-        of_set=lambda statistics, _: statistics.auc()[1],
+        set_value=lambda statistics, _: statistics.auc()[1],
     ),
     Metric(
         "lpips", "LPIPS", "colors", "from 0", 4, "lower", (0.15, 0.0), tracked=True,
-        of_batch=lambda batch: batch.compute_lpips(),
+        batch_value=lambda batch: batch.compute_lpips(),
     ),
     Metric(
         "rgb.mae", "RGB MAE", "colors", "% of the range", 2, "lower",
-        of_batch=lambda batch: metrics.mae(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.mae(batch.image, batch.rgb).mean(),
     ),
     Metric(
         "colorfulness_distance", "colorfulness distance", "colors", "from 0", 1, "lower",
-        of_set=lambda _, means: abs(means["colorfulness"] - means["original_colorfulness"]),
+        set_value=lambda _, means: abs(means["colorfulness"] - means["original_colorfulness"]),
     ),
     Metric(
         "histogram_divergence", "histogram divergence", "colors", "bits, 0 to 1", 3, "lower",
-        of_set=lambda statistics, _: statistics.divergence(),
+        set_value=lambda statistics, _: statistics.divergence(),
     ),
     Metric(
         "original_colorfulness", "original colorfulness", "", "from 0", 1, None,
-        of_batch=lambda batch: metrics.colorfulness(batch.rgb).mean(),
+        batch_value=lambda batch: metrics.colorfulness(batch.rgb).mean(),
     ),
     Metric(
         "baseline_loss", "gray baseline's loss", "", "unit of the loss", None, None,
-        of_batch=lambda batch: batch.compute_baseline_loss(),
+        batch_value=lambda batch: batch.compute_baseline_loss(),
     ),
     Metric("top1", "test accuracy", "", "0 to 1", 3, "higher", (0.0, 0.03), tracked=True),
 )  # fmt: skip

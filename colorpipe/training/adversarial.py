@@ -133,7 +133,7 @@ class AdversarialTask(ColorizationTask):
             score = self._score(discriminator, colorized.L, colorized.prediction.ab).mean()
             state.step(MODEL, self.settings.loss_weight * loss - score)
             discriminator.requires_grad_(True)
-        return {**self.report(loss, colorized), "discriminator": hinge}
+        return {**self.compute_metrics(loss, colorized), "discriminator": hinge}
 
     def _hinge(self, discriminator: nn.Module, colorized: Colorized) -> Tensor:
         """Return the discriminator's loss on the true and the predicted colors."""
@@ -152,7 +152,7 @@ class AdversarialTask(ColorizationTask):
         predicted = colorized.prediction.ab
         image = gamut.render(colorized.L, predicted)
         return {
-            **self.report(loss, colorized),
+            **self.compute_metrics(loss, colorized),
             "mse": F.mse_loss(predicted, colorized.ab),
             "baseline_mse": colorized.ab.square().mean(),
             "colorfulness": metrics.colorfulness(image).mean(),

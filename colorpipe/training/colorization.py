@@ -50,7 +50,7 @@ class ColorizationTask(SupervisedTask):
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return the paper's metrics of stored images (B, 3, H, W) uint8."""
         colorized, loss = self.apply(model, batch[0])
-        return self.report(loss, colorized)
+        return self.compute_metrics(loss, colorized)
 
     def apply(self, model: nn.Module, images: Tensor) -> tuple[Colorized, Tensor]:
         """Colorize stored images (B, 3, H, W) uint8, and return the prediction and its loss."""
@@ -58,7 +58,7 @@ class ColorizationTask(SupervisedTask):
         return colorized, compute_loss(self.loss, colorized, self.precision)
 
     @staticmethod
-    def report(loss: Tensor, colorized: Colorized) -> Metrics:
+    def compute_metrics(loss: Tensor, colorized: Colorized) -> Metrics:
         """Return the loss, and SSIM and PSNR on the ab planes."""
         with torch.no_grad():
             predicted, ab = colorized.prediction.ab, colorized.ab

@@ -77,7 +77,7 @@ def fit(
     check_size(len(train[0]), settings.smallest_batch)
     for name in (ORDER, AUGMENT):
         state.generators[name] = torch.Generator(train[0].device).manual_seed(settings.seed)
-    if content := processes.share(checkpoint.load() if checkpoint else None):
+    if content := processes.broadcast(checkpoint.load() if checkpoint else None):
         resume.restore(state, content)
         for epoch in range(1, len(state.history) + 1):
             log(state.history[:epoch])
@@ -120,7 +120,7 @@ def run_epoch(
             raise not_finite_error(
                 f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
             )
-    return processes.share(metrics)
+    return processes.broadcast(metrics)
 
 
 def train_epoch(

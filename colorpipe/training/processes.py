@@ -91,7 +91,7 @@ def gather(value: Value) -> list[Value]:
     return values
 
 
-def share(value: Value) -> Value:
+def broadcast(value: Value) -> Value:
     """Return the value of rank 0 in all processes. Its tensors are on the CPU."""
     values = [value]
     if count() > 1:

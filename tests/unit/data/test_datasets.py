@@ -168,7 +168,7 @@ def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatc
         assert train
         assert test
         assert not train & test
-    assert not set(data.train.areas) & set(data.test.areas)
+    assert not set(data.train.groups) & set(data.test.groups)
 
 
 def test_the_photographs_are_real_and_have_their_sizes():
@@ -199,19 +199,19 @@ def test_shrink_is_the_mean_of_squares():
 
 
 def test_validation_is_drawn_with_the_seed_and_apart_from_training():
-    areas = np.arange(100)
-    in_val = split.draw_areas(areas, 10, 0, "cifar10")
+    groups = np.arange(100)
+    in_val = split.draw_groups(groups, 10, 0, "cifar10")
     assert in_val.sum() == 10
-    assert np.array_equal(in_val, split.draw_areas(areas, 10, 0, "cifar10"))
-    assert not np.array_equal(in_val, split.draw_areas(areas, 10, 1, "cifar10"))
+    assert np.array_equal(in_val, split.draw_groups(groups, 10, 0, "cifar10"))
+    assert not np.array_equal(in_val, split.draw_groups(groups, 10, 1, "cifar10"))
     assert not np.array_equal(np.flatnonzero(in_val), np.arange(10))
 
 
-def test_validation_takes_whole_areas():
-    areas = np.repeat(np.arange(20), 9)
-    in_val = split.draw_areas(areas, 30, 0, "photos")
+def test_validation_takes_whole_groups():
+    groups = np.repeat(np.arange(20), 9)
+    in_val = split.draw_groups(groups, 30, 0, "photos")
     assert in_val.sum() == 27
-    assert not set(areas[in_val]) & set(areas[~in_val])
+    assert not set(groups[in_val]) & set(groups[~in_val])
 
 
 def test_a_class_without_images_is_reported(tmp_path, monkeypatch, capsys):
@@ -237,7 +237,7 @@ def test_a_validation_set_of_all_images_is_refused(val_size):
     with pytest.raises(
         UserError, match=r"datasets\.cifar10\.val_size: .* to train on: set 1 to 99"
     ):
-        split.draw_areas(np.arange(100), val_size, 0, "cifar10")
+        split.draw_groups(np.arange(100), val_size, 0, "cifar10")
 
 
 def test_split_writes_every_image_once(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ from colorpipe import config, files
 from colorpipe.data import folder
 from colorpipe.data.download import download
 from colorpipe.data.listing import list_photographs
-from colorpipe.data.split import draw_areas, split
+from colorpipe.data.split import draw_groups, split
 from colorpipe.runtime.errors import UserError
 
 RNG = np.random.default_rng(2)
@@ -61,7 +61,7 @@ def test_classes_are_the_first_folders(tmp_path, around, capsys):
     assert data.train.labels.tolist() == [0, 0, 1]
     unused = f"not JPEG, PNG, WebP, TIFF, HEIC or AVIF: 1 file (1 .txt): {around}dogs/notes.txt\n"
     assert f"folder: not used, because they are {unused}" in capsys.readouterr().out
-    assert len(set(data.train.areas.tolist())) == 3
+    assert len(set(data.train.groups.tolist())) == 3
 
 
 def test_photographs_outside_of_folders_have_no_classes(tmp_path, capsys):
@@ -131,11 +131,11 @@ def test_near_duplicates_are_on_one_side_of_the_split(tmp_path, capsys):
         exif[270] = "the same, resized"
         copy.save(tmp_path / f"photos/{number:02} small.jpg", quality=80, exif=exif)
     data = folder.build(archives.dataset(32), list_photographs(tmp_path / "photos"))
-    assert data.train.areas.tolist() == [number // 2 for number in range(24)]
+    assert data.train.groups.tolist() == [number // 2 for number in range(24)]
     kept = "near-duplicates, which are kept on one side of the split: 12 groups"
     assert f"folder: {kept}: 00 small.jpg = 00.png, " in capsys.readouterr().out
     for seed in range(5):
-        drawn = draw_areas(data.train.areas, 7, seed, "folder").reshape(12, 2)
+        drawn = draw_groups(data.train.groups, 7, seed, "folder").reshape(12, 2)
         assert (drawn[:, 0] == drawn[:, 1]).all()
         assert drawn.sum() == 6
 
@@ -230,8 +230,8 @@ def test_test_images_are_drawn_with_the_seed(tmp_path):
     files.write_json(files.source_path("folder"), list_photographs(tmp_path / "photos"))
     assert sizes(0.2) == [78, 26, 26]
     assert sizes(0.01) == [110, 10, 10]
-    # An area of 15 images does not fit, in whatever order areas are drawn.
-    assert draw_areas(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10
+    # A group of 15 images does not fit, whatever the order of the draw.
+    assert draw_groups(np.array([7] * 15 + list(range(8, 40))), 10, 0, "folder").sum() == 10
 
 
 def test_an_unreadable_folder_is_named(tmp_path, monkeypatch):

@@ -184,7 +184,7 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
     """log 313 times the weight of the bin nearest to the true color, which is averaged to that resolution."""
 
     class Model(torch.nn.Module):
-        def predict(self, L: torch.Tensor) -> Prediction:
+        def forward(self, L: torch.Tensor, with_logits: bool) -> Prediction:
             logits = torch.randn(len(L), bins.COUNT, 32 // scale, 32 // scale)
             return Prediction(torch.randn(len(L), 2, 32, 32), logits)
 
