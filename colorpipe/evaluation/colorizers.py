@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colorpipe import files, metrics
+from colorpipe import files
 from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.evaluation import gallery, grids
@@ -111,8 +111,8 @@ def choose_examples(labels: Tensor) -> list[int]:
     if len(classes) < 2:
         return torch.linspace(0, len(labels) - 1, min(GRID_IMAGES, len(labels))).long().tolist()
     per_class = max(1, GRID_IMAGES // len(classes))
-    of_class = [(labels == label).nonzero().flatten().tolist() for label in classes[:GRID_IMAGES]]
-    return [number for numbers in of_class for number in numbers[-per_class:]]
+    by_class = [(labels == label).nonzero().flatten().tolist() for label in classes[:GRID_IMAGES]]
+    return [number for numbers in by_class for number in numbers[-per_class:]]
 
 
 def _write_metrics(name: str, result: Measurement, about: dict[str, Any], lpips: LPIPS) -> None:
@@ -134,6 +134,4 @@ def _write_images(
     kinds = gallery.choose(result.errors)
     numbers = sorted(set().union(*kinds.values()))
     rendered = render(model, images[numbers])
-    psnr = metrics.psnr(rendered["predicted"], rendered["original"])
-    scores = {"mse": result.errors[numbers], "psnr": psnr}
-    gallery.write(files.gallery_path(name), kinds, numbers, scores, rendered)
+    gallery.write(files.gallery_path(name), kinds, numbers, result.errors[numbers], rendered)

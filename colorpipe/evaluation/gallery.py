@@ -38,7 +38,7 @@ def write(
     path: Path,
     kinds: Mapping[str, list[int]],
     numbers: list[int],
-    scores: Mapping[str, Tensor],
+    errors: Tensor,
     renderings: Mapping[str, Tensor],
 ) -> None:
     """Write a gallery as JSON with the keys "kinds" and "images".
@@ -47,14 +47,14 @@ def write(
         path: The file to write.
         kinds: Image numbers by kind, as `choose` returns them.
         numbers: The numbers of the n images to write.
-        scores: Scores of these images by name, (n,) each.
+        errors: The ab MSE of each of these images, (n,).
         renderings: sRGB images in [0, 1] by name, (n, 3, H, W) each. Those named "predicted" and
             "original" are written.
     """
     pixels = {name: grids.to_uint8(renderings[name]) for name in ("predicted", "original")}
     images = {
         str(number): {
-            **{name: float(values[index]) for name, values in scores.items()},
+            "mse": float(errors[index]),
             **{name: encode_png(arrays[index]) for name, arrays in pixels.items()},
         }
         for index, number in enumerate(numbers)

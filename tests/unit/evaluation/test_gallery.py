@@ -18,12 +18,12 @@ def test_images_are_chosen_by_their_errors():
     assert sorted(gallery.choose(errors[:3])["worst"]) == [0, 1, 2]
 
 
-def test_a_gallery_holds_scores_and_images(tmp_path):
+def test_a_gallery_holds_errors_and_images(tmp_path):
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     renderings = {"gray": images * 0.2, "predicted": images * 0.5, "original": images}
     path = tmp_path / "gallery.json"
-    scores = {"mse": torch.tensor([1.5, 2.5])}
-    gallery.write(path, {"best": [4, 7]}, [4, 7], scores, renderings)
+    errors = torch.tensor([1.5, 2.5])
+    gallery.write(path, {"best": [4, 7]}, [4, 7], errors, renderings)
     content = json.loads(path.read_text())
     assert content["kinds"] == {"best": [4, 7]}
     assert content["images"]["7"].keys() == {"mse", "predicted", "original"}

@@ -62,7 +62,7 @@ def write_colorizer(name: str, loss: float, kind: str = "mse") -> None:
     grids.write(files.grid_path(name), renderings)
     errors = torch.arange(12.0).flip(0) * loss
     kinds = gallery.choose(errors)
-    gallery.write(files.gallery_path(name), kinds, list(range(12)), {"mse": errors}, renderings)
+    gallery.write(files.gallery_path(name), kinds, list(range(12)), errors, renderings)
 
 
 @pytest.fixture(scope="module")
