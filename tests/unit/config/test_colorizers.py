@@ -51,7 +51,7 @@ def test_the_names_of_models_in_use_losses_and_colorizers_are_returned():
     write_table(ROW)
     names = config.check_params()
     assert names == {
-        "models": ["resnet18"],
+        "models": ["resnet18", "unet"],
         "losses": ["mse", "l1", "lpips", "color_classification"],
         "colorizers": ["small", "other"],
         "baselines": ["gray"],
