@@ -3,8 +3,8 @@
 The functions are pure and differentiable. They run on any device and in any floating-point type.
 Definitions and constants are those of scikit-image (`skimage.color`): sRGB (IEC 61966-2-1),
 illuminant D65, 2 degree observer. Lab is in its own units: L is in [0, 100]; a and b are roughly in
-[-110, 110]. Only this module knows how Lab is scaled for a network (`normalize_L`, `normalize_ab`,
-`denormalize_ab`).
+[-110, 110]. Only this module knows how Lab is scaled for a network (`normalize_L`, `normalize_ab`
+and their inverses).
 
 Everything is computed element by element. A matrix product would be lowered to bfloat16 by
 autocast.
@@ -68,6 +68,18 @@ def lightness(rgb: Tensor) -> Tensor:
     return (116 * lab_f(y) - 16).unsqueeze(1)
 
 
+def lightness_to_srgb(L: Tensor) -> Tensor:
+    """Convert L to the sRGB value of gray, which R, G and B share. For gray images, it inverts L.
+
+    Args:
+        L: L of shape (B, 1, H, W) in [0, 100].
+
+    Returns:
+        sRGB of the same shape with values in [0, 1].
+    """
+    return linear_to_srgb(lab_f_inverse((L + 16) / 116))
+
+
 def lab_to_rgb(lab: Tensor) -> Tensor:
     """Convert CIE Lab to sRGB without clipping, as `skimage.color.lab2rgb` does before it clips.
 
@@ -93,6 +105,11 @@ def normalize_L(L: Tensor) -> Tensor:
     return (L - 50) / 50
 
 
+def denormalize_L(normalized: Tensor) -> Tensor:
+    """Scale the input of a network from [-1, 1] to L in [0, 100]."""
+    return normalized * 50 + 50
+
+
 def normalize_ab(ab: Tensor) -> Tensor:
     """Scale ab from Lab units to the output of a network."""
     return ab / AB_SCALE
@@ -115,7 +132,7 @@ def lab_to_linear(lab: Tensor) -> Tensor:
     L, a, b = lab.unbind(1)
     fy = (L + 16) / 116
     f = torch.stack((fy + a / 500, fy, fy - b / 200), dim=1)
-    xyz = torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
+    xyz = lab_f_inverse(f)
     rgb_from_white = [
         [weight * white for weight, white in zip(row, WHITE_D65, strict=True)]
         for row in RGB_FROM_XYZ
@@ -132,6 +149,11 @@ def linear_to_srgb(linear: Tensor) -> Tensor:
 def lab_f(xyz: Tensor) -> Tensor:
     """Apply f of CIE 1976, a cube root with a linear toe, to X / Xn, Y / Yn or Z / Zn."""
     return torch.where(xyz > XYZ_TOE, xyz.clamp(min=XYZ_TOE) ** (1 / 3), 7.787 * xyz + 16 / 116)
+
+
+def lab_f_inverse(f: Tensor) -> Tensor:
+    """Apply the inverse of `lab_f`."""
+    return torch.where(f > LAB_TOE, f**3, (f - 16 / 116) / 7.787)
 
 
 def _mix(channels: Tensor, matrix: Sequence[Sequence[float]]) -> Tensor:

@@ -61,7 +61,7 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
     """Check params.yaml and the table of colorizers against each other and against the modules.
 
     Returns:
-        The names of the models, the losses, the colorizers and the gray baselines.
+        The names of the models in use, the losses, the colorizers and the gray baselines.
 
     Raises:
         UserError: As `load_params`, and if params.yaml names something that does not exist.
@@ -102,8 +102,9 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
     for name in (params.dataset, params.large_dataset):  # other sources need not exist
         if hasattr(module := load_plugin("datasets", name), "check_source"):
             module.check_source(f"{path}: datasets.{name}", params.datasets[name])
+    used = {*models.values(), pretext.model}  # the download stage finds the weights of these alone
     return {
-        "models": list(params.models),
+        "models": [name for name in params.models if name in used],
         "losses": list(params.losses),
         "colorizers": list(colorizers),
         "baselines": load_baselines(),

@@ -47,6 +47,7 @@ class AdversarialConfig(Strict):
 class TrainConfig(Strict):
     optimizer: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0, le=1)]
+    encoder_lr: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     schedule: Literal["constant", "one_cycle", "cosine"]
     ema: Annotated[float, Field(ge=0, lt=1)]

@@ -81,7 +81,7 @@ def write_weights(data: str, name: str, source: ImageNetConfig | None, alternati
         alternative: What to do if the weights cannot be downloaded, for the error message.
 
     Raises:
-        UserError: The source cannot be found or downloaded, or holds no torchvision weights.
+        UserError: The source cannot be found or downloaded, or holds no such weights.
     """
     target = files.start_path(data, name)
     if source is None:

@@ -1,4 +1,4 @@
-"""ImageNet weights in torchvision's files."""
+"""ImageNet weights in the files of torchvision and timm."""
 
 import re
 import warnings
@@ -11,17 +11,17 @@ from colorpipe.runtime.errors import UserError, one_line
 
 # DenseNet's file names these layers as PyTorch 0.3 did.
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
-EXPECTED = "but torchvision's trained weights are expected"
+EXPECTED = "but trained weights of torchvision or timm are expected"
 
 
 def read_torchvision(path: Path) -> dict[str, Tensor]:
-    """Return the weights in a file of torchvision, without those of the classification layers.
+    """Return the weights in a file of torchvision or timm, without the classification layers.
 
     Names are those of today's layers, without "features.", because the encoders have no such level.
     Only tensors are loaded (`weights_only`), so no code in the file is run.
 
     Args:
-        path: A file that torchvision distributes.
+        path: A file that torchvision or timm distributes.
 
     Returns:
         float32 tensors by name.
@@ -39,7 +39,7 @@ def read_torchvision(path: Path) -> dict[str, Tensor]:
         }
     except Exception as error:  # torch.load raises many kinds of errors for a damaged file
         raise UserError(
-            f"{path} is not a complete file of torchvision weights, tensors only "
+            f"{path} is not a complete file of weights, tensors only "
             f"({one_line(error)}): use another file"
         ) from error
     for name, tensor in tensors.items():

@@ -1,4 +1,4 @@
-"""Layers that several colorizers share: torchvision encoders for gray images, and Melas' decoder.
+"""Layers that several colorizers share: torchvision encoders for gray images, decoders, heads.
 
 The layers of an encoder keep torchvision's names, so that torchvision's ImageNet weights fit.
 """
@@ -68,3 +68,28 @@ def melas_decoder(channels: int, stride: int, head: str = "ab") -> nn.Sequential
             layers.append(nn.Upsample(scale_factor=2))
         before = width
     return nn.Sequential(*layers)
+
+
+def conv_bn_relu(before: int, width: int, size: int, stride: int = 1) -> nn.Sequential:
+    """Build a convolution to `width` channels, followed by BatchNorm and ReLU."""
+    padding = (size - stride + 1) // 2
+    convolution = nn.Conv2d(before, width, size, stride, padding=padding, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+
+
+def zero_head(channels: int, head: str, fold: int) -> nn.Conv2d:
+    """Build the last convolution of a U-Net, with weights of zero.
+
+    Training starts from gray, or from uniform logits.
+
+    Args:
+        channels: Channels of the input.
+        head: "ab" for a 3x3 convolution, or "bins" for a 1x1 convolution.
+        fold: Pixels per side that the output holds as channels.
+    """
+    size = 3 if head == "ab" else 1
+    convolution = nn.Conv2d(channels, OUTPUT_CHANNELS[head] * fold**2, size, padding=size // 2)
+    nn.init.zeros_(convolution.weight)
+    assert convolution.bias is not None
+    nn.init.zeros_(convolution.bias)
+    return convolution

@@ -181,19 +181,22 @@ def initialize(model: Colorizer, name: str, start: Path) -> str:
 
 
 def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str) -> None:
-    """Load torchvision's ImageNet weights into an encoder, in place.
+    """Load ImageNet weights of torchvision or timm into an encoder, in place.
 
     The weights of a first convolution with one channel become the sum over RGB. Weights of layers
-    beyond the cut are ignored.
+    beyond the cut are ignored. If the encoder has a function `rename_imagenet`, that function
+    returns the weights under the encoder's own names.
 
     Args:
-        encoder: An encoder made of torchvision's layers.
-        imagenet: Weights by torchvision's names, without "features.".
+        encoder: An encoder made of torchvision's or timm's layers.
+        imagenet: Weights by torchvision's or timm's names, without "features.".
         model: The encoder's name in params.yaml, for the error message.
 
     Raises:
         UserError: A weight is missing or has another shape.
     """
+    if rename := getattr(encoder, "rename_imagenet", None):
+        imagenet = rename(imagenet)
     state = encoder.state_dict()
     for name, tensor in state.items():
         if name.endswith("num_batches_tracked"):

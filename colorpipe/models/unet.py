@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 from torch import Tensor, nn
 
 from colorpipe.config import Strict
-from colorpipe.models.blocks import OUTPUT_CHANNELS
+from colorpipe.models.blocks import conv_bn_relu, zero_head
 from colorpipe.models.colorizer import Colorizer
 
 FOLD = 2  # pixels per side that the first level sees as channels
@@ -54,13 +54,6 @@ class Block(nn.Module):
         return F.relu(x + self.bn2(self.conv2(y)), inplace=True)
 
 
-def conv_bn_relu(before: int, width: int, size: int, stride: int = 1) -> nn.Sequential:
-    """Build a convolution to `width` channels, followed by BatchNorm and ReLU."""
-    padding = (size - stride + 1) // 2
-    convolution = nn.Conv2d(before, width, size, stride, padding=padding, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
-
-
 class Encoder(nn.Module):
     """The encoder: normalized L (B, 1, H, W) to features at 1/2, 1/4, 1/8... of the resolution."""
 
@@ -93,13 +86,8 @@ class Decoder(nn.Module):
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
             self.ups.append(conv_bn_relu(coarse, fine, 1))
             self.blocks.append(nn.Sequential(conv_bn_relu(2 * fine, fine, 1), Block(fine)))
-        is_ab = head == "ab"
-        self.fold = FOLD if is_ab else 1
-        outputs = OUTPUT_CHANNELS[head] * self.fold**2
-        self.head = nn.Conv2d(widths[0], outputs, 3 if is_ab else 1, padding=int(is_ab))
-        nn.init.zeros_(self.head.weight)  # training starts from gray, or from uniform logits
-        assert self.head.bias is not None
-        nn.init.zeros_(self.head.bias)
+        self.fold = FOLD if head == "ab" else 1
+        self.head = zero_head(widths[0], head, self.fold)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Decode features, the finest level first: (B, widths[0], H / 2, W / 2) and so on."""

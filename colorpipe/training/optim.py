@@ -8,6 +8,8 @@ from torch import nn
 from torch.optim import Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler, OneCycleLR
 
+from colorpipe.models.colorizer import ENCODER
+
 OPTIMIZERS: dict[str, type[Adam | AdamW]] = {"adam": Adam, "adamw": AdamW}
 WARM_UP = 10  # steps; the decay of the average is at most (1 + step) / (WARM_UP + step)
 
@@ -18,27 +20,35 @@ def build_optimizer(
     lr: float,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
+    encoder_lr: float = 1.0,
 ) -> Optimizer:
-    """Build a fused Adam or AdamW. Biases and the vectors of BatchNorm have no weight decay."""
-    matrices = [p for p in model.parameters() if p.ndim > 1]
-    vectors = [p for p in model.parameters() if p.ndim <= 1]
-    groups: list[dict[str, object]] = [
-        {"params": matrices},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
+    """Build a fused Adam or AdamW. Biases and the vectors of BatchNorm have no weight decay.
+
+    The learning rate of the model's encoder is `encoder_lr` times `lr`.
+    """
+    parameters = dict(model.named_parameters())
+    encoder = {name for name in parameters if name.startswith(ENCODER) and encoder_lr != 1}
+    groups: list[dict[str, object]] = []
+    for names, rate in ((parameters.keys() - encoder, lr), (encoder, lr * encoder_lr)):
+        part = [tensor for name, tensor in parameters.items() if name in names]
+        if part:
+            matrices = [tensor for tensor in part if tensor.ndim > 1]
+            vectors = [tensor for tensor in part if tensor.ndim <= 1]
+            groups.append({"params": matrices, "lr": rate})
+            groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 
 
 def build_schedule(optimizer: Optimizer, name: str, steps: int) -> LRScheduler | None:
     """Build a learning rate schedule over `steps` steps, or return None for a constant rate.
 
-    "one_cycle" (Smith and Topin 2018) rises from 1/25 of the optimizer's learning rate for 30% of
-    the steps, then falls to almost 0. "cosine" falls from the learning rate to 0. Adam's betas do
+    "one_cycle" (Smith and Topin 2018) rises from 1/25 of the optimizer's learning rates for 30% of
+    the steps, then falls to almost 0. "cosine" falls from the learning rates to 0. Adam's betas do
     not change.
     """
     if name == "one_cycle":
-        lr = optimizer.param_groups[0]["lr"]
-        return OneCycleLR(optimizer, max_lr=lr, total_steps=max(2, steps), cycle_momentum=False)
+        rates = [group["lr"] for group in optimizer.param_groups]
+        return OneCycleLR(optimizer, max_lr=rates, total_steps=max(2, steps), cycle_momentum=False)
     return CosineAnnealingLR(optimizer, T_max=steps) if name == "cosine" else None
 
 

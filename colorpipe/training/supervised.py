@@ -55,7 +55,11 @@ class SupervisedTask(ABC):
     ) -> TrainState:
         """Return the model with its optimizer, and with a schedule and an average if set."""
         optimizer = optim.build_optimizer(
-            model, settings.optimizer, settings.lr, settings.weight_decay
+            model,
+            settings.optimizer,
+            settings.lr,
+            settings.weight_decay,
+            encoder_lr=settings.encoder_lr,
         )
         state = TrainState({MODEL: model}, {MODEL: optimizer})
         steps = settings.steps(len(images))

@@ -351,7 +351,7 @@ def test_a_start_that_is_no_colorizer_is_named(metadata, message):
 
 def test_weights_of_another_kind_are_named(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
-    with pytest.raises(UserError, match=r"w\.pth is not a complete file of torchvision weights"):
+    with pytest.raises(UserError, match=r"w\.pth is not a complete file of weights"):
         read_torchvision(tmp_path / "w.pth")
     np.save(tmp_path / "w.npy", np.zeros(3))
     with pytest.raises(UserError, match=r"w\.npy is not a complete file"):

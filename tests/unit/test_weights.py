@@ -140,9 +140,7 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, content in (("a.pth", {"conv1.weight": Harmful()}), ("b.pth", Harmful())):
         torch.save(content, name)
-        with pytest.raises(
-            UserError, match=rf"{name[0]}\.pth is not a complete file of torchvision weights"
-        ):
+        with pytest.raises(UserError, match=rf"{name[0]}\.pth is not a complete file of weights"):
             read_torchvision(Path(name))
     Path("c.pth").write_bytes(pickle.dumps(Harmful()))
     Path("best.safetensors").write_bytes(pickle.dumps(Harmful()))
@@ -167,7 +165,7 @@ WEIGHT = torch.ones(2, 2)
         ({}, r"w\.pth holds no tensors by name"),
         ({1: WEIGHT, (2,): WEIGHT}, r"w\.pth holds no tensors by name"),
         ({"state_dict": {"conv1.weight": WEIGHT}}, r"w\.pth holds no tensors by name"),
-        ([WEIGHT], r"w\.pth is not a complete file of torchvision weights"),
+        ([WEIGHT], r"w\.pth is not a complete file of weights"),
     ],
 )
 def test_torchvision_weights_of_another_kind_are_named(tmp_path, content, message):

@@ -47,10 +47,10 @@ def write_table(row: dict[str, str]) -> None:
     Path("dvc.yaml").write_text(TABLE.replace("ROW", f"{{{columns}}}"))
 
 
-def test_the_names_of_models_losses_and_colorizers_are_returned():
+def test_the_names_of_models_in_use_losses_and_colorizers_are_returned():
     write_table(ROW)
     names = config.check_params()
-    assert {"resnet18", "densenet121", "eccv16", "unet"} <= set(names.pop("models"))
+    assert names.pop("models") == ["resnet18", "unet"]
     assert {"mse", "l1", "lpips", "color_classification"} <= set(names.pop("losses"))
     assert names == {"colorizers": ["small", "other"], "baselines": ["gray"]}
     check.main()
@@ -72,8 +72,8 @@ def test_the_projects_own_table_passes():
     [
         (
             {"model": "resnet50"},
-            "dvc.yaml: other: model: input should be 'resnet18', 'densenet121', 'eccv16' or "
-            "'unet', got 'resnet50'",
+            "dvc.yaml: other: model: input should be 'resnet18', 'densenet121', 'eccv16', "
+            "'unet' or 'timm_unet', got 'resnet50'",
         ),
         (
             {"loss": "classification"},
@@ -82,13 +82,13 @@ def test_the_projects_own_table_passes():
         ),
         (
             {"recipe": "recipes.fast"},
-            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined' or "
-            "'recipes.adversarial', got 'recipes.fast'",
+            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined', "
+            "'recipes.finetuned' or 'recipes.adversarial', got 'recipes.fast'",
         ),
         (
             {"recipe": "refined"},  # DVC reads it as a key of params.yaml
-            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined' or "
-            "'recipes.adversarial', got 'refined'",
+            "dvc.yaml: other: recipe: input should be 'train', 'recipes.refined', "
+            "'recipes.finetuned' or 'recipes.adversarial', got 'refined'",
         ),
         (
             {"step": "adversarial"},

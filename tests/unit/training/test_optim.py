@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from colorpipe import config
+from colorpipe.models.colorizer import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import optim
 from colorpipe.training.batches import batch_starts
@@ -78,6 +79,36 @@ def test_weights_decay_but_vectors_do_not():
     torch.testing.assert_close(after["0.weight"], before["0.weight"] * (1 - 0.1 * 0.5))
     for name in ("0.bias", "1.weight", "1.bias"):
         assert torch.equal(after[name], before[name])
+
+
+def test_the_encoder_has_a_learning_rate_of_its_own():
+    model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    optimizer = optim.build_optimizer(model, "adamw", 0.1, 0.5, encoder_lr=0.3)
+    groups = optimizer.param_groups
+    assert sum(len(group["params"]) for group in groups) == len(names)
+    for group in groups:
+        of_encoder = {names[parameter].startswith("encoder.") for parameter in group["params"]}
+        assert len(of_encoder) == 1
+        assert group["lr"] == pytest.approx(0.03 if of_encoder == {True} else 0.1)
+    kinds = [(group["lr"], group["weight_decay"]) for group in groups]
+    assert kinds == [(0.1, 0.5), (0.1, 0), (pytest.approx(0.03), 0.5), (pytest.approx(0.03), 0)]
+    optim.build_schedule(optimizer, "one_cycle", 10)
+    assert [group["max_lr"] for group in groups] == [0.1, 0.1, *[pytest.approx(0.03)] * 2]
+
+
+def test_an_encoder_with_the_common_learning_rate_changes_nothing():
+    model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+    parameters = list(model.parameters())
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    expected = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    theirs = torch.optim.AdamW(expected, lr=0.1, weight_decay=0.5, fused=True)
+    ours = optim.build_optimizer(model, "adamw", 0.1, 0.5)
+    assert ours.state_dict() == theirs.state_dict()
+    assert [list(map(id, group["params"])) for group in ours.param_groups] == [
+        list(map(id, group["params"])) for group in theirs.param_groups
+    ]
 
 
 def test_a_recipe_is_found_by_its_path_in_params_yaml():
