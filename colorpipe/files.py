@@ -66,7 +66,7 @@ def prior_path(data: str) -> Path:
     return DATA / data / "prior.npy"
 
 
-def checkpoint_path(name: str, which: str) -> Path:
+def weights_path(name: str, which: str) -> Path:
     """Return the path of the "best" or "last" weights of a training."""
     return MODELS / name / f"{which}.safetensors"
 

@@ -38,7 +38,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     """
     device = prepare_device(0, params.threads)  # no random numbers are drawn
     settings = params.evaluation
-    checkpoint = files.checkpoint_path(name, "best")
+    checkpoint = files.weights_path(name, "best")
     model, metadata = load_colorizer(checkpoint, device)
     model.alpha, model.temperature = settings.alpha, settings.temperature
     images, labels = load_test_set(data, device)
@@ -63,7 +63,8 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     }
     if model.head == "bins":
         val = arrays.load_array(files.images_path(data, "val"), device)
-        about["scale"] = model.scale  # the loss is computed at 1 / scale of the resolution
+        # The loss is computed at 1 / logits_stride of the resolution.
+        about["logits_stride"] = model.logits_stride
         about |= {"alpha": settings.alpha, "temperature": settings.temperature}
         about |= describe_decodings(model, settings, val, images)
     _write_metrics(name, result, about, lpips)

@@ -20,8 +20,8 @@ class Prediction(NamedTuple):
 
     Attributes:
         ab: ab in Lab units, (B, 2, H, W).
-        logits: Logits over the color bins at 1 / `scale` of the resolution, (B, 313, h, w), if the
-            colorizer has the head "bins".
+        logits: Logits over the color bins, (B, 313, h, w), at 1 / `logits_stride` of the
+            resolution, if the colorizer has the head "bins".
     """
 
     ab: Tensor
@@ -41,11 +41,11 @@ class Colorizer(nn.Module):
         encoder: Maps normalized L to features at 1 / `stride` of the resolution, or to a list of
             features whose last element has that resolution.
         decoder: Maps the features to normalized ab at full resolution, or to logits over the color
-            bins at 1 / `scale` of the resolution.
+            bins at 1 / `logits_stride` of the resolution.
         channels: Channels of the (last) features.
         stride: Stride of the (last) features.
         head: "ab" or "bins".
-        scale: Stride of the logits.
+        logits_stride: Pixels per logit, in each direction.
     """
 
     alpha = 0.0
@@ -60,7 +60,7 @@ class Colorizer(nn.Module):
         channels: int,
         stride: int,
         head: str = "ab",
-        scale: int = 1,
+        logits_stride: int = 1,
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -68,7 +68,7 @@ class Colorizer(nn.Module):
         self.channels = channels
         self.stride = stride
         self.head = head
-        self.scale = scale if head == "bins" else 1
+        self.logits_stride = logits_stride if head == "bins" else 1
         if head == "bins":
             self.register_buffer("log_weights", torch.zeros(bins.COUNT))
 
@@ -91,7 +91,8 @@ class Colorizer(nn.Module):
         if self.head == "ab":
             return Prediction(lab.denormalize_ab(output[..., :height, :width].float()))
         # Rounded up. ONNX rounds the quotient of a negative number toward zero.
-        rows, columns = ((side + self.scale - 1) // self.scale for side in (height, width))
+        factor = self.logits_stride
+        rows, columns = ((side + factor - 1) // factor for side in (height, width))
         logits = output[..., :rows, :columns].float()  # (B, 313, h, w)
         ab = self.decode(logits, self.temperature, self.alpha)
         return Prediction(ab[..., :height, :width], logits)
@@ -106,12 +107,12 @@ class Colorizer(nn.Module):
                 by the weights of the bins.
 
         Returns:
-            ab in Lab units, (B, 2, scale * h, scale * w).
+            ab in Lab units, (B, 2, s * h, s * w), with s = `logits_stride`.
         """
         if alpha:
             logits = logits - alpha * self.log_weights[:, None, None]
         ab = bins.decode(logits, temperature)
-        return F.interpolate(ab, scale_factor=self.scale, mode="bilinear")
+        return F.interpolate(ab, scale_factor=self.logits_stride, mode="bilinear")
 
     def set_bin_weights(self, weights: Tensor | None) -> None:
         """Store the weights (313,) that the training loss gives to the bins. None means equal ones.

@@ -38,4 +38,4 @@ def build(config: Config, head: str) -> Colorizer:
     if last == "norm5":
         encoder.add_module("relu5", nn.ReLU(inplace=True))
     decoder = melas_decoder(channels, stride, head)
-    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, scale=2)
+    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, logits_stride=2)

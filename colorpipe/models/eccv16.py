@@ -65,5 +65,5 @@ def build(config: Config, head: str) -> Colorizer:
         channels=512,
         stride=8,
         head=head,
-        scale=4,
+        logits_stride=4,
     )

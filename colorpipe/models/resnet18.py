@@ -28,4 +28,4 @@ def build(config: Config, head: str) -> Colorizer:
     encoder = cut_after(network, config.cut, conv1=one_channel(network.conv1))
     channels, stride = CUTS[config.cut]
     decoder = melas_decoder(channels, stride, head)
-    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, scale=2)
+    return Colorizer(encoder, decoder, channels=channels, stride=stride, head=head, logits_stride=2)

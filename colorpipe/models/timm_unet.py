@@ -148,5 +148,5 @@ def build(config: Config, head: str) -> Colorizer:
         channels=encoder.channels[-1],
         stride=stride,
         head=head,
-        scale=FOLD,
+        logits_stride=FOLD,
     )

@@ -105,5 +105,5 @@ def build(config: Config, head: str) -> Colorizer:
         channels=config.widths[-1],
         stride=FOLD * 2 ** (len(config.widths) - 1),
         head=head,
-        scale=FOLD,
+        logits_stride=FOLD,
     )

@@ -36,7 +36,7 @@ def write_reference_encoders(imagenet: Path, params: Params) -> None:
     }
     for name in REFERENCE_ENCODERS:
         metadata = {"model": model, "settings": params.model(model), "init": name}
-        path = files.checkpoint_path(name, "best")
+        path = files.weights_path(name, "best")
         if initialize := initializers[name]:
             prepare_device(params.seed, params.threads)
             colorizer = build_colorizer(model, params.model(model))

@@ -67,7 +67,7 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
         return
     device = prepare_device(params.seed, params.threads)
     model = params.pretext.model
-    encoder = files.checkpoint_path(run.init, "best")
+    encoder = files.weights_path(run.init, "best")
     colorizer = load_encoder(encoder, model, params.model(model))
     colorizer.encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     train, val, test = (
@@ -158,7 +158,7 @@ def _leave_out(name: str, data: str, reason: str) -> None:
 def _write_untrained(name: str, metadata: Mapping[str, Any]) -> None:
     """Write weight files without weights and a history without epochs."""
     for which in ("best", "last"):
-        weights.save(files.checkpoint_path(name, which), {}, metadata)
+        weights.save(files.weights_path(name, which), {}, metadata)
     files.write_history(files.curves_path(name), [])
 
 
@@ -180,7 +180,7 @@ def _train(setup: Setup, task: SupervisedTask, model: nn.Module, train: Batch, v
         "classes": setup.classes,
     }
     inputs = [*_paths(setup.data, "train"), *_paths(setup.data, "val")]
-    inputs.append(files.checkpoint_path(setup.run.init, "best"))
+    inputs.append(files.weights_path(setup.run.init, "best"))
     supervised.train(setup.run.name, task, model, (train, val), setup.settings, metadata, inputs)
 
 
@@ -188,9 +188,9 @@ def _test(
     setup: Setup, task: SupervisedTask, model: nn.Module, test: Batch
 ) -> tuple[Mapping[str, float], dict[str, int]]:
     """Return the best epoch's test metrics, the number of that epoch, and the number of epochs."""
-    state, metadata = weights.load(files.checkpoint_path(setup.run.name, "best"))
+    state, metadata = weights.load(files.weights_path(setup.run.name, "best"))
     model.load_state_dict(state)
-    means = loop.evaluate(task.eval_step, model, test, setup.settings.batch_size)
+    means = loop.validate(task.eval_step, model, test, setup.settings.batch_size)
     return means, {"best_epoch": metadata["epoch"]["epoch"], "epochs": setup.settings.epochs}
 
 

@@ -55,7 +55,7 @@ def loss_label(run: Mapping[str, Any]) -> str:
     if "lpips_weights" in run:
         return f"lpips, {run['lpips_weights']} VGG"
     loss = str(run.get("loss", ""))
-    return f"{loss} at 1/{run['scale']}" if "scale" in run else loss
+    return f"{loss} at 1/{run['logits_stride']}" if "logits_stride" in run else loss
 
 
 def load_results(names: Sequence[str], group: str = "") -> dict[str, Result]:

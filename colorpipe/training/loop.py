@@ -115,7 +115,7 @@ def run_epoch(
     epoch = len(state.history) + 1
     metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
-        metrics |= evaluate(task.eval_step, state.model, val, settings.batch_size, "val_")
+        metrics |= validate(task.eval_step, state.model, val, settings.batch_size, "val_")
         if not math.isfinite(metrics["val_loss"]):
             raise not_finite_error(
                 f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
@@ -153,7 +153,7 @@ def train_epoch(
 
 
 @torch.no_grad()
-def evaluate(
+def validate(
     eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int, prefix: str = ""
 ) -> EpochMetrics:
     """Return the metrics of a whole set in eval mode, with `prefix` before each name."""

@@ -122,7 +122,7 @@ def train(
 
     def save(which: str, epoch: EpochMetrics) -> None:
         tensors = state.model.state_dict()
-        weights.save(files.checkpoint_path(name, which), tensors, {**metadata, "epoch": epoch})
+        weights.save(files.weights_path(name, which), tensors, {**metadata, "epoch": epoch})
 
     state = task.initial_state(model, settings, data[0][0])
     if settings.compile:

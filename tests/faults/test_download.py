@@ -313,7 +313,7 @@ def test_trained_colorizers_are_the_start_of_their_model(choice, capsys):
 def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_before():
     model = build_colorizer("resnet18", PARAMS.model("resnet18"))
     metadata = {"model": "resnet18", "settings": PARAMS.model("resnet18"), "head": "ab"}
-    weights.save(files.checkpoint_path("resnet", "best"), model.state_dict(), metadata)
+    weights.save(files.weights_path("resnet", "best"), model.state_dict(), metadata)
     download("photos", changed("photos", start="vivid"))
     download("photos", changed("photos", start="resnet"))
     assert weights.load(files.start_path("photos", "unet")) == ({}, {"weights": "random"})

@@ -94,7 +94,7 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(
 def test_killed_nearest_neighbors_are_found_again(folder):
     name = "pretext/xavier-knn-50"
     killed = start(folder, NEIGHBORS)
-    wait_for((folder / files.checkpoint_path(name, "best")).exists, killed)
+    wait_for((folder / files.weights_path(name, "best")).exists, killed)
     killed.kill()
     killed.communicate()
     found = []
@@ -144,7 +144,7 @@ def small(tmp_path, monkeypatch):
         photos = params.data("photos").model_copy(update={"epochs": epochs})
         update = {"datasets": {**params.datasets, "photos": photos}, "threads": 1, **changes}
         if stop:
-            monkeypatch.setattr(loop, "evaluate", stopping(loop.evaluate, stop))
+            monkeypatch.setattr(loop, "validate", stopping(loop.validate, stop))
         try:
             start = files.start_path("photos", "resnet18")
             columns = Columns("resnet18", "photos", loss, "train", start)
@@ -206,7 +206,7 @@ def test_a_checkpoint_of_other_settings_of_the_loss_is_ignored(small, capsys):
     small(loss="color_classification", losses={**losses, "color_classification": changed})
     assert "resuming" not in capsys.readouterr().out
     assert checkpoints() == [checkpoint]
-    _, metadata = weights.load(files.checkpoint_path("resnet", "best"))
+    _, metadata = weights.load(files.weights_path("resnet", "best"))
     assert metadata["loss"] == {"name": "color_classification", "settings": changed}
     small(loss="color_classification", losses=losses)
     assert "resuming after epoch 1" in capsys.readouterr().out

@@ -85,7 +85,7 @@ def prepare(root: Path) -> Path:
         )
     (root / "data/photos/classes.json").write_text('["a", "b"]')
     np.save(root / "data/photos/prior.npy", PRIOR.numpy())
-    save_encoder(root / files.checkpoint_path("xavier", "best"), seed=0)
+    save_encoder(root / files.weights_path("xavier", "best"), seed=0)
     for name in ("resnet18", "unet", "mse", "l1", "lpips", "color_classification"):
         weights.save(root / files.start_path("photos", name), {}, {"weights": "random"})
     return root
@@ -137,8 +137,8 @@ def results(folder: Path, name: str) -> dict[str, bytes]:
     found = [
         files.curves_path(name),
         files.metrics_path(name),
-        files.checkpoint_path(name, "best"),
-        files.checkpoint_path(name, "last"),
+        files.weights_path(name, "best"),
+        files.weights_path(name, "last"),
     ]
     return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
 

@@ -193,8 +193,8 @@ def test_weights_that_share_their_memory_can_be_kept(tmp_path):
 def test_a_weight_file_is_found_by_its_name_its_folder_and_its_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("unet", "resnet"):
-        weights.save(files.checkpoint_path(name, "best"), {}, {"model": name})
-    weights.save(files.checkpoint_path("unet", "last"), {}, {"model": "unet"})
+        weights.save(files.weights_path(name, "best"), {}, {"model": name})
+    weights.save(files.weights_path("unet", "last"), {}, {"model": "unet"})
     weights.save(tmp_path / "my/own.safetensors", {}, {"model": "unet"})
     assert weights.list_weights(files.MODELS) == {
         "resnet": Path("models/resnet/best.safetensors"),

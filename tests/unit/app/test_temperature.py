@@ -23,7 +23,7 @@ from colorpipe.models.colorizer import Colorizer, build_colorizer
 from colorpipe.runtime.errors import UserError
 
 SETTINGS = {"widths": [8, 16], "blocks": [1, 1]}
-WEIGHTS = files.checkpoint_path("small", "best")
+WEIGHTS = files.weights_path("small", "best")
 TESTED = 0.7
 DEMO = """
 from pathlib import Path

@@ -72,7 +72,7 @@ def save_colorizer(head: str, **changes: torch.Tensor) -> config.Params:
     metadata = {"model": "unet", "settings": UNET, "head": head, "start": "random"}
     metadata |= {"train": {"seed": 0}, "epoch": {"epoch": 4, "val_loss": 150.5}}
     tensors = {**model.state_dict(), **changes}
-    weights.save(files.checkpoint_path("some", "best"), tensors, metadata)
+    weights.save(files.weights_path("some", "best"), tensors, metadata)
     return config.load_params(ROOT / "params.yaml")
 
 
@@ -142,7 +142,7 @@ def test_metrics_from_images_to_json(images):
     model = build_colorizer("resnet18", CUT).eval()
     metadata = {"model": "resnet18", "settings": CUT, "start": "random", "train": {"seed": 0}}
     metadata["epoch"] = {"epoch": 4, "val_loss": 150.5}
-    weights.save(files.checkpoint_path("some", "best"), model.state_dict(), metadata)
+    weights.save(files.weights_path("some", "best"), model.state_dict(), metadata)
     params = config.load_params(ROOT / "params.yaml")
     colorizers.evaluate("some", "photos", "mse", params)
     colorizers.evaluate_baseline("gray", "photos", "mse", params)
@@ -245,7 +245,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
         update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})}
     )
     colorization.train("some", Columns("resnet18", "photos", "mse", "train", start), params)
-    tensors, metadata = weights.load(files.checkpoint_path("some", "best"))
+    tensors, metadata = weights.load(files.weights_path("some", "best"))
     assert metadata["start"] == "imagenet"
     assert metadata["train"]["lr"] == 1e-12
     assert torch.allclose(
@@ -298,7 +298,7 @@ def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
 
 def test_a_test_loss_that_is_not_finite_is_an_error_that_names_it(images):
     save_colorizer("ab")
-    state, _ = weights.load(files.checkpoint_path("some", "best"))
+    state, _ = weights.load(files.weights_path("some", "best"))
     (head,) = (name for name in state if name.endswith("head.weight"))
     params = save_colorizer("ab", **{head: torch.full_like(state[head], 1e38)})
     message = (

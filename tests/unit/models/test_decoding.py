@@ -17,7 +17,9 @@ UNET = {"widths": [8, 16], "blocks": [1, 1]}
 
 def build_bins(scale: int = 1) -> Colorizer:
     """Return a colorizer whose network changes nothing, with weights from 0.2 to 5."""
-    model = Colorizer(nn.Identity(), nn.Identity(), channels=1, stride=1, head="bins", scale=scale)
+    model = Colorizer(
+        nn.Identity(), nn.Identity(), channels=1, stride=1, head="bins", logits_stride=scale
+    )
     model.set_bin_weights(torch.linspace(0.2, 5, bins.COUNT))
     return model
 

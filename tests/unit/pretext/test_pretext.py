@@ -62,7 +62,7 @@ def folder(params, tmp_path, monkeypatch):
         np.save(files.images_path("photos", part), images.astype(np.uint8))
         np.save(files.labels_path("photos", part), labels)
     for number, name in enumerate(("one", "other")):
-        save_encoder(files.checkpoint_path(name, "best"), seed=number)
+        save_encoder(files.weights_path(name, "best"), seed=number)
     return tmp_path
 
 
@@ -92,10 +92,7 @@ def test_reference_encoders_depend_only_on_the_seed(params, tmp_path, monkeypatc
         weights.save(tmp_path / "resnet18.safetensors", {}, {"weights": "random"})
         write_reference_encoders(tmp_path, params.model_copy(update={"seed": seed}))
         found.append(
-            {
-                name: weights.load(files.checkpoint_path(name, "best"))[0]
-                for name in REFERENCE_ENCODERS
-            }
+            {name: weights.load(files.weights_path(name, "best"))[0] for name in REFERENCE_ENCODERS}
         )
     for name in ("xavier", "random"):
         first, same, other = (states[name] for states in found)
@@ -123,7 +120,7 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
     row = Columns("resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18"))
     colorization.train("resnet", row, params)
     write_reference_encoders(folder / "data/photos/weights", params)
-    tensors, _ = weights.load(files.checkpoint_path("random", "best"))
+    tensors, _ = weights.load(files.weights_path("random", "best"))
     assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in started.items())
 
 
@@ -135,7 +132,7 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
     weights.save(tmp_path / "w/resnet18.safetensors", state, {"weights": "imagenet"})
     write_reference_encoders(tmp_path / "w", params)
     found = load_encoder(
-        files.checkpoint_path("imagenet", "best"), "resnet18", CUT
+        files.weights_path("imagenet", "best"), "resnet18", CUT
     ).encoder.state_dict()
     assert (found["conv1.weight"] == 3).all()  # the sum over RGB
     assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
@@ -146,7 +143,7 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
         write_reference_encoders(Path(name), params)
         message = rf"best\.safetensors is empty: {name}/resnet18\.safetensors holds no ImageNet"
         with pytest.raises(UserError, match=message):
-            load_encoder(files.checkpoint_path("imagenet", "best"), "resnet18", CUT)
+            load_encoder(files.weights_path("imagenet", "best"), "resnet18", CUT)
 
 
 def test_another_model_is_named(tmp_path):
@@ -271,20 +268,20 @@ def result(run: PretextRun) -> tuple[dict, dict, dict]:
         json.loads(path(run.name).read_text())
         for path in (files.metrics_path, files.evaluation_path)
     )
-    return metrics, about, weights.load(files.checkpoint_path(run.name, "best"))[0]
+    return metrics, about, weights.load(files.weights_path(run.name, "best"))[0]
 
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("labels", [20, 100])
 def test_a_run_of_each_mode(folder, params, mode, labels):
     run = PretextRun("one", mode, labels)
-    before = files.checkpoint_path("one", "best").read_bytes()
+    before = files.weights_path("one", "best").read_bytes()
     run_pretext(run, "photos", params)
     metrics, about, _ = result(run)
     assert (about["init"], about["mode"], about["labels"], about["n"]) == ("one", mode, labels, 40)
     assert about["labeled"] == (121 if labels == 100 else 24)
     assert metrics["top1"] > 0.5  # brightness is in all features
-    assert files.checkpoint_path("one", "best").read_bytes() == before
+    assert files.weights_path("one", "best").read_bytes() == before
     if mode != "finetune":
         assert list(about["stages"]) == ["stem", "layer1", "layer2"]
         assert about["stages"]["layer2"] == metrics["top1"]
@@ -347,7 +344,7 @@ def test_only_the_chosen_images_reach_training(folder, params, mode):
     """The other training images and the test set may be anything; of the validation labels only the best epoch depends."""
     run = PretextRun("one", mode, 20)
     run_pretext(run, "photos", params)
-    expected = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    expected = weights.load(files.weights_path(run.name, "last"))[0]
     images, labels = (
         np.load(path("photos", "train")) for path in (files.images_path, files.labels_path)
     )
@@ -360,12 +357,12 @@ def test_only_the_chosen_images_reach_training(folder, params, mode):
             files.labels_path("photos", part), (np.load(files.labels_path("photos", part)) + 1) % 3
         )
     run_pretext(run, "photos", params)
-    found = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    found = weights.load(files.weights_path(run.name, "last"))[0]
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     images[np.setdiff1d(np.arange(len(labels)), others)[0]] //= 2
     np.save(files.images_path("photos", "train"), images)
     run_pretext(run, "photos", params)
-    changed = weights.load(files.checkpoint_path(run.name, "last"))[0]
+    changed = weights.load(files.weights_path(run.name, "last"))[0]
     assert not all(torch.equal(changed[name], tensor) for name, tensor in expected.items())
 
 
@@ -427,7 +424,7 @@ def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
         update={"train": params.train.model_copy(update={"lr": 0.01, "epochs_factor": 10.0})}
     )
     run_pretext(run, "photos", chosen)
-    encoder = load_encoder(files.checkpoint_path("one", "best"), "resnet18", CUT).encoder
+    encoder = load_encoder(files.weights_path("one", "best"), "resnet18", CUT).encoder
     sets = {}
     for part in ("train", "test"):
         images = torch.from_numpy(np.load(files.images_path("photos", part)))

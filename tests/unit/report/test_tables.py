@@ -77,8 +77,8 @@ def test_the_table_of_colors_has_one_gray_baseline_per_data_set():
 def test_losses_over_color_bins_compare_at_the_same_resolution_of_logits():
     """Each resolution has its own gray baseline."""
     results = {
-        name: result("color_classification", scale=scale)
-        for name, scale in (("fine", 2), ("worse", 2), ("coarse", 4))
+        name: result("color_classification", logits_stride=stride)
+        for name, stride in (("fine", 2), ("worse", 2), ("coarse", 4))
     }
     table = tables.results_table(results, BASELINES)
     names = ["fine", "worse", "gray baseline", "coarse", "gray baseline", "original"]

@@ -48,7 +48,7 @@ def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]
     start = files.start_path("photos", "unet")
     columns = Columns("unet", "photos", loss, "recipes.refined", start)
     colorization.train("some", columns, params)
-    paths = {which: files.checkpoint_path("some", which) for which in ("best", "last")}
+    paths = {which: files.weights_path("some", which) for which in ("best", "last")}
     return {which: weights.load(path)[0] for which, path in paths.items()}
 
 
