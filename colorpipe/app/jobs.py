@@ -71,7 +71,7 @@ def plan_jobs(
 def find_conflicts(jobs: list[Job], *, force: bool) -> list[UserError | None]:
     """Return for each job an error if one of its outputs must not be written, and otherwise None.
 
-    No job may overwrite an original or an output of an earlier job. An existing file may only be
+    No job may overwrite an original or an output of an earlier job. An existing target may only be
     overwritten with `force`, and is an ExistsError without it.
     """
     originals = {file_id for job in jobs if (file_id := _file_id(job.source))}
@@ -100,7 +100,7 @@ def _find_conflict(
     if _file_id(output) in originals:
         place = name if _file_id(output) == _file_id(job.source) else f"{source}: {name}"
         return UserError(f"{place} is an original, which is never overwritten: use another -o")
-    if os.path.lexists(output) and not force:
+    if output == job.target and os.path.lexists(output) and not force:
         return ExistsError(f"{name} exists: use --force to overwrite it")
     return None
 

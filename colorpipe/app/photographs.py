@@ -79,12 +79,13 @@ def colorize_one(
         with budget.spend(images.count_pixels(job.source)):
             photograph = images.read(job.source)
             colored = colorize.colorize(model, photograph.rgb, size)
-            metadata = None if strip else photograph.metadata
-            written = images.write(job.target, colored, photograph.alpha, metadata)
-            notes = [*photograph.notes, *written]
             if job.comparison:
                 pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
                 images.write(job.comparison, pair, None)
+            # The target is the last file, because a photograph with a target is not repeated.
+            metadata = None if strip else photograph.metadata
+            written = images.write(job.target, colored, photograph.alpha, metadata)
+            notes = [*photograph.notes, *written]
     except colorize.PredictionError as error:
         return UserError(f"{source}: {error}")
     except UserError as error:

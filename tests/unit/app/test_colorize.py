@@ -379,17 +379,10 @@ def test_a_raw_file_does_not_change_the_name_of_its_jpeg(weights, tmp_path):
 def test_the_comparison_has_gray_and_color_in_the_chosen_format(weights, tmp_path):
     before = photograph(20, 30)
     Image.fromarray(before).save(tmp_path / "a.png")
-    run(
-        "colorize",
-        tmp_path / "a.png",
-        "-o",
-        tmp_path / "out",
-        "--model",
-        weights,
-        "--compare",
-        "--format",
-        "webp",
-    )
+    options = ("-o", tmp_path / "out", "--model", weights, "--compare", "--format", "webp")
+    run("colorize", tmp_path / "a.png", *options)
+    (tmp_path / "out/a.webp").unlink()  # as if the process was killed between its two files
+    run("colorize", tmp_path / "a.png", *options)
     pair, alone = (
         images.read(tmp_path / "out" / name).rgb for name in ("a-compare.webp", "a.webp")
     )
