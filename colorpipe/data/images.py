@@ -87,9 +87,9 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         with Image.open(content or path, formats=FORMATS) as image:
             return _decode(image)
     except FileNotFoundError:
-        raise UserError(f"{printable_path(path)} is missing") from None
+        raise UserError(f"{printable_path(path)} is missing: check its path") from None
     except IsADirectoryError:
-        raise UserError(f"{printable_path(path)} is a folder") from None
+        raise UserError(f"{printable_path(path)} is a folder: use a file") from None
     except PermissionError:
         raise UserError(
             f"{printable_path(path)} cannot be read (permission denied): check the file's "
@@ -102,9 +102,9 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
             f"{printable_path(path)} is too large: {' '.join(str(error).split())}"
         ) from None
     except Exception as error:  # a damaged image can raise anything
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise UserError(
-            f"{printable_path(path)} cannot be read: "
-            f"{' '.join(str(error).split()) or type(error).__name__}"
+            f"{printable_path(path)} cannot be read: {reason or type(error).__name__}"
         ) from error
 
 
@@ -139,7 +139,8 @@ def _explain_unknown(path: Path, content: BinaryIO | None) -> UserError:
             "or 16 bits per channel first"
         )
     return UserError(
-        f"{printable_path(path)} is not a {KINDS} file, or is of a rare kind, or is damaged"
+        f"{printable_path(path)} is not a readable {KINDS} file: convert it to JPEG or PNG, or "
+        "leave it out"
     )
 
 

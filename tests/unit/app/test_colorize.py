@@ -202,7 +202,7 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     named = f"2 files (1 .jpg, 1 .txt): {folder}/cut.jpg, {folder}/no image.txt"
     assert output.out == f"6 colorized, 2 skipped\nskipped: {named}\n"
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
-    assert f"skipped: {folder}/no image.txt is not a JPEG" in output.err
+    assert f"skipped: {folder}/no image.txt is not a readable JPEG" in output.err
     reason = "they are hidden, or belong to the operating system or a NAS"
     assert f"not used, because {reason}: 1 file (1 without suffix): {folder}/.hidden" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err

@@ -99,7 +99,7 @@ def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     with opened(url) as page:
         page.set_input_files("input[type=file]", tmp_path / "broken.png")
-        page.get_by_text("is not a JPEG, PNG, WebP, TIFF, HEIC or AVIF").wait_for()
+        page.get_by_text("is not a readable JPEG, PNG, WebP, TIFF, HEIC or AVIF").wait_for()
 
 
 def test_a_small_photograph_is_not_enlarged():

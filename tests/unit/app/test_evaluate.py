@@ -114,7 +114,7 @@ def test_files_without_a_pair_and_damaged_files_are_named(folders, capsys):
     run(colored, originals, "--size", SIZE, code=1)
     output = capsys.readouterr()
     assert output.out.startswith("2 images at ")
-    assert f"skipped: {colored}/1.png is not a JPEG" in output.err
+    assert f"skipped: {colored}/1.png is not a readable JPEG" in output.err
     assert f"or a NAS: 1 file (1 .db): {originals}/Thumbs.db\n" in output.err
     alone = f"2 files (1 .png, 1 .jpg): {colored}/more.png, {originals}/other.jpg"
     assert f"skipped: not in both folders: {alone}" in output.err

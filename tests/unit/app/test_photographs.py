@@ -171,12 +171,12 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
     gif = io.BytesIO()
     COLORS.save(gif, "GIF")
     wrong = {
-        "empty.jpg": (b"", "is not a JPEG, PNG, WebP, TIFF, HEIC or AVIF"),
-        "text.png": (b"hello", "is not a JPEG"),
-        "a.gif": (gif.getvalue(), "is not a JPEG"),
+        "empty.jpg": (b"", "is not a readable JPEG, PNG, WebP, TIFF, HEIC or AVIF"),
+        "text.png": (b"hello", "is not a readable JPEG"),
+        "a.gif": (gif.getvalue(), "is not a readable JPEG"),
         "cut.jpg": (big.getvalue()[:2000], "cannot be read: "),
         "bomb.png": (bomb(), "too large"),
-        "new\nline.jpg": (b"", r"new\nline.jpg is not a JPEG"),
+        "new\nline.jpg": (b"", r"new\nline.jpg is not a readable JPEG"),
     }
     for name, (content, message) in wrong.items():
         (tmp_path / name).write_bytes(content)
@@ -188,6 +188,8 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
         images.read(tmp_path / "none.jpg")
     with pytest.raises(UserError, match="is a folder"):
         images.read(tmp_path)
+    with pytest.raises(UserError, match=r"^[^']*\.jpg cannot be read: File name too long$"):
+        images.read(tmp_path / f"{300 * 'a'}.jpg")
 
 
 def bomb() -> bytes:
