@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from dvc import api
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 
@@ -53,10 +54,15 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
     Without patterns, return all experiments.
 
     Raises:
-        UserError: There are no such experiments.
+        UserError: There are no such experiments, or another DVC command is running.
     """
-    with Repo() as repo:
-        by_commit = repo.experiments.ls(all_commits=True)
+    try:
+        with Repo() as repo:
+            by_commit = repo.experiments.ls(all_commits=True)
+    except LockError:
+        raise UserError(
+            "another DVC command is running in this clone: wait until it ends"
+        ) from None
     experiments = [
         load_experiment(name, revision, commit)
         for commit, entries in by_commit.items()
