@@ -140,9 +140,7 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, content in (("a.pth", {"conv1.weight": Harmful()}), ("b.pth", Harmful())):
         torch.save(content, name)
-        with pytest.raises(
-            UserError, match=rf"{name[0]}\.pth is not a complete file of weights"
-        ):
+        with pytest.raises(UserError, match=rf"{name[0]}\.pth is not a complete file of weights"):
             read_torchvision(Path(name))
     Path("c.pth").write_bytes(pickle.dumps(Harmful()))
     Path("best.safetensors").write_bytes(pickle.dumps(Harmful()))
