@@ -37,10 +37,12 @@ class Result:
     def path(self) -> list[tuple[float, float]]:
         """Colorfulness and ab MSE of the test images, decoded from faithful to vivid.
 
-        The list is empty if the colorizer does not classify over the color bins.
+        The list is empty if the colorizer does not classify over the color bins, or if one decoding
+        is both faithful and vivid.
         """
         points = self.run.get("test_vividness", ())
-        return [(point["colorfulness"], point["mse"]) for point in points]
+        path = [(point["colorfulness"], point["mse"]) for point in points]
+        return path if len(set(path)) > 1 else []
 
 
 def loss_label(run: Mapping[str, Any]) -> str:

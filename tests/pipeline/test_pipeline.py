@@ -237,6 +237,9 @@ def test_parameters_read_are_the_declared_ones(project):
         elif stage == "evaluate":  # only models over the color bins have several decodings
             of_bins = {"evaluation.alphas", "evaluation.temperatures"}
             assert set(ran[note]["keys"]) >= own - of_bins, row["name"]
+        elif stage == "split":  # only the folder data set looks for toned photographs
+            toned = {"datasets.folder.toned"}
+            assert set(ran[note]["keys"]) >= own - toned, row["name"]
         else:
             assert set(ran[note]["keys"]) == own, row["name"]
     assert read == declared
