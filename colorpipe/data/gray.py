@@ -14,6 +14,7 @@ SHARE = 0.95  # of the pixels; the others may be a date stamp
 DEVIATION = 3.5  # Lab units
 DEVIATION_SHARE = 0.9  # of the pixels
 RANGE = 40  # Lab units of lightness; a photograph of nothing but blue sky has less
+MAX_SIDE = 64  # pixels per side that are measured, because more take longer
 MAX_LEVELS, PIXELS_PER_LEVEL = 32, 32  # levels of lightness
 
 
@@ -41,5 +42,7 @@ def is_toned(image: Array) -> bool:
 
 
 def _flatten(image: Array) -> Tensor:
-    """Return the pixels of an image in Lab, (3, H * W)."""
+    """Return pixels of an image in Lab, (3, N): all, or a coarse grid of a large image."""
+    step = -(-max(image.shape[1:]) // MAX_SIDE)
+    image = image[:, ::step, ::step]
     return lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[0].flatten(1)

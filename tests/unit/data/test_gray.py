@@ -30,7 +30,9 @@ def noisy() -> Image.Image:
     return Image.fromarray((np.asarray(GRAY)[..., None] + noise).clip(0, 255).astype(np.uint8))
 
 
-@pytest.mark.parametrize("image", [GRAY.convert("RGB"), stamped(), noisy()], ids=str)
+@pytest.mark.parametrize(
+    "image", [GRAY.convert("RGB"), stamped(), noisy()], ids=["gray", "stamped", "noisy"]
+)
 def test_nearly_gray_photographs_are_gray(image):
     assert gray.is_gray(square(image))
 
