@@ -351,7 +351,7 @@ def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
             "-o new.png: its suffix contradicts --format jpg: leave out the format, or use the suffix "
             ".jpg",
         ),
-        (("album/c.png", "-o", "new"), "album/c.png is missing"),
+        (("album/c.png", "-o", "new"), "album/c.png is missing: check its path"),
     ],
 )
 def test_an_unusable_output_is_reported_in_one_line(
