@@ -9,12 +9,12 @@ from colorpipe.runtime.process import run_main
 def main() -> None:
     """Write models/{xavier,random,imagenet}/best.safetensors."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("weights", type=Path, help="the folder of the data set's initial weights")
+    parser.add_argument("start", type=Path, help="the file of the encoder's initial weights")
     args = parser.parse_args()
     from colorpipe import config  # imported late, so that --help is fast
     from colorpipe.pretext.encoders import write_reference_encoders
 
-    write_reference_encoders(args.weights, config.load_params())
+    write_reference_encoders(args.start, config.load_params())
 
 
 if __name__ == "__main__":

@@ -14,19 +14,19 @@ from colorpipe.models.colorizer import ENCODER, Colorizer, build_colorizer, load
 from colorpipe.runtime.errors import UserError
 
 
-def write_reference_encoders(imagenet: Path, params: Params) -> None:
+def write_reference_encoders(start: Path, params: Params) -> None:
     """Write models/<name>/best.safetensors for each reference encoder.
 
-    "xavier" is drawn again with `redraw_xavier`. "random" is what a colorizer without ImageNet
-    weights starts from. If there are no ImageNet weights, the file of "imagenet" says so.
+    "xavier" is drawn again with `redraw_xavier`. "random" has the weights from which a
+    colorizer without ImageNet weights starts. If there are no ImageNet weights, the file of
+    "imagenet" says so.
 
     Args:
-        imagenet: The folder of the data set's initial weights (see `files.start_path`).
+        start: The file of the encoder's initial weights (see `files.start_path`).
         params: All settings. `pretext.model`, the model's section, `seed` and `threads` are used.
     """
     model = params.pretext.model
-    source = imagenet / f"{model}.safetensors"
-    tensors, stored = weights.load(source)
+    tensors, stored = weights.load(start)
     if stored.get("weights") != "imagenet":
         tensors = {}
     initializers: dict[str, Callable[[nn.Module], None] | None] = {
@@ -44,7 +44,7 @@ def write_reference_encoders(imagenet: Path, params: Params) -> None:
             state = colorizer.state_dict()
             weights.save(path, {k: v for k, v in state.items() if k.startswith(ENCODER)}, metadata)
         else:
-            reason = f"{source} holds no ImageNet weights"
+            reason = f"{start} holds no ImageNet weights"
             weights.save(path, {}, {**metadata, "left_out": reason})
             print(f"{name}: left out: {reason}")
 

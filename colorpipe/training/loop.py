@@ -203,7 +203,7 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
     """Return the error for a loss that is NaN or infinite."""
     precision = ""
     if settings.precision == "bfloat16":
-        precision = f" or set {settings.recipe}.precision=float32"
+        precision = f", or set {settings.recipe}.precision=float32"
     return UserError(
         f"{problem}: lower {settings.recipe}.lr, which is {settings.lr}{precision}, unless the "
         "initial weights are damaged"

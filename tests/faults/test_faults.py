@@ -48,7 +48,10 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
         ["gray", "--data", "photos", "--loss", "mse"],
         ["metrics/baseline", "evaluations/baseline"],
     ),
-    "encoders": (["data/photos/weights"], ["models/imagenet", "models/random", "models/xavier"]),
+    "encoders": (
+        ["data/photos/weights/resnet18.safetensors"],
+        ["models/imagenet", "models/random", "models/xavier"],
+    ),
     "pretext": (
         ["xavier", "--mode", "finetune", "--labels", "100", "--data", "photos"],
         [

@@ -312,7 +312,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
     train = config.load_params(ROOT / "params.yaml").train.model_copy(update={"batch_size": 5})
     with pytest.raises(
         UserError,
-        match=r"the loss is nan in epoch 2, step 3: lower .* set train\.precision=float32",
+        match=r"the loss is nan in epoch 2, step 3: lower .*, or set train\.precision=float32",
     ):
         small(train=train)
     (checkpoint,) = checkpoints()

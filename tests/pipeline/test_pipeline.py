@@ -237,9 +237,6 @@ def test_parameters_read_are_the_declared_ones(project):
         elif stage == "evaluate":  # only models over the color bins have several decodings
             of_bins = {"evaluation.alphas", "evaluation.temperatures"}
             assert set(ran[note]["keys"]) >= own - of_bins, row["name"]
-        elif stage == "split":  # only the folder data set looks for toned photographs
-            toned = {"datasets.folder.toned"}
-            assert set(ran[note]["keys"]) >= own - toned, row["name"]
         else:
             assert set(ran[note]["keys"]) == own, row["name"]
     assert read == declared
@@ -514,8 +511,7 @@ def test_the_walk_throughs_of_extending_work(project):
 
     pipeline.write_text(without)  # its files are still in metrics/
     output = project.run("dvc", "repro")
-    # No colorizer uses resnet34 any more, so its initial weights leave data/photos/weights.
-    assert re.findall(r"Running stage '(\w+)'", output) == ["check", "encoders", "report"]
+    assert re.findall(r"Running stage '(\w+)'", output) == ["check", "report"]
     page = (project.root / "report/index.html").read_text()
     assert "resnet_huber" not in page
     assert "resnet_huber" not in (project.root / "report/results.md").read_text()

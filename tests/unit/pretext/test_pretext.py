@@ -90,7 +90,9 @@ def test_reference_encoders_depend_only_on_the_seed(params, tmp_path, monkeypatc
     for torch_seed, seed in ((1, 3), (2, 3), (1, 4)):
         torch.manual_seed(torch_seed)
         weights.save(tmp_path / "resnet18.safetensors", {}, {"weights": "random"})
-        write_reference_encoders(tmp_path, params.model_copy(update={"seed": seed}))
+        write_reference_encoders(
+            tmp_path / "resnet18.safetensors", params.model_copy(update={"seed": seed})
+        )
         found.append(
             {name: weights.load(files.weights_path(name, "best"))[0] for name in REFERENCE_ENCODERS}
         )
@@ -119,7 +121,7 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
     np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
     row = Columns("resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18"))
     colorization.train("resnet", row, params)
-    write_reference_encoders(folder / "data/photos/weights", params)
+    write_reference_encoders(files.start_path("photos", "resnet18"), params)
     tensors, _ = weights.load(files.weights_path("random", "best"))
     assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in started.items())
 
@@ -130,17 +132,16 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
     redraw_xavier(encoder, 5)
     state = encoder.state_dict() | {"conv1.weight": torch.ones(64, 3, 7, 7)}
     weights.save(tmp_path / "w/resnet18.safetensors", state, {"weights": "imagenet"})
-    write_reference_encoders(tmp_path / "w", params)
+    write_reference_encoders(tmp_path / "w/resnet18.safetensors", params)
     found = load_encoder(
         files.weights_path("imagenet", "best"), "resnet18", CUT
     ).encoder.state_dict()
     assert (found["conv1.weight"] == 3).all()  # the sum over RGB
     assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
     for name, stored in (("random", {"weights": "random"}), ("colorizer", {"start_of": "unet"})):
-        weights.save(
-            Path(name, "resnet18.safetensors"), state if name == "colorizer" else {}, stored
-        )
-        write_reference_encoders(Path(name), params)
+        start = Path(name, "resnet18.safetensors")
+        weights.save(start, state if name == "colorizer" else {}, stored)
+        write_reference_encoders(start, params)
         message = rf"best\.safetensors is empty: {name}/resnet18\.safetensors holds no ImageNet"
         with pytest.raises(UserError, match=message):
             load_encoder(files.weights_path("imagenet", "best"), "resnet18", CUT)
