@@ -554,12 +554,21 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         ["vivid", "unet", "cifar10", "32x32", "color_classification"],
         ["faithful", "unet", "cifar10", "32x32", "mse"],
     ]
-    assert header.endswith("gray baseline")
+    assert header.endswith("ab MSE  SSIM   PSNR   gray ab MSE")
     columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
     assert all(len(line.split()) == columns for line in bundled)
+    assert [line.split()[7:] for line in bundled] == [
+        ["173.4", "0.234", "20.18", "180.8"],
+        ["121.7", "0.291", "21.74", "180.8"],
+    ]
+
+
+def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(weights.parents[1])
     files.write_json(
-        Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}}
+        Path("metrics/small.json"),
+        {"test": {"loss": 3.2, "mse": 151.25, "ssim": 0.25, "psnr": 21.5}},
     )
     evaluation = {
         "data": "photos",
@@ -567,9 +576,14 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         "seed": 0,
         "best_epoch": 3,
         "val_loss": 150.0,
-        "baseline_loss": 193.6,
+        "n": 40,
+        "original_colorfulness": 30.5,
     }
     files.write_json(Path("evaluations/small.json"), evaluation)
+    of_test_set = {key: evaluation[key] for key in ("data", "n", "original_colorfulness")}
+    for name, mse, changes in (("a", 99.9, {"original_colorfulness": 30.6}), ("b", 193.6, {})):
+        files.write_json(Path(f"evaluations/baseline/{name}.json"), {**of_test_set, **changes})
+        files.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"mse": mse}})
     run("models")
     row = capsys.readouterr().out.splitlines()[1]
     assert row.split() == [
@@ -590,12 +604,16 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
     files.write_json(Path("evaluations/small.json"), evaluation)
-    flat = {"test": {"loss": 151.25, "ssim": None, "psnr": None}}  # not finite
+    Path("evaluations/baseline/b.json").unlink()
+    run("models")
+    assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:10]
+    files.write_json(Path("evaluations/baseline/b.json"), of_test_set)
+    flat = {"test": {"mse": 151.25, "ssim": None, "psnr": None}}  # not finite
     files.write_json(Path("metrics/small.json"), flat)
     run("models")
     shown = capsys.readouterr().out.splitlines()[1].split()
     assert shown == [*row.split()[:8], "193.6"]
-    for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
+    for damaged in ("{", "[]", '{"test": {"mse": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)
         assert re.search(
