@@ -621,48 +621,6 @@ def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeyp
         )
 
 
-def test_the_temperature_changes_the_chroma(weights, tmp_path, capsys):
-    torch.manual_seed(0)
-    settings = {"widths": [8, 16], "blocks": [1, 1]}
-    model = build_colorizer("unet", settings, "bins")
-    nn.init.normal_(model.decoder.head.weight)
-    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
-    weight_files.save(tmp_path / "best.safetensors", model.state_dict(), metadata)
-    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
-    chroma = {}
-    for temperature in ("1", "0.1"):
-        target = tmp_path / f"{temperature}.png"
-        run(
-            "colorize",
-            tmp_path / "a.png",
-            "-o",
-            target,
-            "--model",
-            tmp_path,
-            "--temperature",
-            temperature,
-        )
-        chroma[temperature] = np.abs(rgb2lab(images.read(target).rgb)[..., 1:]).mean()
-    assert chroma["0.1"] > chroma["1"]
-    run(
-        "colorize",
-        tmp_path / "a.png",
-        "-o",
-        tmp_path / "b.png",
-        "--model",
-        weights,
-        "--temperature",
-        "1",
-        code=1,
-    )
-    assert (
-        "small does not classify over the color bins: leave the option out"
-        in capsys.readouterr().err
-    )
-    run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
-    assert "use a number from 0.01 to 10, not 0" in capsys.readouterr().err
-
-
 def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(60, 90)).save("a.png")
