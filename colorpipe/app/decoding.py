@@ -1,4 +1,4 @@
-"""How vivid the colors of a colorizer are that classifies over the color bins."""
+"""Decoding of colorizers that classify over the color bins, from faithful to vivid colors."""
 
 import math
 from collections.abc import Sequence
@@ -27,8 +27,8 @@ def set_vividness(
         metadata: The metadata of the weight file.
 
     Raises:
-        UserError: There is a vividness, but the colorizer does not classify over the color bins, or
-            its path from faithful to vivid is unknown.
+        UserError: A vividness is given, but the colorizer does not classify over the color bins, or
+            has no path from faithful to vivid.
     """
     if vividness is None:
         model.alpha, model.temperature = load_tested(path, metadata)
@@ -61,10 +61,10 @@ def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
 
 
 def load_path(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
-    """Return the decodings of a colorizer from faithful to vivid.
+    """Return the path of a colorizer: its decodings from faithful to vivid.
 
-    They are in evaluations/<colorizer>.json, or in the metadata of a bundled weight file. The list
-    is empty if the colorizer has none, or none that are valid.
+    The path is in evaluations/<colorizer>.json, or in the metadata of a bundled weight file. The
+    list is empty if there is no path, or none that is valid.
     """
     points = _load_results(path, metadata).get("vividness")
     try:
@@ -74,11 +74,11 @@ def load_path(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
 
 
 def find_vividness(decodings: Sequence[Decoding], decoding: tuple[float, float]) -> float:
-    """Return the vividness of the decoding on a path that is nearest to an alpha and temperature.
+    """Return the vividness of the point on a path that is nearest to a decoding.
 
     Args:
-        decodings: Two decodings or more, from faithful to vivid.
-        decoding: The alpha and the temperature.
+        decodings: The path, of two decodings or more, from faithful to vivid.
+        decoding: An alpha and a temperature.
     """
     distances = [math.dist((point.alpha, point.temperature), decoding) for point in decodings]
     return distances.index(min(distances)) / (len(decodings) - 1)

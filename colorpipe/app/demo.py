@@ -93,8 +93,9 @@ def find_start(path: Path) -> float | None:
 
 
 def _make_slider(start: float | None) -> gradio.Slider:
+    value, visible = start or 0, start is not None
     return gradio.Slider(
-        0, 1, value=start or 0, step=0.05, label=VIVIDNESS, visible=start is not None
+        0, 1, value, step=0.05, label=VIVIDNESS, interactive=True, visible=visible, buttons=[]
     )
 
 
