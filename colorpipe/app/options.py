@@ -105,7 +105,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
         "--vividness",
         type=number_between(float, 0, 1),
         help="0 to 1, for a tested colorizer that classifies over the 313 color bins: 0 gives its "
-        "faithful colors, with the lowest error, and 1 its vivid colors, about as colorful as "
+        "faithful colors, with the lowest error, and 1 its vivid colors, about as colorful as the "
         "originals (default: the decoding with which the colorizer was tested)",
     )
 
