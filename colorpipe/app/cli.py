@@ -31,7 +31,7 @@ def colorize_photographs(options: argparse.Namespace) -> None:
         model_zoo.find_colorizer(options.model),
         options.device,
         size=options.size,
-        temperature=options.temperature,
+        vividness=options.vividness,
         force=options.force,
         strip=options.strip,
     )
@@ -71,7 +71,7 @@ def export_model(options: argparse.Namespace) -> None:
     if options.out.exists() and not options.force:
         raise UserError(f"{out} exists: use --force to overwrite it")
     path = model_zoo.find_colorizer(options.model)
-    difference = export.export_onnx(path, options.out, options.temperature)
+    difference = export.export_onnx(path, options.out, options.vividness)
     print(f"{out}: within {difference:.1g} Lab units of PyTorch")
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorpipe import weights
-from colorpipe.app import model_zoo
+from colorpipe.app.decoding import set_vividness
 from colorpipe.color import gamut, lab
 from colorpipe.data.dataset import Array
 from colorpipe.models.colorizer import Colorizer, load_colorizer
@@ -32,7 +32,7 @@ class PredictionError(UserError):
 
 
 def load_model(
-    path: Path, device_name: str, temperature: float | None = None
+    path: Path, device_name: str, vividness: float | None = None
 ) -> tuple[Colorizer, int]:
     """Load a colorizer for images of any size.
 
@@ -40,15 +40,14 @@ def load_model(
         path: The weight file.
         device_name: "cpu", "cuda", "cuda:<number>", "mps" (an Apple GPU), or "auto" for a GPU if
             there is one.
-        temperature: Softmax temperature used to decode a colorizer that classifies over the color
-            bins. None selects the temperature at which the colorizer was tested.
+        vividness: As in `decoding.set_vividness`.
 
     Returns:
         The colorizer in eval mode, and the number of pixels per side at which to use it. This is
         `colorize_size` of the metadata, or else the training size.
 
     Raises:
-        UserError: The device, the weight file or the temperature cannot be used.
+        UserError: The device, the weight file or the vividness cannot be used.
     """
     machine.keep_freed_memory()
     device = select_device(device_name)
@@ -58,7 +57,7 @@ def load_model(
             "`colorpipe models`"
         )
     model, metadata = load_colorizer(path, device)
-    set_temperature(model, temperature, path, metadata)
+    set_vividness(model, vividness, path, metadata)
     return model, _read_size(metadata, path)
 
 
@@ -85,35 +84,6 @@ def select_device(name: str) -> torch.device:
             f"--device {name}: {one_line(reason)}: use another device or auto"
         ) from None
     return device
-
-
-def set_temperature(
-    model: Colorizer, temperature: float | None, path: Path, metadata: dict[str, Any]
-) -> None:
-    """Set the softmax temperature of a colorizer that classifies over the color bins.
-
-    Args:
-        model: The colorizer, changed in place.
-        temperature: The temperature. None selects the temperature at which the colorizer was
-            tested, which is in evaluations/<colorizer>.json or in a bundled weight file.
-        path: Its weight file.
-        metadata: The metadata of the weight file.
-
-    Raises:
-        UserError: The colorizer does not classify over the color bins.
-    """
-    if temperature is None:
-        evaluation = model_zoo.load_evaluation(path, metadata) or {}
-        model.temperature = evaluation.get("temperature", model.temperature)
-        return
-    if model.head != "bins":
-        bundled = {file: name for name, file in weights.BUNDLED.items()}
-        name = bundled.get(path, path.stem if path.stem != "best" else path.parent.name)
-        raise UserError(
-            f"--temperature: {name} does not classify over the color bins: leave the option out, "
-            "or use a --model that does, such as vivid"
-        )
-    model.temperature = temperature
 
 
 def _read_size(metadata: dict[str, Any], path: Path) -> int:

@@ -12,7 +12,8 @@ import gradio
 import numpy as np
 from PIL import Image
 
-from colorpipe.app import colorize, model_zoo
+from colorpipe import weights
+from colorpipe.app import colorize, decoding, model_zoo
 from colorpipe.data import images
 from colorpipe.data.dataset import Array
 from colorpipe.runtime.errors import UserError
@@ -21,6 +22,9 @@ PREVIEW_SIDE = 1600  # pixels
 CACHE_TIME = 3600  # seconds for which the server keeps uploads and results
 INTRODUCTION = "# colorpipe\nA network predicts the colors of a photograph, which may be gray."
 DOWNLOAD = "Download at full resolution"
+VIVIDNESS = "Vividness: 0 is faithful, 1 is vivid"
+
+Outputs = tuple[Any, Any, Any]  # updates of the preview, the download and the vividness
 
 
 def serve(folder: Path, port: int) -> None:
@@ -60,40 +64,72 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
                 # gradio.Image would decode the file itself, instead of images.read.
                 file = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
                 name = gradio.Dropdown(list(models), value="vivid", label="Colorizer")
+                vividness = _make_slider(find_start(models["vivid"]))
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Gray and color, a preview", format="png")
-        inputs, outputs = [file, name], [slider, download]
+        outputs = [slider, download, vividness]
         handler = _make_handler(models, downloads)
-        for event in (file.change, name.change):
-            event(handler, inputs, outputs, trigger_mode="always_last")
+        name.change(handler, [file, name], outputs, trigger_mode="always_last")
+        for event in (file.change, vividness.release):
+            event(handler, [file, name, vividness], outputs, trigger_mode="always_last")
     return page
 
 
-def _make_handler(
-    models: dict[str, Path], downloads: Path
-) -> Callable[[str | None, str], Iterator[tuple[Any, Any]]]:
+def find_start(path: Path) -> float | None:
+    """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
+
+    The slider starts at the decoding on the path that is nearest to that of the test. There is no
+    slider if the colorizer has no path from faithful to vivid, or a path of a single decoding.
+
+    Args:
+        path: The weight file.
+    """
+    metadata = weights.load_metadata(path)
+    decodings = decoding.load_path(path, metadata)
+    if len(set(decodings)) < 2:
+        return None
+    return decoding.find_vividness(decodings, decoding.load_tested(path, metadata))
+
+
+def _make_slider(start: float | None) -> gradio.Slider:
+    value, visible = start or 0, start is not None
+    return gradio.Slider(
+        0, 1, value, step=0.05, label=VIVIDNESS, interactive=True, visible=visible, buttons=[]
+    )
+
+
+def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Iterator[Outputs]]:
     """Return a function that yields the preview of a photograph, then its download."""
 
-    def colorize_photograph(file: str | None, name: str) -> Iterator[tuple[Any, Any]]:
+    def colorize_photograph(
+        file: str | None, name: str, vividness: float | None = None
+    ) -> Iterator[Outputs]:
+        """Colorize a file. Without a vividness, put the slider where the colorizer's starts."""
         no_download = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
-        if file is None:
-            yield None, no_download
-            return
-        target = downloads / f"{Path(file).stem}-{name}.png"
+        target = downloads / f"{Path(file or '').stem}-{name}.png"
         try:
+            start = find_start(models[name])
+            if vividness is None:
+                vividness = start
+                yield gradio.skip(), gradio.skip(), _make_slider(start)
+            if file is None:
+                yield None, no_download, gradio.skip()
+                return
             photograph = images.read(Path(file))
             for note in photograph.notes:
                 gradio.Info(note)
-            model, size = colorize.load_model(models[name], "auto")
+            vividness = None if start is None else vividness
+            model, size = colorize.load_model(models[name], "auto", vividness)
             preview = shrink(photograph.rgb)
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
-            yield pair, no_download
+            yield pair, no_download, gradio.skip()
             colored = colorize.colorize(model, photograph.rgb, size)
             images.write(target, colored, photograph.alpha, photograph.metadata)
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None
-        yield gradio.skip(), gradio.DownloadButton(DOWNLOAD, value=str(target), interactive=True)
+        final = gradio.DownloadButton(DOWNLOAD, value=str(target), interactive=True)
+        yield gradio.skip(), final, gradio.skip()
 
     return colorize_photograph
 

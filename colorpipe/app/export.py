@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from colorpipe import files, weights
-from colorpipe.app.colorize import set_temperature
+from colorpipe.app.decoding import set_vividness
 from colorpipe.models.colorizer import Colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
@@ -26,13 +26,13 @@ TRACED_SHAPE = (2, 1, 37, 61)
 CHECKED_SHAPES = (TRACED_SHAPE, (1, 1, 32, 32), (3, 1, 96, 130), (1, 1, 8, 8))
 
 
-def export_onnx(path: Path, target: Path, temperature: float | None = None) -> float:
+def export_onnx(path: Path, target: Path, vividness: float | None = None) -> float:
     """Export a colorizer as an ONNX file if onnxruntime agrees with PyTorch.
 
     Args:
         path: The weight file of the colorizer.
         target: The file to write.
-        temperature: As in `colorize.load_model`. The exported file always uses this temperature.
+        vividness: As in `colorize.load_model`. The exported file always decodes with it.
 
     Returns:
         The largest difference between onnxruntime and PyTorch, in Lab units.
@@ -48,7 +48,9 @@ def export_onnx(path: Path, target: Path, temperature: float | None = None) -> f
             f"export needs {error.name}: run pip install '.[export]' in the project's folder"
         ) from None
     model, metadata = load_colorizer(path, torch.device("cpu"))
-    set_temperature(model, temperature, path, metadata)
+    set_vividness(model, vividness, path, metadata)
+    if model.head == "bins":
+        metadata |= {"alpha": model.alpha, "temperature": model.temperature}
     program = _trace(model)
     program.model.metadata_props[weights.KEY] = json.dumps(metadata, sort_keys=True)
     with files.atomic_write(target) as temporary:

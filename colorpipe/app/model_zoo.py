@@ -15,7 +15,8 @@ from colorpipe.runtime.errors import UserError, one_line
 
 ABOUT = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
 OLD_LOSSES = {"classification": "color_classification"}  # names in older weight files
-METRICS = ("test loss", "SSIM", "PSNR", "gray baseline")
+METRICS = ("ab MSE", "SSIM", "PSNR", "gray ab MSE")
+TEST_SET = ("data", "n", "original_colorfulness")  # equal in two results on the same test images
 
 
 def list_colorizers(folder: Path) -> dict[str, Path]:
@@ -69,9 +70,7 @@ def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | No
     evaluation_path = _find_result(path, files.evaluation_path)
     if path.stem != "best" or not evaluation_path.is_file():
         return None
-    evaluation: dict[str, Any] = files.read_json(evaluation_path)
-    if not isinstance(evaluation, dict):
-        raise UserError(f"{evaluation_path} is damaged: delete it and run `dvc repro`")
+    evaluation = _read_results(evaluation_path)
     try:
         epoch = metadata["epoch"]
         run = {
@@ -137,27 +136,50 @@ def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float | None, ...] | None:
-    """Return the test loss, SSIM and PSNR of these weights, and the gray baseline's test loss.
+    """Return the ab MSE, SSIM and PSNR of these weights, and the gray baseline's ab MSE.
 
     Return None if the weights with this metadata have not been tested.
     """
     if "test" in metadata:  # a bundled weight file, whose gray baseline is called "no_color"
-        test, baseline_loss = metadata["test"], metadata["no_color"]["loss"]
+        test, baseline_mse = metadata["test"], metadata["no_color"]["mse"]
     else:
         evaluation = load_evaluation(path, metadata)
         if evaluation is None:
             return None
-        test = files.read_json(_find_result(path, files.metrics_path))["test"]
-        baseline_loss = evaluation["baseline_loss"]
-    return test["loss"], test["ssim"], test["psnr"], baseline_loss
+        test = _read_results(_find_result(path, files.metrics_path))["test"]
+        baseline_mse = _find_baseline_mse(_find_project(path), evaluation)
+    return test["mse"], test["ssim"], test["psnr"], baseline_mse
+
+
+def _find_baseline_mse(project: Path, evaluation: dict[str, Any]) -> float | None:
+    """Return the gray baseline's ab MSE on the test set of an evaluation, or None if unknown."""
+    for path in sorted((project / files.EVALUATIONS / "baseline").glob("*.json")):
+        baseline = _read_results(path)
+        if all(baseline.get(key) == evaluation.get(key) for key in TEST_SET):
+            metrics = _read_results(project / files.metrics_path(f"baseline/{path.stem}"))
+            mse: float | None = metrics["test"]["mse"]
+            return mse
+    return None
 
 
 def _find_result(path: Path, result: Callable[[str], Path]) -> Path:
-    """Return a result's file in the project that has the weight file models/<colorizer>/<file>.
+    """Return the file of a colorizer's result.
 
     Args:
-        path: The weight file.
+        path: The weight file models/<colorizer>/<file>.
         result: `files.metrics_path` or `files.evaluation_path`.
     """
+    return _find_project(path) / result(path.absolute().parent.name)
+
+
+def _find_project(path: Path) -> Path:
+    """Return the folder of the project that has the weight file models/<colorizer>/<file>."""
     path = path if len(path.parents) > 2 else path.absolute()
-    return path.parent.parent.parent / result(path.parent.name)
+    return path.parent.parent.parent
+
+
+def _read_results(path: Path) -> dict[str, Any]:
+    results = files.read_json(path)
+    if not isinstance(results, dict):
+        raise UserError(f"{path} is damaged: delete it and run `dvc repro`")
+    return results

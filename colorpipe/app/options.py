@@ -102,12 +102,11 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
         "with best.safetensors; or a file (default: vivid)",
     )
     command.add_argument(
-        "--temperature",
-        type=number_between(float, 0.01, 10),
-        help="softmax temperature, 0.01 to 10, used to decode a colorizer that classifies over "
-        "the 313 color bins, such as vivid: 1 gives the mean color, lower values give more vivid "
-        "colors (default: the temperature at which the colorizer was tested, which is 1 for "
-        "vivid; 0.38 if it was not tested)",
+        "--vividness",
+        type=number_between(float, 0, 1),
+        help="0 to 1, for a tested colorizer that classifies over the 313 color bins: 0 gives its "
+        "faithful colors, with the lowest error, and 1 its vivid colors, about as colorful as the "
+        "originals (default: the decoding with which the colorizer was tested)",
     )
 
 

@@ -23,7 +23,7 @@ def colorize_all(
     device_name: str,
     *,
     size: int | None,
-    temperature: float | None,
+    vividness: float | None,
     force: bool,
     strip: bool = False,
 ) -> bool:
@@ -36,7 +36,7 @@ def colorize_all(
         weights: The weight file of the colorizer.
         device_name: As in `colorize.load_model`.
         size: As in `colorize.colorize`. None selects the size of the weight file.
-        temperature: As in `colorize.load_model`.
+        vividness: As in `colorize.load_model`.
         force: Overwrite existing files.
         strip: Leave out EXIF, XMP and IPTC.
 
@@ -50,7 +50,7 @@ def colorize_all(
     allowed = [job for job, error in zip(jobs, conflicts, strict=True) if error is None]
     workers = max(1, min(WORKERS, len(jobs)))
     torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
-    model, default_size = colorize.load_model(weights, device_name, temperature)
+    model, default_size = colorize.load_model(weights, device_name, vividness)
     size = size or default_size
     work = partial(colorize_one, model=model, size=size, budget=PixelBudget(), strip=strip)
     results = ordered_map(work, allowed, workers)

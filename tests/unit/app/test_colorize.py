@@ -554,12 +554,21 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         ["vivid", "unet", "cifar10", "32x32", "color_classification"],
         ["faithful", "unet", "cifar10", "32x32", "mse"],
     ]
-    assert header.endswith("gray baseline")
+    assert header.endswith("ab MSE  SSIM   PSNR   gray ab MSE")
     columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
     assert all(len(line.split()) == columns for line in bundled)
+    assert [line.split()[7:] for line in bundled] == [
+        ["173.4", "0.234", "20.18", "180.8"],
+        ["121.7", "0.291", "21.74", "180.8"],
+    ]
+
+
+def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "models").symlink_to(weights.parents[1])
     files.write_json(
-        Path("metrics/small.json"), {"test": {"loss": 151.25, "ssim": 0.25, "psnr": 21.5}}
+        Path("metrics/small.json"),
+        {"test": {"loss": 3.2, "mse": 151.25, "ssim": 0.25, "psnr": 21.5}},
     )
     evaluation = {
         "data": "photos",
@@ -567,9 +576,14 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
         "seed": 0,
         "best_epoch": 3,
         "val_loss": 150.0,
-        "baseline_loss": 193.6,
+        "n": 40,
+        "original_colorfulness": 30.5,
     }
     files.write_json(Path("evaluations/small.json"), evaluation)
+    of_test_set = {key: evaluation[key] for key in ("data", "n", "original_colorfulness")}
+    for name, mse, changes in (("a", 99.9, {"original_colorfulness": 30.6}), ("b", 193.6, {})):
+        files.write_json(Path(f"evaluations/baseline/{name}.json"), {**of_test_set, **changes})
+        files.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"mse": mse}})
     run("models")
     row = capsys.readouterr().out.splitlines()[1]
     assert row.split() == [
@@ -590,59 +604,21 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
     files.write_json(Path("evaluations/small.json"), evaluation)
-    flat = {"test": {"loss": 151.25, "ssim": None, "psnr": None}}  # not finite
+    Path("evaluations/baseline/b.json").unlink()
+    run("models")
+    assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:10]
+    files.write_json(Path("evaluations/baseline/b.json"), of_test_set)
+    flat = {"test": {"mse": 151.25, "ssim": None, "psnr": None}}  # not finite
     files.write_json(Path("metrics/small.json"), flat)
     run("models")
     shown = capsys.readouterr().out.splitlines()[1].split()
     assert shown == [*row.split()[:8], "193.6"]
-    for damaged in ("{", "[]", '{"test": {"loss": "x"}}', "null"):
+    for damaged in ("{", "[]", '{"test": {"mse": "x"}}', "null"):
         Path("metrics/small.json").write_text(damaged)
         run("models", code=1)
         assert re.search(
             r"metrics/small\.json (or evaluations/small\.json )?is damaged", capsys.readouterr().err
         )
-
-
-def test_the_temperature_changes_the_chroma(weights, tmp_path, capsys):
-    torch.manual_seed(0)
-    settings = {"widths": [8, 16], "blocks": [1, 1]}
-    model = build_colorizer("unet", settings, "bins")
-    nn.init.normal_(model.decoder.head.weight)
-    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
-    weight_files.save(tmp_path / "best.safetensors", model.state_dict(), metadata)
-    Image.fromarray(photograph(40, 40)).save(tmp_path / "a.png")
-    chroma = {}
-    for temperature in ("1", "0.1"):
-        target = tmp_path / f"{temperature}.png"
-        run(
-            "colorize",
-            tmp_path / "a.png",
-            "-o",
-            target,
-            "--model",
-            tmp_path,
-            "--temperature",
-            temperature,
-        )
-        chroma[temperature] = np.abs(rgb2lab(images.read(target).rgb)[..., 1:]).mean()
-    assert chroma["0.1"] > chroma["1"]
-    run(
-        "colorize",
-        tmp_path / "a.png",
-        "-o",
-        tmp_path / "b.png",
-        "--model",
-        weights,
-        "--temperature",
-        "1",
-        code=1,
-    )
-    assert (
-        "small does not classify over the color bins: leave the option out"
-        in capsys.readouterr().err
-    )
-    run("colorize", tmp_path / "a.png", "-o", tmp_path / "b.png", "--temperature", "0", code=2)
-    assert "use a number from 0.01 to 10, not 0" in capsys.readouterr().err
 
 
 def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):

@@ -26,12 +26,21 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """Return a folder with an untrained colorizer named "other"."""
+    """Return a folder with two untrained colorizers, of which "colorful" has a path."""
     folder = tmp_path_factory.mktemp("demo") / "models"
     torch.manual_seed(0)
     metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
     tensors = build_colorizer("resnet18", {"cut": "layer1"}).state_dict()
     weights.save(folder / "other/best.safetensors", tensors, metadata)
+    settings = {"widths": [8, 16], "blocks": [1, 1]}
+    model = build_colorizer("unet", settings, "bins")
+    torch.nn.init.normal_(model.decoder.head.weight)
+    torch.nn.init.normal_(model.log_weights)
+    metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
+    measured = {"mse": 120.0, "colorfulness": 10.0}
+    path = [{"alpha": 1.0, "temperature": 1.0}, {"alpha": 0.0, "temperature": 0.2}]
+    metadata |= {**path[1], "vividness": [{**point, **measured} for point in path]}
+    weights.save(folder / "colorful/best.safetensors", model.state_dict(), metadata)
     return folder
 
 
@@ -69,11 +78,8 @@ def test_a_photograph_is_shown_in_gray_and_color_and_can_be_downloaded(url, mode
         assert np.array_equal(load_picture(page, color), vivid)
 
         first = color.get_attribute("src")
-        page.get_by_label("Colorizer").click()
-        page.get_by_role("option", name="other").click()
-        page.wait_for_function(
-            "first => document.querySelectorAll('img.preview')[1]?.src !== first", arg=first
-        )
+        choose(page, "other")
+        wait_for_another_picture(page, first)
         other = colorize_with(models / "other/best.safetensors", PIXELS)
         assert np.array_equal(load_picture(page, color), other)
         download = click_download(page)
@@ -95,6 +101,30 @@ def test_a_large_photograph_has_a_small_preview_and_a_large_download(url, tmp_pa
 
 
 @needs_chromium
+def test_a_colorizer_with_a_path_has_a_slider_of_its_vividness(url, models, tmp_path):
+    path = models / "colorful/best.safetensors"
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png")
+    with opened(url) as page:
+        vividness = page.get_by_label(f"number input for {demo.VIVIDNESS}")
+        assert vividness.count() == 0
+        choose(page, "colorful")
+        vividness.wait_for()
+        assert vividness.input_value() == "1"
+        page.set_input_files("input[type=file]", tmp_path / "photo.png")
+        color = page.locator("img.preview").nth(1)
+        color.wait_for(state="attached")
+        assert np.array_equal(load_picture(page, color), colorize_with(path, PIXELS))
+
+        first = color.get_attribute("src")
+        vividness.fill("0.25")
+        vividness.press("Tab")
+        wait_for_another_picture(page, first)
+        assert np.array_equal(load_picture(page, color), colorize_with(path, PIXELS, 0.25))
+        choose(page, "other")
+        vividness.wait_for(state="detached")
+
+
+@needs_chromium
 def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing more")
     with opened(url) as page:
@@ -104,6 +134,16 @@ def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
 
 def test_a_small_photograph_is_not_enlarged():
     assert np.array_equal(demo.shrink(PIXELS), PIXELS)
+
+
+def choose(page, name: str) -> None:
+    page.get_by_label("Colorizer").click()
+    page.get_by_role("option", name=name).click()
+
+
+def wait_for_another_picture(page, first: str) -> None:
+    script = "first => document.querySelectorAll('img.preview')[1]?.src !== first"
+    page.wait_for_function(script, arg=first)
 
 
 def load_picture(page, image) -> np.ndarray:
@@ -122,6 +162,6 @@ def click_download(page):
     raise AssertionError("ten clicks on the button downloaded nothing")
 
 
-def colorize_with(path: Path, pixels: np.ndarray) -> np.ndarray:
-    model, size = colorize.load_model(path, "cpu")
+def colorize_with(path: Path, pixels: np.ndarray, vividness: float | None = None) -> np.ndarray:
+    model, size = colorize.load_model(path, "cpu", vividness)
     return colorize.colorize(model, pixels, size)

@@ -39,25 +39,33 @@ def once(function):
     return called
 
 
-def test_the_exported_file_uses_the_given_temperature(tmp_path):
+def test_onnxruntime_agrees_with_torch_if_the_rebalancing_is_undone(tmp_path):
     torch.manual_seed(0)
     settings = {"widths": [8, 16], "blocks": [1, 1]}
     model = build_colorizer("unet", settings, "bins")
     torch.nn.init.normal_(model.decoder.head.weight)
+    torch.nn.init.normal_(model.log_weights)
+    measured = {"mse": 120.0, "colorfulness": 10.0}
+    points = [{"alpha": 1.0, "temperature": 0.9}, {"alpha": 0.0, "temperature": 0.5}]
+    metadata = {
+        "model": "unet",
+        "settings": settings,
+        "head": "bins",
+        "size": [32, 32],
+        "vividness": [{**point, **measured} for point in points],
+    }
     path = tmp_path / "best.safetensors"
-    weights.save(
-        path,
-        model.state_dict(),
-        {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]},
-    )
-    assert export.export_onnx(path, tmp_path / "model.onnx", temperature=0.7) < 1e-3
+    weights.save(path, model.state_dict(), metadata)
+    assert export.export_onnx(path, tmp_path / "model.onnx", vividness=0.5) < 1e-3
     L = torch.rand(2, 1, 33, 47) * 100
     (ab,) = onnxruntime.InferenceSession(tmp_path / "model.onnx").run(["ab"], {"L": L.numpy()})
-    model.eval().temperature = 0.7
+    model.eval().alpha, model.temperature = 0.5, 0.7
     with torch.no_grad():
         assert np.abs(ab - model(L).numpy()).max() < 1e-3
-        model.temperature = 0.2
+        model.alpha = 0.0
         assert np.abs(ab - model(L).numpy()).max() > 1
+    (stored,) = onnx.load(tmp_path / "model.onnx").metadata_props
+    assert (stored.key, json.loads(stored.value)["alpha"]) == (weights.KEY, 0.5)
 
 
 @pytest.mark.parametrize("name", SETTINGS)
