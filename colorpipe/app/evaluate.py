@@ -179,7 +179,7 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
             raise UserError(f"{printable_path(folder)} is not a folder: use a folder of images")
     colorized, true = album.list_files(predicted), album.list_files(originals)
     if skipped := colorized.skipped + true.skipped:
-        print(f"not used, because {album.SYSTEM_REASON}: {name_files(skipped)}", file=sys.stderr)
+        print(album.explain_skipped(skipped), file=sys.stderr)
     sources = {path.relative_to(originals): path for path in true.files}
     stems = {name.with_suffix(""): name for name in sorted(sources, reverse=True)}
     pairs, alone = [], []

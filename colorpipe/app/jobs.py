@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from colorpipe.data import album, images
-from colorpipe.data.album import SYSTEM_REASON, is_folder
-from colorpipe.runtime.errors import UserError, name_files, printable_path
+from colorpipe.data.album import is_folder
+from colorpipe.runtime.errors import UserError, printable_path
 
 FileId = tuple[int, int]  # device and inode: the same for all paths of a file
 
@@ -135,7 +135,7 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
             )
         sources, skipped = album.list_files(path, exclude=out)
         if skipped:
-            print(f"not used, because {SYSTEM_REASON}: {name_files(skipped)}", file=sys.stderr)
+            print(album.explain_skipped(skipped), file=sys.stderr)
         if not sources:
             raise UserError(f"{printable_path(path)} holds no files: use another folder")
         photographs += [(source, out / source.relative_to(path)) for source in sources]

@@ -1,9 +1,11 @@
 """The files of an album: those to read, and those of the operating system or of a NAS."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
+
+from colorpipe.runtime.errors import list_names
 
 # In lower case. Names that begin with a dot, such as .Trashes and ._x.jpg, are hidden files.
 SYSTEM_FOLDERS = {
@@ -11,7 +13,6 @@ SYSTEM_FOLDERS = {
     "@sharebin", "@tmp", "__macosx", "lost+found", "recycler", "system volume information",
 }  # fmt: skip
 SYSTEM_FILES = {"desktop.ini", "ehthumbs.db", "thumbs.db"}
-SYSTEM_REASON = "they are hidden, or belong to the operating system or a NAS"
 
 
 class Album(NamedTuple):
@@ -20,7 +21,8 @@ class Album(NamedTuple):
     Attributes:
         files: Files to read. Broken links and folders that cannot be read are included, so that
             they are reported like files.
-        skipped: Hidden files and files of the system.
+        skipped: Hidden files and folders, and those of the operating system or a NAS. The files in
+            such a folder are not listed.
     """
 
     files: list[Path]
@@ -38,7 +40,7 @@ def is_folder(path: Path) -> bool:
 def list_files(folder: Path, exclude: Path | None = None) -> Album:
     """Return the files in and below a folder.
 
-    Links to folders are followed, and each folder is listed once.
+    Links to folders are followed. A folder that is reached in several ways is listed once.
 
     Args:
         folder: The folder.
@@ -57,20 +59,20 @@ def list_files(folder: Path, exclude: Path | None = None) -> Album:
             folders.clear()
             continue
         visited.add(resolved)
-        folders.sort()
-        for name in sorted(names):
-            path = Path(place) / name
-            system = is_of_system(path.relative_to(folder))
-            (album.skipped if system else album.files).append(path)
-    readable = [path for path in unreadable if not is_of_system(path.relative_to(folder))]
-    return Album(album.files + readable, album.skipped)
+        hidden = {name for name in folders if name.startswith(".") or name.lower() in SYSTEM_FOLDERS}
+        folders[:] = sorted(set(folders) - hidden)  # os.walk descends into these alone
+        hidden |= {name for name in names if name.startswith(".") or name.lower() in SYSTEM_FILES}
+        album.skipped.extend(Path(place) / name for name in sorted(hidden))
+        album.files.extend(Path(place) / name for name in sorted(set(names) - hidden))
+    return Album(album.files + unreadable, album.skipped)
 
 
-def is_of_system(path: Path) -> bool:
-    """Return whether a path in an album is hidden, or belongs to the operating system or a NAS."""
-    names = [part.lower() for part in path.parts]
-    return any(name.startswith(".") or name in SYSTEM_FOLDERS for name in names) or (
-        path.name.lower() in SYSTEM_FILES
+def explain_skipped(names: Sequence[str | Path]) -> str:
+    """Return a message about the skipped files and folders of an album."""
+    entries = f"{len(names)} files or folders" if len(names) > 1 else "1 file or folder"
+    return (
+        "not used, because they are hidden, or belong to the operating system or a NAS: "
+        f"{entries}: {list_names(names)}"
     )
 
 

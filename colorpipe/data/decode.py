@@ -22,7 +22,7 @@ MAX_HEADER = 1 << 20  # bytes of a HEIC file's description that are searched
 
 
 def select_page(image: Image.Image) -> list[str]:
-    """Select the first full page of a TIFF, and return a note if the file has other images.
+    """Select the first full page of a TIFF, and return notes about the file's other images.
 
     Some scanners and editors store a reduced copy of the photograph as the first page.
     """
@@ -49,7 +49,7 @@ def select_page(image: Image.Image) -> list[str]:
 
 
 def describe_depth(image: Image.Image) -> list[str]:
-    """Return a note if an image that is not loaded yet has more than 8 bits per channel."""
+    """Return a note if an image has more than 8 bits per channel. Loading it may hide that."""
     bits = image.info.get("bit_depth", 8)  # of HEIC
     if image.mode.startswith("I;16") or any(
         ";16" in str(tile) for tile in getattr(image, "tile", ())
@@ -132,11 +132,12 @@ def _reduce_16_bits(
     notes = []
     if peak == FULL_PEAK and 0 < brightest <= max(SCANNER_PEAKS):
         used = brightest.bit_length()
-        notes.append(f"its values use only {used} of 16 bits, so it may be too dark")
+        notes.append(f"its values use only {used} of 16 bits, so its brightness may be wrong")
     if tags.get(PHOTOMETRIC) == WHITE_IS_ZERO:  # Pillow inverts only 8 bits
         gray = peak - gray
-    levels = (gray.astype(np.float32) * (255 / peak)).round().astype(np.uint8)
-    return Image.fromarray(levels), alpha, notes
+    levels = Image.fromarray((gray.astype(np.float32) * (255 / peak)).round().astype(np.uint8))
+    levels.info = image.info  # with the gamma of a PNG
+    return levels, alpha, notes
 
 
 def explain_tiff(file: BinaryIO) -> str:

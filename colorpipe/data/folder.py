@@ -21,12 +21,7 @@ from colorpipe import files
 from colorpipe.config import DatasetConfig
 from colorpipe.data import duplicates, gray, images
 from colorpipe.data.dataset import Array, Dataset, Images
-from colorpipe.data.listing import (
-    list_photographs,
-    print_left_out,
-    print_unused,
-    read_listed,
-)
+from colorpipe.data.listing import list_photographs, print_left_out, read_listed
 from colorpipe.runtime.errors import UserError, name_files, naming_write_errors, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
@@ -111,7 +106,6 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
                 file.flush()
             names.append(name)
             thumbnails.append(duplicates.make_thumbnail(pixels))
-        print_unused(source["unused"], source["skipped"])
         if not names:
             raise UserError(
                 f"folder: none of its files is a color photograph ({images.KINDS}): set "

@@ -15,8 +15,7 @@ from colorpipe.runtime.parallel import ordered_map
 def list_photographs(folder: Path) -> dict[str, Any]:
     """Return the names, sizes in bytes and sha256 of all photographs in and below a folder.
 
-    The names of other files are reported and listed under "unused". Hidden files and files of the
-    operating system or a NAS are reported and listed under "skipped".
+    Other files are reported.
 
     Raises:
         UserError: There are no photographs, or a file or folder cannot be read.
@@ -29,9 +28,10 @@ def list_photographs(folder: Path) -> dict[str, Any]:
                 "permissions"
             )
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
-    skipped = sorted(path.relative_to(folder).as_posix() for path in system)
-    photographs, unused = album.separate_photographs(names, images.SUFFIXES)
-    print_unused(unused, skipped)
+    photographs, others = album.separate_photographs(names, images.SUFFIXES)
+    print_left_out(f"they are not {images.KINDS}", others)
+    if system:
+        print(f"folder: {album.explain_skipped([path.relative_to(folder) for path in system])}")
     if not photographs:
         raise UserError(
             f"{printable_path(folder)} holds no photographs ({images.KINDS}): put some there"
@@ -56,18 +56,7 @@ def list_photographs(folder: Path) -> dict[str, Any]:
         disable=None,
         leave=False,
     )
-    return {
-        "folder": str(folder),
-        "photographs": list(entries),
-        "unused": unused,
-        "skipped": skipped,
-    }
-
-
-def print_unused(unused: list[str], skipped: list[str]) -> None:
-    """Print which files are not photographs and which are hidden or of the system."""
-    print_left_out(f"they are not {images.KINDS}", unused)
-    print_left_out(album.SYSTEM_REASON, skipped)
+    return {"folder": str(folder), "photographs": list(entries)}
 
 
 def print_left_out(reason: str, names: list[str]) -> None:

@@ -22,7 +22,7 @@ SRGB = 1  # value of ColorSpace
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
 MAX_SEGMENT = 65_000  # bytes in a segment of a JPEG, with some room for its header
-ORIENTATION = re.compile(rb'(tiff:Orientation(?:="|>))\d')
+ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))\d""")
 
 
 @dataclass(frozen=True)

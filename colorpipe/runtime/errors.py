@@ -42,9 +42,13 @@ def name_files(names: Sequence[str | Path]) -> str:
     """Count files by suffix and list at most ten: "2 files (1 .cr2, 1 .txt): a.cr2, b.txt"."""
     suffixes = Counter(Path(name).suffix.lower() or "without suffix" for name in names)
     counts = ", ".join(f"{count} {_printable(suffix)}" for suffix, count in suffixes.most_common())
+    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({counts}): {list_names(names)}"
+
+
+def list_names(names: Sequence[str | Path]) -> str:
+    """List at most ten names: "a.cr2, b.txt"."""
     listed = ", ".join(printable_path(Path(name)) for name in names[:MAX_NAMED])
-    more = ", ..." if len(names) > MAX_NAMED else ""
-    return f"{len(names)} file{'s' if len(names) > 1 else ''} ({counts}): {listed}{more}"
+    return f"{listed}, ..." if len(names) > MAX_NAMED else listed
 
 
 def write_error(path: Path, error: OSError) -> UserError:

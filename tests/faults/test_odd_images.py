@@ -121,7 +121,7 @@ def test_colorize_names_each_of_forty_files_that_it_does_not_use(tmp_path, monke
     for name in unread:
         assert output.err.count(f"skipped: {tmp_path}/album/{name} ") == 1, name
     line = next(line for line in output.err.splitlines() if line.startswith("not used, because"))
-    assert all(name in line for name in names["system"])
+    assert all(name.split("/")[0] in line for name in names["system"])
 
 
 def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monkeypatch, capsys):
@@ -140,6 +140,7 @@ def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monk
     files.write_json(files.source_path("folder"), list_photographs(tmp_path / "album"))
     split("folder", params)
     output = capsys.readouterr().out
+    names["system"] = [name.split("/")[0] for name in names["system"]]  # a folder is named itself
     for kind in ("gray", "toned", "copies", "other", "system"):
         assert any(all(name in line for name in names[kind]) for line in output.splitlines()), kind
     twins = "plain again.jpg = plain with a caption.png = plain.png"

@@ -204,7 +204,7 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
     assert f"skipped: {folder}/no image.txt is not a readable JPEG" in output.err
     reason = "they are hidden, or belong to the operating system or a NAS"
-    assert f"not used, because {reason}: 1 file (1 without suffix): {folder}/.hidden" in output.err
+    assert f"not used, because {reason}: 1 file or folder: {folder}/.hidden" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {

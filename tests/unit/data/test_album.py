@@ -6,19 +6,20 @@ import pytest
 
 from colorpipe.data import album
 
-SYSTEM = [
-    "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg",
-    "#recycle/old.jpg",
-    "$RECYCLE.BIN/S-1-5/old.jpg",
-    ".Trashes/501/old.jpg",
-    ".@__thumb/a.jpg",
-    "__MACOSX/._a.jpg",
-    "trip/@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg",
-    "trip/._b.jpg",
-    "System Volume Information/c.jpg",
-    "Thumbs.db",
-    "desktop.ini",
-]
+# Files, and what is skipped because of each: a folder or the file itself.
+SYSTEM = {
+    "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg": "@eaDir",
+    "#recycle/old.jpg": "#recycle",
+    "$RECYCLE.BIN/S-1-5/old.jpg": "$RECYCLE.BIN",
+    ".Trashes/501/old.jpg": ".Trashes",
+    ".@__thumb/a.jpg": ".@__thumb",
+    "__MACOSX/._a.jpg": "__MACOSX",
+    "trip/@eaDir/b.jpg/SYNOPHOTO_THUMB_M.jpg": "trip/@eaDir",
+    "trip/._b.jpg": "trip/._b.jpg",
+    "System Volume Information/c.jpg": "System Volume Information",
+    "Thumbs.db": "Thumbs.db",
+    "desktop.ini": "desktop.ini",
+}
 OWN = ["a.jpg", "trip/b.jpg", "recycle/c.jpg", "ea@dir/d.jpg", "# 1/e.jpg"]
 
 
@@ -37,7 +38,14 @@ def names(folder: Path, paths: list[Path]) -> list[str]:
 def test_files_of_the_system_are_skipped_and_listed(folder):
     files, skipped = album.list_files(folder)
     assert names(folder, files) == sorted(OWN)
-    assert names(folder, skipped) == sorted(SYSTEM)
+    assert names(folder, skipped) == sorted(SYSTEM.values())
+
+
+def test_a_folder_with_a_hidden_link_to_it_is_read(folder):
+    (folder / ".latest").symlink_to(folder / "trip", target_is_directory=True)
+    files, skipped = album.list_files(folder)
+    assert names(folder, files) == sorted(OWN)
+    assert ".latest" in names(folder, skipped)
 
 
 def test_the_folder_itself_may_have_such_a_name(folder):

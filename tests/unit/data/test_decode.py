@@ -29,7 +29,7 @@ def test_16_bits_that_declare_a_lower_white_are_scaled_to_it(tmp_path):
         (tmp_path / "a.tif").write_bytes(tiff(values, 16, max_value=white))
         assert images.read(tmp_path / "a.tif").rgb[0, :, 0].tolist() == [0, 127, 255]
     (tmp_path / "a.tif").write_bytes(tiff(RAMP, 16))
-    note = "its values use only 12 of 16 bits, so it may be too dark"
+    note = "its values use only 12 of 16 bits, so its brightness may be wrong"
     assert images.read(tmp_path / "a.tif").notes == ("16 bits reduced to 8", note)
 
 

@@ -81,6 +81,9 @@ def test_a_gamma_is_applied_with_a_note(tmp_path):
         assert (photograph.rgb == level).all()
         notes = ("converted from gamma 1 (gAMA) to sRGB",) if level == 128 else ()
         assert photograph.notes == notes
+    deep = Image.fromarray(np.full((4, 4), 55 * 257, np.uint16))
+    path.write_bytes(png_with(deep, b"gAMA", struct.pack(">I", 100_000)))
+    assert (images.read(path).rgb == 128).all()
     path.write_bytes(png_with(image, b"gAMA", struct.pack(">I", 45_455), icc_profile=LINEAR["RGB"]))
     assert (images.read(path).rgb == 128).all()  # a profile counts more
 
