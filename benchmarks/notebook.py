@@ -79,7 +79,7 @@ def train(
     for L, ab in loader:
         L, ab = L.to(device), ab.to(device)
         optimizer.zero_grad()
-        value = loss(L, model(L), ab)
+        value = loss(L, model(L).ab, ab)
         value.backward()
         optimizer.step()
         yield value.item()

@@ -1,6 +1,6 @@
-"""Prediction: what training, evaluation and the pretext task call.
+"""What training, evaluation and the pretext task share.
 
-The functions set up the device, run a colorizer on stored images, and average metrics over a set.
+They set up the device, colorize stored images, and average metrics over a set.
 """
 
 import contextlib
@@ -86,7 +86,7 @@ def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Col
     target = lab.rgb_to_lab(rgb)
     with autocast(rgb.device, precision):
         L = target[:, :1].contiguous(memory_format=torch.channels_last)
-        prediction: Prediction = model(L, with_logits=True)
+        prediction: Prediction = model(L)
     return Colorized(rgb, target, prediction)
 
 

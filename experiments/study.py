@@ -39,7 +39,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
     histories = {line: history for line, history in histories.items() if line in losses}
     figures.training_curves(out / "curves.png", histories, losses)
-    color_figures.error_against_colorfulness(out / "colorfulness.png", scores, {})
+    color_figures.error_against_colorfulness(out / "colorfulness.png", scores)
     images = {line: image_path(out, line) for line in trained["line"]}
     sets = dict(zip(trained["line"], trained["data"], strict=True))
     groups = [
@@ -51,7 +51,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
         scores=scores,
         half_widths=half_widths,
         grids=images,
-        colorfulness=color_figures.colorfulness_figures(scores, {}),
+        colorfulness=color_figures.colorfulness_figures(scores),
         curves=figures.small_multiples(histories, losses),
         pretext=accuracy_table(points),
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",

@@ -2,10 +2,9 @@
 
 import argparse
 import importlib
-import os
 from pathlib import Path
 
-from colorpipe.runtime.process import name, run_main
+from colorpipe.runtime.process import has_launcher, name, run_main
 
 
 def main() -> None:
@@ -24,7 +23,7 @@ def main() -> None:
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()
-    if params.processes > 1 and "RANK" not in os.environ:  # no launcher has started this process
+    if params.processes > 1 and not has_launcher():
         from colorpipe.runtime import launch
 
         launch.run_in_processes(params.processes)

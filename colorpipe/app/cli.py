@@ -22,8 +22,6 @@ from colorpipe.runtime.process import run_main
 
 def colorize_photographs(options: argparse.Namespace) -> None:
     """Colorize photographs."""
-    # On an Apple GPU, the CPU computes what Metal cannot. torch reads this when it is imported.
-    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     from colorpipe.app import jobs, model_zoo, photographs
 
     succeeded = photographs.colorize_all(
@@ -40,13 +38,17 @@ def colorize_photographs(options: argparse.Namespace) -> None:
 
 
 def evaluate_folders(options: argparse.Namespace) -> None:
-    """Compare a folder of colorized photographs with the originals, whoever colorized them."""
+    """Compare the colorized photographs of any program with the originals."""
     try:
         from colorpipe.app import evaluate
     except ModuleNotFoundError as error:
         raise UserError(
             f"evaluate needs {error.name}: run pip install '.[pipeline]' in the project's folder"
         ) from None
+    if options.out and options.out.suffix != ".json":
+        raise UserError(f"-o {printable_path(options.out)}: use a file with the suffix .json")
+    if options.out:
+        check_overwriting(options.out, options.force)
     if not evaluate.evaluate(options.predicted, options.originals, options.size, options.out):
         sys.exit(1)
 
@@ -68,8 +70,7 @@ def export_model(options: argparse.Namespace) -> None:
     out = printable_path(options.out)
     if options.out.suffix != ".onnx":
         raise UserError(f"-o {out}: use a file with the suffix .onnx")
-    if options.out.exists() and not options.force:
-        raise UserError(f"{out} exists: use --force to overwrite it")
+    check_overwriting(options.out, options.force)
     path = model_zoo.find_colorizer(options.model)
     difference = export.export_onnx(path, options.out, options.vividness)
     print(f"{out}: within {difference:.1g} Lab units of PyTorch")
@@ -85,6 +86,12 @@ def serve_demo(options: argparse.Namespace) -> None:
         ) from None
     check_models_folder(options.folder)
     demo.serve(options.folder, options.port)
+
+
+def check_overwriting(out: Path, force: bool) -> None:
+    """Raise UserError if `out` exists, unless `force`."""
+    if out.exists() and not force:
+        raise UserError(f"{printable_path(out)} exists: use --force to overwrite it")
 
 
 def check_models_folder(folder: Path) -> None:
@@ -131,4 +138,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main() -> None:
     """Run the command. An error ends it with one line."""
     options = build_parser().parse_args()
+    # On an Apple GPU, the CPU computes what Metal cannot. torch reads this when it is imported.
+    os.environ.setdefault("PYTORCH_ENABLE_MPS_FALLBACK", "1")
     run_main(lambda: options.call(options))

@@ -117,7 +117,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
         L = torch.empty(1, 1, height, width)
         for rows in strips:
             L[:, :, rows] = _read_lightness(rgb[rows], device)
-        ab = model(_read_lightness(shrink(rgb, size), device))  # (1, 2, h, w)
+        ab = model(_read_lightness(shrink(rgb, size), device)).ab  # (1, 2, h, w)
         if not ab.isfinite().all():
             raise PredictionError(
                 "the colorizer's prediction is not finite, so its weights are damaged: train it "

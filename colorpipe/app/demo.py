@@ -121,7 +121,7 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
                 gradio.Info(note)
             vividness = None if start is None else vividness
             model, size = colorize.load_model(models[name], "auto", vividness)
-            preview = shrink(photograph.rgb)
+            preview = make_preview(photograph.rgb)
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
             yield pair, no_download, gradio.skip()
             colored = colorize.colorize(model, photograph.rgb, size)
@@ -134,7 +134,7 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
     return colorize_photograph
 
 
-def shrink(rgb: Array) -> Array:
+def make_preview(rgb: Array) -> Array:
     """Return an image (H, W, 3) uint8 with at most PREVIEW_SIDE pixels per side."""
     image = Image.fromarray(rgb)
     image.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))

@@ -1,6 +1,6 @@
-"""Metrics between colorized photographs and the originals, whichever program colorized them.
+"""Metrics between the colorized photographs of any program and the originals.
 
-They are those of `evaluation.table` that need nothing but two images.
+The metrics are those of `evaluation.table` that need nothing but two images.
 """
 
 import sys
@@ -14,6 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from colorpipe import files
+from colorpipe.app.jobs import COMPARISON
 from colorpipe.color import gamut, lab
 from colorpipe.data import album, images
 from colorpipe.data.imagenet import read_torchvision
@@ -24,25 +25,25 @@ from colorpipe.losses import lpips
 from colorpipe.runtime.errors import UserError, name_files, printable_path
 
 VGG = files.ARCHIVES / "imagenet-lpips.pth"  # where the download stage puts it
-# The metrics, and what other programs compute differently.
+# The metrics, and how each is computed where programs differ.
 CONVENTIONS = {
-    "rgb.psnr": "of each image on [0, 1], then the mean; equal images have 100 dB",
-    "rgb.ssim": "Gaussian window of 11 pixels, on RGB, then the mean over images",
-    "rgb.mae": "mean absolute error",
-    "test.mse": "squared difference of a and b (D65), mean over pixels and channels",
-    "lpips": "version 0.1 on VGG-16",
-    "colorfulness": "M3 of Hasler and Suesstrunk 2003, mean over images",
-    "colorfulness_distance": "difference of the two means, as DDColor reports it",
-    "auc": "of Zhang et al. 2016, distances of ab from 0 to 150",
-    "auc_rebalanced": "the same for each bin of true ab, then the mean over bins",
-    "histogram_divergence": "Jensen-Shannon, shares of the 313 color bins",
-    "original_colorfulness": "M3 of the originals",
+    "rgb.psnr": "PSNR of each image on [0, 1], averaged over images; equal images have 100 dB",
+    "rgb.ssim": "SSIM on RGB with a Gaussian window of 11 pixels, averaged over images",
+    "rgb.mae": "absolute error in RGB, averaged over pixels, channels and images",
+    "test.mse": "squared error of ab (D65), averaged over pixels, channels and images",
+    "lpips": "LPIPS 0.1 on VGG-16, averaged over images",
+    "colorfulness": "M3 of Hasler and Suesstrunk 2003, averaged over images",
+    "colorfulness_distance": "difference of the two mean colorfulness values, as in DDColor",
+    "auc": "Zhang et al. 2016, with distances of ab from 0 to 150",
+    "auc_rebalanced": "the same for each bin of true ab, averaged over bins",
+    "histogram_divergence": "Jensen-Shannon divergence of the shares of the 313 color bins",
+    "original_colorfulness": "M3 of the originals, averaged over images",
 }
-NO_LPIPS = f"There is no LPIPS: its VGG-16, imagenet.lpips.source of params.yaml, is not {VGG}."
-NO_FID = (
-    "There is no FID: it compares statistics of two sets, depends on the number of images, and "
-    "needs thousands of them."
+NO_LPIPS = (
+    f"LPIPS is left out, because its VGG-16 is not at {VGG}: download imagenet.lpips.source of "
+    "params.yaml to that path."
 )
+NO_FID = "FID is left out, because it needs thousands of images."
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,8 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
         Whether each file has a pair and can be read.
 
     Raises:
-        UserError: No pair can be compared, or `out` is not a .json file.
+        UserError: No pair can be compared.
     """
-    if out and out.suffix != ".json":
-        raise UserError(f"-o {printable_path(out)}: use a file with the suffix .json")
     pairs, alone = find_pairs(predicted, originals)
     distance = _load_lpips()
     metrics = [m for m in METRICS if m.key in CONVENTIONS and (m.key != "lpips" or distance)]
@@ -168,8 +167,9 @@ def _measure(
 def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return the pairs of images in two folders, and the files that are in one folder only.
 
-    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix. Hidden files and
-    files of the operating system or a NAS are named on stderr.
+    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix. A comparison that
+    `colorize --compare` has written has none and is left out. Hidden files and files of the
+    operating system or a NAS are named on stderr.
 
     Raises:
         UserError: One of the two is not a folder.
@@ -187,9 +187,12 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
         stem = path.relative_to(predicted).with_suffix("")
         name = stem if stem in sources else stems.get(stem)
         source = sources.pop(name, None) if name else None
+        is_comparison = path.stem.endswith(COMPARISON) and (
+            path.with_stem(path.stem.removesuffix(COMPARISON)) in colorized.files
+        )
         if source:
             pairs.append((path, source))
-        else:
+        elif not is_comparison:
             alone.append(path)
     return pairs, [*alone, *sources.values()]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor, nn
 
 from colorpipe import files, weights
 from colorpipe.app.decoding import set_vividness
@@ -65,12 +66,24 @@ def export_onnx(path: Path, target: Path, vividness: float | None = None) -> flo
     return difference
 
 
+class _AbOnly(nn.Module):
+    """A colorizer without its logits."""
+
+    def __init__(self, model: Colorizer) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, L: Tensor) -> Tensor:
+        ab: Tensor = self.model(L).ab
+        return ab
+
+
 def _trace(model: Colorizer) -> torch.onnx.ONNXProgram:
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(
-            model,
+            _AbOnly(model),
             (torch.rand(TRACED_SHAPE) * 100,),
             input_names=["L"],
             output_names=["ab"],
@@ -89,5 +102,5 @@ def _largest_difference(session: "onnxruntime.InferenceSession", model: Colorize
     for shape in CHECKED_SHAPES:
         L = torch.rand(shape, generator=generator) * 100
         (ab,) = session.run(None, {"L": L.numpy()})
-        difference = max(difference, (torch.from_numpy(ab) - model(L)).abs().max().item())
+        difference = max(difference, (torch.from_numpy(ab) - model(L).ab).abs().max().item())
     return difference

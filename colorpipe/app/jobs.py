@@ -11,6 +11,7 @@ from colorpipe.data import album, images
 from colorpipe.data.album import is_folder
 from colorpipe.runtime.errors import UserError, printable_path
 
+COMPARISON = "-compare"  # ends the stem of a comparison
 FileId = tuple[int, int]  # device and inode: the same for all paths of a file
 
 
@@ -34,7 +35,7 @@ class Job:
 
 
 class ExistsError(UserError):
-    """An output that already exists. In a batch this is not a failure."""
+    """All outputs of a photograph exist already. In a batch this is not a failure."""
 
 
 def plan_jobs(
@@ -63,7 +64,7 @@ def plan_jobs(
     else:
         targets = _name_targets(_list_photographs(inputs, out), f".{file_format or 'png'}")
     return [
-        Job(source, target, target.with_stem(f"{target.stem}-compare") if compare else None)
+        Job(source, target, target.with_stem(target.stem + COMPARISON) if compare else None)
         for source, target in targets
     ]
 
@@ -71,17 +72,21 @@ def plan_jobs(
 def find_conflicts(jobs: list[Job], *, force: bool) -> list[UserError | None]:
     """Return for each job an error if one of its outputs must not be written, and otherwise None.
 
-    No job may overwrite an original or an output of an earlier job. An existing target may only be
-    overwritten with `force`, and is an ExistsError without it.
+    No job may overwrite an original or an output of an earlier job. Without `force`, a job whose
+    outputs all exist has an ExistsError. Existing outputs of another job are kept.
     """
     originals = {file_id for job in jobs if (file_id := _file_id(job.source))}
     writers: dict[Path, Path] = {}  # the photograph that each output belongs to
     conflicts = []
     for job in jobs:
-        errors = (_find_conflict(job, path, originals, writers, force) for path in job.outputs())
+        outputs = job.outputs()
+        errors = (_find_conflict(job, path, originals, writers) for path in outputs)
         conflict = next(filter(None, errors), None)
+        if conflict is None and not force and all(map(os.path.lexists, outputs)):
+            name = printable_path(job.target)
+            conflict = ExistsError(f"{name} exists: use --force to overwrite it")
         if conflict is None:
-            writers |= dict.fromkeys(job.outputs(), job.source)
+            writers |= dict.fromkeys(outputs, job.source)
         conflicts.append(conflict)
     return conflicts
 
@@ -91,7 +96,6 @@ def _find_conflict(
     output: Path,
     originals: Collection[FileId],
     writers: Mapping[Path, Path],
-    force: bool,
 ) -> UserError | None:
     source, name = printable_path(job.source), printable_path(output)
     if output in writers:
@@ -100,8 +104,6 @@ def _find_conflict(
     if _file_id(output) in originals:
         place = name if _file_id(output) == _file_id(job.source) else f"{source}: {name}"
         return UserError(f"{place} is an original, which is never overwritten: use another -o")
-    if output == job.target and os.path.lexists(output) and not force:
-        return ExistsError(f"{name} exists: use --force to overwrite it")
     return None
 
 

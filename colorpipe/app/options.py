@@ -73,6 +73,7 @@ def add_evaluate_options(command: argparse.ArgumentParser) -> None:
         help="all images are resized to SIZE x SIZE pixels first, 16 to 1024 (default: 256)",
     )
     command.add_argument("-o", "--out", type=Path, help="also write the metrics to this .json file")
+    command.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def add_export_options(command: argparse.ArgumentParser) -> None:

@@ -1,5 +1,6 @@
 """Colorizing many photographs on all cores."""
 
+import os
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -52,7 +53,9 @@ def colorize_all(
     torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     model, default_size = colorize.load_model(weights, device_name, vividness)
     size = size or default_size
-    work = partial(colorize_one, model=model, size=size, budget=PixelBudget(), strip=strip)
+    work = partial(
+        colorize_one, model=model, size=size, budget=PixelBudget(), force=force, strip=strip
+    )
     results = ordered_map(work, allowed, workers)
     failed, existing = _print_results(jobs, (error or next(results) for error in conflicts))
     _print_counts(len(jobs), failed, existing)
@@ -60,7 +63,13 @@ def colorize_all(
 
 
 def colorize_one(
-    job: Job, model: Colorizer, size: int, budget: PixelBudget, *, strip: bool = False
+    job: Job,
+    model: Colorizer,
+    size: int,
+    budget: PixelBudget,
+    *,
+    force: bool = False,
+    strip: bool = False,
 ) -> str | UserError:
     """Colorize a photograph and write its files.
 
@@ -69,6 +78,7 @@ def colorize_one(
         model: A colorizer in eval mode.
         size: As in `colorize.colorize`.
         budget: Limits the pixels in memory over all threads.
+        force: Overwrite existing files.
         strip: Leave out EXIF, XMP and IPTC.
 
     Returns:
@@ -79,13 +89,14 @@ def colorize_one(
         with budget.spend(images.count_pixels(job.source)):
             photograph = images.read(job.source)
             colored = colorize.colorize(model, photograph.rgb, size)
-            if job.comparison:
+            missing = [path for path in job.outputs() if force or not os.path.lexists(path)]
+            notes = [*photograph.notes]
+            if job.comparison in missing:
                 pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
                 images.write(job.comparison, pair, None)
-            # The target is the last file, because a photograph with a target is not repeated.
-            metadata = None if strip else photograph.metadata
-            written = images.write(job.target, colored, photograph.alpha, metadata)
-            notes = [*photograph.notes, *written]
+            if job.target in missing:
+                metadata = None if strip else photograph.metadata
+                notes += images.write(job.target, colored, photograph.alpha, metadata)
     except colorize.PredictionError as error:
         return UserError(f"{source}: {error}")
     except UserError as error:

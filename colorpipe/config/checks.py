@@ -47,13 +47,6 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     }
     for key, allowed in choices.items():
         _require_one_of(f"{path}: {key}", getattr(params, key), allowed)
-    recipes = {"train": params.train, **params.recipes}
-    smallest = min(recipe.batch_size for recipe in recipes.values())
-    if 2 * params.processes > smallest:
-        raise UserError(
-            f"{path}: processes: input should be at most {smallest // 2}, because BatchNorm needs "
-            f"two images of a batch in each process, got {params.processes}"
-        )
     return params
 
 
@@ -87,6 +80,13 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
             raise UserError(
                 f"{key}: the recipe {columns['recipe']} needs the step {step}, got "
                 f"{format_value(columns['step'])}"
+            )
+        batch_size = params.recipe(columns["recipe"]).batch_size
+        if 2 * params.processes > batch_size:
+            raise UserError(
+                f"{path}: processes: input should be at most {batch_size // 2}, because BatchNorm "
+                f"needs two images in each process, and {columns['recipe']}.batch_size is "
+                f"{batch_size}; got {params.processes}"
             )
     models = {name: columns["model"] for name, columns in colorizers.items()}
     if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):

@@ -59,11 +59,12 @@ def list_files(folder: Path, exclude: Path | None = None) -> Album:
             folders.clear()
             continue
         visited.add(resolved)
-        hidden = {name for name in folders if name.startswith(".") or name.lower() in SYSTEM_FOLDERS}
-        folders[:] = sorted(set(folders) - hidden)  # os.walk descends into these alone
-        hidden |= {name for name in names if name.startswith(".") or name.lower() in SYSTEM_FILES}
-        album.skipped.extend(Path(place) / name for name in sorted(hidden))
-        album.files.extend(Path(place) / name for name in sorted(set(names) - hidden))
+        system = {name for name in folders if name.lower() in SYSTEM_FOLDERS}
+        system |= {name for name in names if name.lower() in SYSTEM_FILES}
+        system |= {name for name in folders + names if name.startswith(".")}
+        folders[:] = sorted(set(folders) - system)  # os.walk descends into these alone
+        album.skipped.extend(Path(place) / name for name in sorted(system))
+        album.files.extend(Path(place) / name for name in sorted(set(names) - system))
     return Album(album.files + unreadable, album.skipped)
 
 

@@ -45,9 +45,9 @@ def group_duplicates(images: Array, thumbnails: Sequence[Array]) -> Array:
         Group numbers of shape (N,), int64.
     """
     first = np.arange(len(images))  # the first image of each image's group
-    for one, other in _find_candidates(np.array(thumbnails)):
-        if first[one] != first[other] and _are_close(images[one], images[other]):
-            low, high = sorted((first[one], first[other]))
+    for a, b in _find_candidates(np.array(thumbnails)):
+        if first[a] != first[b] and _are_close(images[a], images[b]):
+            low, high = sorted((first[a], first[b]))
             first[first == high] = low
     groups: Array = np.unique(first, return_inverse=True)[1].astype(np.int64)
     return groups
@@ -61,8 +61,8 @@ def print_groups(names: Sequence[str], groups: Array) -> None:
     texts = [" = ".join(group) for group in members.values() if len(group) > 1]
     if texts:
         print(
-            "folder: near-duplicates, which are kept on one side of the split: "
-            f"{len(texts)} group{'s' if len(texts) > 1 else ''}: {', '.join(texts[:MAX_NAMED])}"
+            f"folder: {len(texts)} group{'s' if len(texts) > 1 else ''} of near-duplicates, each "
+            f"kept in one part of the split: {', '.join(texts[:MAX_NAMED])}"
             + (", ..." if len(texts) > MAX_NAMED else "")
         )
 

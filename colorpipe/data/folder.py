@@ -155,9 +155,10 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
             copies.append(name)
         else:
             hashes.add(sha256)
-            if gray.is_gray(pixels):
+            kind = gray.classify(pixels)
+            if kind == "gray":
                 without_color.append(name)
-            elif not use_toned and gray.is_toned(pixels):
+            elif kind == "toned" and not use_toned:
                 toned.append(name)
             else:
                 yield name, pixels

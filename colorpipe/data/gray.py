@@ -1,12 +1,14 @@
 """Gray, nearly gray and toned photographs, which would teach a colorizer that they are right."""
 
+from typing import Literal
+
 import torch
 from torch import Tensor
 
 from colorpipe.color import lab
 from colorpipe.data.dataset import Array
 
-CHROMA = 5  # Lab units; Zhang et al. 2016 count an image as gray if no |a| or |b| is larger
+CHROMA = 5  # Lab units; in Zhang et al. 2016, no |a| and no |b| of a gray image is larger
 SHARE = 0.95  # of the pixels; the others may be a date stamp
 # A toned photograph has one color for each lightness. Measured on 1,500 photographs of ImageNet and
 # on 100 of them as sepia, cyanotype and split-toned scans: with these limits, 1.3 % of the color
@@ -18,18 +20,21 @@ MAX_SIDE = 64  # pixels per side that are measured, because more take longer
 MAX_LEVELS, PIXELS_PER_LEVEL = 32, 32  # levels of lightness
 
 
-def is_gray(image: Array) -> bool:
-    """Return whether at least 95 % of an image (3, H, W), uint8, have at most 5 units of chroma."""
-    return bool(_flatten(image)[1:].norm(dim=0).quantile(SHARE) <= CHROMA)
+def classify(image: Array) -> Literal["gray", "toned", "color"]:
+    """Return whether an image (3, H, W), uint8, is gray, toned (sepia, blue, or split) or in color.
 
-
-def is_toned(image: Array) -> bool:
-    """Return whether an image (3, H, W), uint8, is toned: sepia, blue, or split.
-
-    The pixels are sorted by lightness and divided into levels. The image is toned if its lightness
+    It is gray if at least 95 % of the pixels have at most 5 units of chroma. To find a tone, the
+    pixels are sorted by lightness and divided into levels. The image is toned if its lightness
     varies, and 90 % of the pixels are within 3.5 Lab units of the median color of their level.
     """
     pixels = _flatten(image)
+    if pixels[1:].norm(dim=0).quantile(SHARE) <= CHROMA:
+        return "gray"
+    return "toned" if _is_toned(pixels) else "color"
+
+
+def _is_toned(pixels: Tensor) -> bool:
+    """Return whether pixels in Lab, (3, N), have one color for each lightness."""
     order = pixels[0].argsort()
     low, high = pixels[0].quantile(torch.tensor([0.05, 0.95]))
     levels = max(1, min(MAX_LEVELS, len(order) // PIXELS_PER_LEVEL))

@@ -104,8 +104,8 @@ def split(data: str, params: Params) -> None:
 def draw_groups(groups: Array, count: int, seed: int, data: str) -> Array:
     """Draw images to hold out.
 
-    Images of a group stay together, so no pixel of a held-out image is in another image. Whole
-    groups are drawn until no other group fits.
+    The images of a group, which show the same thing, stay together. Whole groups are drawn until
+    no other group fits.
 
     Args:
         groups: Number of each image's group, shape (N,), int64.

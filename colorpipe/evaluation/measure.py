@@ -24,7 +24,7 @@ PROTOCOL_BATCH = 64  # images that share the data range of the paper's SSIM and 
 class GrayBaseline(nn.Module):
     """The colorizer that predicts a = b = 0 for every pixel."""
 
-    def forward(self, L: Tensor, with_logits: bool = True) -> Prediction:
+    def forward(self, L: Tensor) -> Prediction:
         """Return zero ab and uniform logits over the color bins for L (B, 1, H, W)."""
         count, _, height, width = L.shape
         logits = L.new_zeros(count, bins.COUNT, -(-height // 2), -(-width // 2))

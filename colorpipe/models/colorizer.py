@@ -72,15 +72,7 @@ class Colorizer(nn.Module):
         if head == "bins":
             self.register_buffer("log_weights", torch.zeros(bins.COUNT))
 
-    def forward(self, L: Tensor, with_logits: bool = False) -> Tensor | Prediction:
-        """Predict ab (B, 2, H, W) in Lab units from L (B, 1, H, W) in [0, 100].
-
-        With `with_logits`, return a `Prediction`. DistributedDataParallel needs that in `forward`.
-        """
-        prediction = self.predict(L)
-        return prediction if with_logits else prediction.ab
-
-    def predict(self, L: Tensor) -> Prediction:
+    def forward(self, L: Tensor) -> Prediction:
         """Predict ab, and the logits if there are any, from L (B, 1, H, W) in [0, 100]."""
         height, width = L.shape[-2:]
         padding = (0, -width % self.stride, 0, -height % self.stride)

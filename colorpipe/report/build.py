@@ -41,7 +41,9 @@ def build() -> None:
     results = load_results(names["colorizers"])
     histories = {name: load_history(name) for name in results}
     scores = results_table(results, load_results(names["baselines"], "baseline"))
-    paths = {name: result.path for name, result in results.items() if result.path}
+    paths = {
+        name: result.vividness_path for name, result in results.items() if result.vividness_path
+    }
     draw_plots(results, scores, paths)
     runs, note = load_pretext_results(config.load_params().pretext)
     classifiers = {run: load_history(run.name) for run in runs}
@@ -55,6 +57,7 @@ def build() -> None:
         grids={name: files.grid_path(name) for name in results},
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
         colorfulness=color_figures.colorfulness_figures(scores, paths),
+        has_paths=bool(paths),
         curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
         pretext=select_page_columns(pretext),
         pretext_note=note,

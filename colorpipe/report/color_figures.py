@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -27,7 +28,9 @@ Paths = Mapping[str, Sequence[Point]]  # by colorizer, from faithful to vivid
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
-def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
+def error_against_colorfulness(
+    path: Path, table: pd.DataFrame, paths: Paths = MappingProxyType({})
+) -> None:
     """Draw ab MSE against colorfulness, one panel per data set.
 
     Colorizers and the gray baseline are points. The originals' colorfulness is a dotted line. A
@@ -49,7 +52,9 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) ->
     save(figure, path)
 
 
-def colorfulness_figures(table: pd.DataFrame, paths: Paths) -> dict[str, str]:
+def colorfulness_figures(
+    table: pd.DataFrame, paths: Paths = MappingProxyType({})
+) -> dict[str, str]:
     """Return the panels of `error_against_colorfulness` by data set, as SVG data URLs.
 
     A data set with a single colorizer has no figure.

@@ -32,6 +32,7 @@ class Content:
         galleries: The content of galleries/<name>.json by colorizer. It may be empty.
         colorfulness: Figures of error against colorfulness, by data set. All figures are data URLs
             of SVG, as `figures.to_svg` returns them.
+        has_paths: Whether these figures show paths from faithful to vivid.
         curves: Figures of the training curves by metric and then by colorizer.
         pretext: The table of the pretext task. It may be empty.
         pretext_note: The caption of the table, or the reason why it is empty.
@@ -52,6 +53,7 @@ class Content:
     facts: Mapping[str, str]
     settings: str
     half_widths: pd.DataFrame | None = None
+    has_paths: bool = False
     galleries: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -34,7 +34,7 @@ class Result:
         return self.run["data"], loss_label(self.run)
 
     @property
-    def path(self) -> list[tuple[float, float]]:
+    def vividness_path(self) -> list[tuple[float, float]]:
         """Colorfulness and ab MSE of the test images, decoded from faithful to vivid.
 
         The list is empty if the colorizer does not classify over the color bins, or if one decoding

@@ -16,6 +16,11 @@ INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
 GRACE = 5.0  # seconds in which the launcher ends a process if another one has failed first
 
 
+def has_launcher() -> bool:
+    """Return whether a launcher such as torchrun has started this process as one of several."""
+    return "RANK" in os.environ and "WORLD_SIZE" in os.environ
+
+
 def name(text: str) -> str:
     """Return an argument that becomes part of a path, if it is a plain name.
 
@@ -35,8 +40,8 @@ def run_main(main: Callable[[], None]) -> None:
     Such reasons are a UserError, an OSError, a missing package, exhausted memory and Ctrl-C.
     """
     _terminate_with_parent()
-    rank, count = os.environ.get("RANK"), os.environ.get("WORLD_SIZE")
-    prefix = "error" if None in (rank, count) else f"error: process {rank} of {count}"
+    rank = os.environ["RANK"] if has_launcher() else None
+    prefix = f"error: process {rank} of {os.environ['WORLD_SIZE']}" if rank else "error"
     try:
         main()
     except UserError as error:

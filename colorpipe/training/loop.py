@@ -100,7 +100,7 @@ def check_size(images: int, smallest: int) -> None:
     """Raise UserError if the training set is too small to train on."""
     if images < smallest:
         raise UserError(
-            f"cannot train on {images} image(s): BatchNorm needs two in each process; lower "
+            f"the training set has {images} images, but BatchNorm needs {smallest} or more: lower "
             "val_size, or add images"
         )
 

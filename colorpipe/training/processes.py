@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.process import has_launcher
 
 Value = TypeVar("Value")
 
@@ -40,11 +41,11 @@ def join(expected: int) -> torch.device:
     Raises:
         UserError: A launcher has started another number of processes, or there are too few GPUs.
     """
-    started = int(os.environ.get("WORLD_SIZE", 1))
+    started = int(os.environ["WORLD_SIZE"]) if has_launcher() else 1
     if started != expected:
         raise UserError(
-            f"params.yaml: processes is {expected}, but {started} started: set processes to "
-            f"{started}, or start {expected}"
+            f"params.yaml: processes is {expected}, but the launcher started {started}: set "
+            f"processes to {started}, or let the launcher start {expected}"
         )
     cuda, local_rank = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
     if cuda and local_rank >= torch.cuda.device_count():

@@ -144,7 +144,7 @@ def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monk
     for kind in ("gray", "toned", "copies", "other", "system"):
         assert any(all(name in line for name in names[kind]) for line in output.splitlines()), kind
     twins = "plain again.jpg = plain with a caption.png = plain.png"
-    assert f"kept on one side of the split: 1 group: {twins}\n" in output
+    assert f"1 group of near-duplicates, each kept in one part of the split: {twins}\n" in output
     counts = [len(np.load(files.images_path("folder", part))) for part in ("train", "val", "test")]
     assert sum(counts) == len(names["used"])
     assert max(counts[1:]) <= 3

@@ -26,7 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.L, self.dtype = None, None
 
-    def __call__(self, L, with_logits):
+    def __call__(self, L):
         self.L, self.dtype = L, torch.nn.functional.conv2d(L, torch.ones(2, 1, 1, 1)).dtype
         ab = torch.tensor([10.0, -20.0]).view(1, 2, 1, 1)
         return Prediction(ab.expand(len(L), 2, *L.shape[2:]), None)

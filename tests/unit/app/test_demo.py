@@ -133,7 +133,7 @@ def test_a_file_that_is_not_an_image_is_reported(url, tmp_path):
 
 
 def test_a_small_photograph_is_not_enlarged():
-    assert np.array_equal(demo.shrink(PIXELS), PIXELS)
+    assert np.array_equal(demo.make_preview(PIXELS), PIXELS)
 
 
 def choose(page, name: str) -> None:

@@ -69,8 +69,8 @@ def test_the_gray_baseline_is_that_of_the_pipeline(folders, tmp_path, capsys):
         assert value == pytest.approx(expected[key], rel=1e-3, abs=1e-4), key
     output = capsys.readouterr().out
     assert output.startswith(f"3 images at {SIZE}x{SIZE} pixels\nmetric ")
-    assert "There is no LPIPS: its VGG-16" in output
-    assert output.endswith("needs thousands of them.\n")
+    assert "LPIPS is left out, because its VGG-16 is not at" in output
+    assert output.endswith("FID is left out, because it needs thousands of images.\n")
 
 
 def test_the_metrics_are_those_of_the_images(folders, tmp_path):
@@ -109,13 +109,14 @@ def test_files_without_a_pair_and_damaged_files_are_named(folders, capsys):
     (colored / "0.png").rename(colored / "0.tif.png")  # as `colorize` names it
     (colored / "1.png").write_bytes(b"hello")
     (colored / "more.png").write_bytes(b"hello")
+    (colored / "deeper/2-compare.png").write_bytes(b"hello")  # as `colorize --compare` names it
     (originals / "other.jpg").write_bytes(b"hello")
     (originals / "Thumbs.db").write_bytes(b"hello")
     run(colored, originals, "--size", SIZE, code=1)
     output = capsys.readouterr()
     assert output.out.startswith("2 images at ")
     assert f"skipped: {colored}/1.png is not a readable JPEG" in output.err
-    assert f"or a NAS: 1 file (1 .db): {originals}/Thumbs.db\n" in output.err
+    assert f"or a NAS: 1 file or folder: {originals}/Thumbs.db\n" in output.err
     alone = f"2 files (1 .png, 1 .jpg): {colored}/more.png, {originals}/other.jpg"
     assert f"skipped: not in both folders: {alone}" in output.err
 
@@ -128,6 +129,12 @@ def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):
     assert "empty: none of its images can be compared: use two folders" in capsys.readouterr().err
     run(*folders, "-o", folders[1] / "0.tif", code=1)
     assert "0.tif: use a file with the suffix .json" in capsys.readouterr().err
+    (tmp_path / "metrics.json").write_text("mine")
+    run(*folders, "-o", tmp_path / "metrics.json", code=1)
+    assert "metrics.json exists: use --force to overwrite it" in capsys.readouterr().err
+    assert (tmp_path / "metrics.json").read_text() == "mine"
+    run(*folders, "-o", tmp_path / "metrics.json", "--force")
+    assert json.loads((tmp_path / "metrics.json").read_text())["n"] == 3
     monkeypatch.setitem(sys.modules, "lpips", None)
     monkeypatch.delitem(sys.modules, "colorpipe.losses.lpips")
     monkeypatch.delitem(sys.modules, "colorpipe.app.evaluate")

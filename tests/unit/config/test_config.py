@@ -27,7 +27,7 @@ WRONG = [
     ),
     ("processes", "auto", "processes: input should be a valid integer, got 'auto'"),
     ("processes", 0, "processes: input should be greater than or equal to 1, got 0"),
-    ("processes", 17, "processes: input should be at most 16, because BatchNorm needs two images"),
+    ("processes", 33, "processes: input should be at most 32, because BatchNorm needs two images"),
     (
         "loss",
         "lipps",

@@ -55,7 +55,7 @@ def test_pixels_decide_between_candidates():
 
 def test_groups_are_named(capsys):
     duplicates.print_groups(["a.jpg", "b.jpg", "new\nline.jpg"], np.array([0, 1, 0]))
-    kept = "near-duplicates, which are kept on one side of the split: 1 group"
+    kept = "1 group of near-duplicates, each kept in one part of the split"
     assert capsys.readouterr().out == f"folder: {kept}: a.jpg = new\\nline.jpg\n"
     duplicates.print_groups(["a.jpg", "b.jpg"], np.array([0, 1]))
     assert capsys.readouterr().out == ""

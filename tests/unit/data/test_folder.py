@@ -130,7 +130,7 @@ def test_near_duplicates_are_on_one_side_of_the_split(tmp_path, capsys):
         copy.save(tmp_path / f"photos/{number:02} small.jpg", quality=80, exif=exif)
     data = folder.build(archives.dataset(32), list_photographs(tmp_path / "photos"))
     assert data.train.groups.tolist() == [number // 2 for number in range(24)]
-    kept = "near-duplicates, which are kept on one side of the split: 12 groups"
+    kept = "12 groups of near-duplicates, each kept in one part of the split"
     assert f"folder: {kept}: 00 small.jpg = 00.png, " in capsys.readouterr().out
     for seed in range(5):
         drawn = draw_groups(data.train.groups, 7, seed, "folder").reshape(12, 2)

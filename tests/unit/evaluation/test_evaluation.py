@@ -149,7 +149,7 @@ def test_metrics_from_images_to_json(images):
 
     L = skimage_color.rgb2lab(images["test"].transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2)
     with torch.no_grad():
-        predicted = model(torch.from_numpy(L).float()).numpy()
+        predicted = model(torch.from_numpy(L).float()).ab.numpy()
     for name, ab in (("some", predicted), ("baseline/gray", np.zeros_like(predicted))):
         tracked = flatten(load_strictly(files.metrics_path(name)))
         run = load_strictly(files.evaluation_path(name))
@@ -184,7 +184,7 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
     """log 313 times the weight of the bin nearest to the true color, which is averaged to that resolution."""
 
     class Model(torch.nn.Module):
-        def forward(self, L: torch.Tensor, with_logits: bool) -> Prediction:
+        def forward(self, L: torch.Tensor) -> Prediction:
             logits = torch.randn(len(L), bins.COUNT, 32 // scale, 32 // scale)
             return Prediction(torch.randn(len(L), 2, 32, 32), logits)
 

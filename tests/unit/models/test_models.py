@@ -27,7 +27,7 @@ def test_a_colorizer_predicts_ab_at_any_resolution(name, settings):
     model = build_colorizer(name, settings).eval()
     with torch.no_grad():
         for height, width in ((32, 40), (37, 45), (8, 8)):
-            ab = model(torch.rand(2, 1, height, width) * 100)
+            ab = model(torch.rand(2, 1, height, width) * 100).ab
             assert ab.shape == (2, 2, height, width)
             assert ab.dtype == torch.float32
         features = model.encoder(torch.zeros(1, 1, 64, 96))
@@ -44,7 +44,7 @@ def test_a_head_over_the_bins_works_at_any_resolution(name, settings, scale):
     model = build_colorizer(name, settings, "bins").eval()
     with torch.no_grad():
         for height, width in ((32, 40), (37, 45)):
-            prediction = model.predict(torch.rand(2, 1, height, width) * 100)
+            prediction = model(torch.rand(2, 1, height, width) * 100)
             assert prediction.ab.shape == (2, 2, height, width)
             resolution = (-(-height // scale), -(-width // scale))
             assert prediction.logits.shape == (2, bins.COUNT, *resolution)
@@ -53,7 +53,7 @@ def test_a_head_over_the_bins_works_at_any_resolution(name, settings, scale):
         bins.decode(prediction.logits, bins.TEMPERATURE), scale_factor=scale, mode="bilinear"
     )
     assert torch.equal(prediction.ab, enlarged[..., :37, :45])
-    assert build_colorizer(name, settings).predict(torch.zeros(2, 1, 32, 32)).logits is None
+    assert build_colorizer(name, settings)(torch.zeros(2, 1, 32, 32)).logits is None
 
 
 def test_the_unet_is_small_and_starts_from_gray():
@@ -62,7 +62,7 @@ def test_the_unet_is_small_and_starts_from_gray():
         torch.manual_seed(0)
         model = build_colorizer("unet", settings, head).eval()
         assert 2.4e6 < count(model) < 2.5e6
-        prediction = model.predict(torch.rand(1, 1, 32, 32) * 100)
+        prediction = model(torch.rand(1, 1, 32, 32) * 100)
         start = prediction.ab if head == "ab" else prediction.logits
         assert not start.any()
 
@@ -183,7 +183,7 @@ def test_images_that_need_no_padding_are_not_padded():
     model = build_colorizer("resnet18", {"cut": "layer2"}).eval()
     L = torch.rand(1, 1, 32, 32) * 100
     with torch.no_grad():
-        assert torch.equal(model(L), model.decoder(model.encoder((L - 50) / 50)) * 20)
+        assert torch.equal(model(L).ab, model.decoder(model.encoder((L - 50) / 50)) * 20)
 
 
 def test_resnet18_is_that_of_torchvision_up_to_the_cut():

@@ -42,7 +42,7 @@ def test_any_convolutional_encoder_works_at_any_resolution(encoder, head):
     assert (model.encoder.strides, model.stride) == (ENCODERS[encoder], 32)
     with torch.no_grad():
         for height, width in ((5, 300), (33, 47), (64, 32)):
-            prediction = model.predict(torch.rand(2, 1, height, width) * 100)
+            prediction = model(torch.rand(2, 1, height, width) * 100)
             assert prediction.ab.shape == (2, 2, height, width)
             if head == "bins":
                 half = (-(-height // 2), -(-width // 2))
@@ -59,7 +59,7 @@ def test_the_default_has_4_million_parameters_and_starts_from_gray():
     for head in ("ab", "bins"):
         model = build_colorizer("timm_unet", settings, head).eval()
         assert 4.2e6 < sum(parameter.numel() for parameter in model.parameters()) < 4.3e6
-        prediction = model.predict(torch.rand(1, 1, 32, 32) * 100)
+        prediction = model(torch.rand(1, 1, 32, 32) * 100)
         assert not (prediction.ab if head == "ab" else prediction.logits).any()
 
 
@@ -95,7 +95,7 @@ def test_same_padding_is_that_of_timm():
 def test_every_weight_has_a_gradient(encoder):
     """DistributedDataParallel needs that."""
     model = build(encoder)
-    model(torch.rand(2, 1, 64, 64) * 100).square().mean().backward()
+    model(torch.rand(2, 1, 64, 64) * 100).ab.square().mean().backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
     assert next(model.encoder.parameters()).grad.any()
@@ -111,9 +111,10 @@ def test_imagenet_weights_are_loaded(tmp_path, encoder):
     tensors = read_torchvision(tmp_path / "w.pth")
     weights.save(tmp_path / "w.safetensors", tensors, {"weights": "imagenet"})
     assert initialize(model, "timm_unet", tmp_path / "w.safetensors") == "imagenet"
-    loaded = model.encoder.network.state_dict().values()  # in the order of the classifier
-    for tensor, expected in zip(loaded, classifier.state_dict().values(), strict=False):
-        assert torch.equal(tensor, expected)
+    loaded = [*model.encoder.network.state_dict().values()]  # in the order of the classifier
+    expected = [*classifier.state_dict().values()][: len(loaded)]  # without the classifier's head
+    assert len(loaded) > 50
+    assert all(map(torch.equal, loaded, expected))
 
 
 def test_weights_of_another_encoder_are_named(tmp_path):
@@ -155,6 +156,6 @@ def test_onnxruntime_agrees_with_torch_at_odd_sizes(tmp_path, encoder, head):
     for shape in ((5, 1, 5, 300), (1, 1, 33, 47)):
         L = torch.rand(shape) * 100
         with torch.no_grad():
-            expected = model.eval()(L).numpy()
+            expected = model.eval()(L).ab.numpy()
         (ab,) = session.run(["ab"], {"L": L.numpy()})
         assert np.abs(ab - expected).max() < 1e-3
