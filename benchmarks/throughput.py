@@ -23,7 +23,8 @@ from benchmarks import notebook
 from colorpipe import config
 from colorpipe.color import bins
 from colorpipe.inference import prepare_device
-from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.report.tables import to_markdown
 from colorpipe.runtime import machine
 from colorpipe.runtime.process import run_main

@@ -19,7 +19,8 @@ from colorpipe import weights
 from colorpipe.app.decoding import set_vividness
 from colorpipe.color import gamut, lab
 from colorpipe.data.dataset import Array
-from colorpipe.models.colorizer import Colorizer, load_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError, one_line
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from colorpipe import files, weights
 from colorpipe.app.decoding import set_vividness
-from colorpipe.models.colorizer import Colorizer, load_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime.errors import UserError
 
 if TYPE_CHECKING:

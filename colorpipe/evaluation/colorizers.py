@@ -16,7 +16,8 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import prepare_device, render
 from colorpipe.losses.loss import Loss, load_loss
 from colorpipe.losses.lpips import LPIPS
-from colorpipe.models.colorizer import Colorizer, load_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime.errors import UserError
 
 GRID_IMAGES = 10

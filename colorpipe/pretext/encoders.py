@@ -10,7 +10,8 @@ from torch import nn
 from colorpipe import files, weights
 from colorpipe.config import REFERENCE_ENCODERS, Params
 from colorpipe.inference import prepare_device
-from colorpipe.models.colorizer import ENCODER, Colorizer, build_colorizer, load_imagenet
+from colorpipe.models.colorizer import ENCODER, Colorizer
+from colorpipe.models.loading import build_colorizer, load_imagenet
 from colorpipe.runtime.errors import UserError
 
 

@@ -15,7 +15,7 @@ from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.inference import Colorized, Metrics, compute_loss, predict, prepare_device
 from colorpipe.losses.loss import Loss, load_loss
-from colorpipe.models.colorizer import build_colorizer, initialize
+from colorpipe.models.loading import build_colorizer, initialize
 from colorpipe.training import processes, supervised
 from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
@@ -30,7 +30,7 @@ class Columns(NamedTuple):
         data: A data set of params.yaml.
         loss: A module of colorpipe/losses.
         recipe: A recipe of params.yaml: "train" or "recipes.<name>".
-        start: The file of initial weights (see `models.colorizer.initialize`).
+        start: The file of initial weights (see `models.loading.initialize`).
     """
 
     model: str

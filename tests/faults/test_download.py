@@ -19,7 +19,7 @@ from colorpipe.config import ImageNetConfig, Params
 from colorpipe.data import cifar10
 from colorpipe.data.download import download, find_file, find_source
 from colorpipe.data.imagenet import read_torchvision
-from colorpipe.models.colorizer import build_colorizer, initialize
+from colorpipe.models.loading import build_colorizer, initialize
 from colorpipe.runtime.errors import UserError
 
 CONTENT = b"an archive" * 10_000

@@ -14,7 +14,7 @@ from colorpipe.config import DatasetConfig, load_params
 from colorpipe.data import folder, images
 from colorpipe.data.listing import list_photographs
 from colorpipe.data.split import split
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError, printable_path
 
 

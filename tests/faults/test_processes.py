@@ -155,7 +155,7 @@ GRADIENTS = """
     from colorpipe.config import AdversarialConfig
     from colorpipe.inference import prepare_device
     from colorpipe.losses.l1 import L1
-    from colorpipe.models.colorizer import build_colorizer
+    from colorpipe.models.loading import build_colorizer
     from colorpipe.runtime import launch
     from colorpipe.training import processes
     from colorpipe.training.adversarial import AdversarialTask

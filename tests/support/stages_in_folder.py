@@ -15,7 +15,8 @@ from on_path import forks
 from project import ROOT
 
 from colorpipe import files, weights
-from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.pretext.encoders import redraw_xavier
 
 COLUMNS = {

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from colorpipe import files, weights
 from colorpipe.data.imagenet import read_torchvision
-from colorpipe.models.colorizer import build_colorizer, load_colorizer
+from colorpipe.models.loading import build_colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
 CPU = torch.device("cpu")

@@ -20,7 +20,8 @@ from colorpipe.color import bins
 from colorpipe.data import images
 from colorpipe.evaluation import colorizers
 from colorpipe.evaluation.vividness import Decoding
-from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 
 SETTINGS = {"widths": [8, 16], "blocks": [1, 1]}

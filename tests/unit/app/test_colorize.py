@@ -21,7 +21,7 @@ from colorpipe import weights as weight_files
 from colorpipe.app import cli, colorize, model_zoo
 from colorpipe.color import bins, gamut, lab
 from colorpipe.data import images
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 

@@ -19,7 +19,7 @@ from playwright import sync_api
 
 from colorpipe import weights
 from colorpipe.app import colorize, demo
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 

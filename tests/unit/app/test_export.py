@@ -10,7 +10,7 @@ import torch
 
 from colorpipe import weights
 from colorpipe.app import export
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 
 SETTINGS = {"resnet18": {"cut": "layer2"}, "densenet121": {"cut": "denseblock1"}, "eccv16": {}}

@@ -8,7 +8,8 @@ from colorpipe.color import gamut
 from colorpipe.config import EvaluationConfig
 from colorpipe.evaluation.decodings import describe_decodings, measure_decodings
 from colorpipe.inference import predict
-from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer
 
 UNET = {"widths": [8, 16], "blocks": [1, 1]}
 

@@ -26,7 +26,8 @@ from colorpipe.inference import Colorized
 from colorpipe.losses.color_classification import ColorClassification
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.losses.mse import MSE
-from colorpipe.models.colorizer import Prediction, build_colorizer
+from colorpipe.models.colorizer import Prediction
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
 from colorpipe.training.colorization import Columns

@@ -9,7 +9,8 @@ from torch import nn
 from colorpipe import weights
 from colorpipe.color import bins
 from colorpipe.losses.color_classification import Config, build
-from colorpipe.models.colorizer import Colorizer, build_colorizer, load_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
 UNET = {"widths": [8, 16], "blocks": [1, 1]}

@@ -5,7 +5,7 @@ from torch import nn
 
 from colorpipe import config, weights
 from colorpipe.color import bins
-from colorpipe.models.colorizer import build_colorizer, initialize, load_imagenet
+from colorpipe.models.loading import build_colorizer, initialize, load_imagenet
 from colorpipe.pretext.finetune import Classifier
 from colorpipe.runtime.errors import UserError
 

@@ -14,7 +14,8 @@ from colorpipe import config, weights
 from colorpipe.app import export
 from colorpipe.color import bins, lab
 from colorpipe.data.imagenet import read_torchvision
-from colorpipe.models.colorizer import Colorizer, build_colorizer, initialize
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer, initialize
 from colorpipe.runtime.errors import UserError
 
 ENCODERS = {  # the strides of the feature maps

@@ -14,7 +14,7 @@ from torch import nn
 from colorpipe import config, files, weights
 from colorpipe.color import lab
 from colorpipe.config import REFERENCE_ENCODERS, PretextRun
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.pretext import features, knn, subsets
 from colorpipe.pretext import run as pretext_run
 from colorpipe.pretext.encoders import (

@@ -10,7 +10,7 @@ from colorpipe import config
 from colorpipe.config import AdversarialConfig
 from colorpipe.inference import predict
 from colorpipe.losses.l1 import L1
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.training.adversarial import (
     DISCRIMINATOR,
     OUT_OF_BOUND,

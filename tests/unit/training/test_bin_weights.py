@@ -9,7 +9,7 @@ from project import ROOT
 from colorpipe import config, files, weights
 from colorpipe.color import bins
 from colorpipe.losses.color_classification import rebalancing_weights
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.training import colorization, loop
 from colorpipe.training.colorization import Columns
 

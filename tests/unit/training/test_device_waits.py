@@ -12,7 +12,7 @@ from colorpipe.losses.l1 import L1
 from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.losses.mse import MSE
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
 from colorpipe.training import devices
 from colorpipe.training.adversarial import AdversarialTask

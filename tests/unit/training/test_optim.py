@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from colorpipe import config
-from colorpipe.models.colorizer import build_colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import optim
 from colorpipe.training.batches import batch_starts

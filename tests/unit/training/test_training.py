@@ -9,7 +9,8 @@ from torch import nn
 from colorpipe import config, weights
 from colorpipe.inference import prepare_device
 from colorpipe.losses.mse import MSE
-from colorpipe.models.colorizer import Colorizer, build_colorizer
+from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import devices, loop, optim, processes
 from colorpipe.training.augment import random_flip, random_shift

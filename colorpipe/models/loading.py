@@ -1,0 +1,154 @@
+"""Building colorizers, loading initial weights, and loading trained colorizers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from colorpipe import config, weights
+from colorpipe.models.colorizer import ENCODER, Colorizer
+from colorpipe.runtime.errors import UserError, one_line
+
+
+def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -> Colorizer:
+    """Build a colorizer with random weights from torch's global generator.
+
+    Args:
+        model: A module of colorpipe/models.
+        settings: The model's section of params.yaml.
+        head: "ab", or "bins" for logits over the color bins.
+
+    Raises:
+        UserError: The model is unknown, or a setting is wrong.
+    """
+    module = config.load_plugin("models", model)
+    section = config.validate_section(module.Config, settings, f"models.{model}")
+    colorizer: Colorizer = module.build(section, head)
+    return colorizer
+
+
+def initialize(model: Colorizer, name: str, start: Path) -> str:
+    """Load the weights that a training starts from, in place.
+
+    Args:
+        model: A colorizer with random weights.
+        name: Its module of colorpipe/models.
+        start: A weight file. It holds ImageNet weights for the encoder, or a colorizer of the same
+            architecture, or no weights. Weights of a different head are skipped.
+
+    Returns:
+        "random", "imagenet", or the name of the colorizer whose weights were loaded.
+
+    Raises:
+        UserError: The weights are those of another model.
+    """
+    tensors, metadata = weights.load(start)
+    if "model" not in metadata:
+        if tensors:
+            load_imagenet(model.encoder, tensors, name)
+        return str(metadata["weights"])
+    state = model.state_dict()
+    # The head is not compared. Equal encoders imply equal settings, and so equal decoders.
+    expected, actual = (
+        {key: tensor.shape for key, tensor in own.items() if key.startswith(ENCODER)}
+        for own in (state, tensors)
+    )
+    if metadata["model"] != name or actual != expected:
+        raise UserError(
+            f"{start} is {metadata['model']} {metadata.get('settings')}: a colorizer that starts "
+            "from it needs that model"
+        )
+    fitting = {
+        key: tensor
+        for key, tensor in tensors.items()
+        if key in state and state[key].shape == tensor.shape
+    }
+    model.load_state_dict(fitting, strict=False)
+    return str(metadata.get("start_of", start.parent.name))
+
+
+def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str) -> None:
+    """Load ImageNet weights of torchvision or timm into an encoder, in place.
+
+    The weights of a first convolution with one channel become the sum over RGB. Weights of layers
+    beyond the cut are ignored. If the encoder has a function `rename_imagenet`, that function
+    returns the weights under the encoder's own names.
+
+    Args:
+        encoder: An encoder made of torchvision's or timm's layers.
+        imagenet: Weights by torchvision's or timm's names, without "features.".
+        model: The encoder's name in params.yaml, for the error message.
+
+    Raises:
+        UserError: A weight is missing or has another shape.
+    """
+    if rename := getattr(encoder, "rename_imagenet", None):
+        imagenet = rename(imagenet)
+    state = encoder.state_dict()
+    for name, tensor in state.items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        weight = imagenet.get(name)
+        if weight is not None and tensor.ndim == 4 and tensor.shape[1] == 1:
+            weight = weight.sum(dim=1, keepdim=True)
+        if weight is None or weight.shape != tensor.shape:
+            problem = "is missing" if weight is None else f"has shape {tuple(weight.shape)}"
+            raise UserError(
+                f"imagenet.{model}.source: {name} {problem}, expected {tuple(tensor.shape)}: "
+                "it holds another model"
+            )
+        state[name] = weight
+    encoder.load_state_dict(state)
+
+
+def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
+    """Load a trained colorizer.
+
+    If the metadata has an `alpha` or a `temperature`, the colorizer decodes logits with it.
+
+    Returns:
+        The colorizer in eval mode on `device`, and the metadata of its file.
+
+    Raises:
+        UserError: The file holds no colorizer.
+    """
+    tensors, metadata = weights.load(path)
+    try:
+        with torch.device("meta"):  # needs no memory, whatever size the file claims
+            model = build_colorizer(
+                metadata["model"], metadata["settings"], metadata.get("head", "ab")
+            )
+    except (
+        UserError,
+        KeyError,
+        TypeError,
+        ValueError,
+        RuntimeError,
+        AttributeError,
+        ImportError,
+    ) as error:
+        raise UserError(
+            f"{path} holds no colorizer ({one_line(error)}): {weights.remedy(path)}"
+        ) from error
+    expected = model.state_dict()
+    for name in sorted({*expected, *tensors}):
+        actual, wanted = (_describe(state.get(name)) for state in (tensors, expected))
+        if actual != wanted:
+            claimed = one_line(f"{metadata['model']} {metadata['settings']}")
+            raise UserError(
+                f"{path} is not the {claimed} that its metadata claims: {one_line(name)} is "
+                f"{actual}, expected {wanted}: {weights.remedy(path)}"
+            )
+    model.load_state_dict(tensors, assign=True)
+    model.alpha = metadata.get("alpha", model.alpha)
+    model.temperature = metadata.get("temperature", model.temperature)
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return model.eval(), metadata
+
+
+def _describe(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "absent"
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"
