@@ -33,7 +33,7 @@ RUNS = ROOT / "runs"
 RESUME = RUNS / "resume"  # checkpoints of unfinished trainings
 
 
-NAMES = DATA / "names.json"  # what `check` found in params.yaml and dvc.yaml
+NAMES = DATA / "names.json"  # names of models, losses, colorizers and baselines
 
 
 def source_path(data: str) -> Path:
@@ -82,7 +82,7 @@ def metrics_path(name: str) -> Path:
 
 
 def evaluation_path(name: str) -> Path:
-    """Return the path of the other test metrics and of what they belong to (data, seed, loss)."""
+    """Return the path of the other test metrics, and the run's data set, seed and loss: JSON."""
     return EVALUATIONS / f"{name}.json"
 
 

@@ -1,6 +1,6 @@
-"""What training, evaluation and the pretext task share.
+"""Set-up of the device, prediction, rendering, and averages over a set.
 
-They set up the device, colorize stored images, and average metrics over a set.
+Training, evaluation and the pretext task use them.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ Totals = tuple[dict[str, list[float]], int]  # sums over each batch, and the num
 
 
 class Colorized(NamedTuple):
-    """Images and their prediction.
+    """True images and the colorizer's prediction.
 
     Attributes:
         rgb: The true images as sRGB in [0, 1], (B, 3, H, W).

@@ -1,9 +1,9 @@
 """Image metrics, one pure function each. Each docstring says what is averaged over what.
 
 `batch_ssim` and `batch_psnr` are for the training curves. They equal torchmetrics' defaults on the
-ab planes, with the data range of each batch. The other functions are the field's
-usual metrics per image, on sRGB in [0, 1]. The paper's metrics on the test set are computed by
-torchmetrics itself (`evaluation.measure.TestBatch`).
+ab planes, with the data range of each batch. The other functions are the field's usual metrics: per
+image on sRGB in [0, 1], and on ab or its histograms. The paper's metrics on the test set are
+computed by torchmetrics itself (`evaluation.measure.TestBatch`).
 """
 
 import functools

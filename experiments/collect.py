@@ -26,8 +26,8 @@ from colorpipe.runtime.errors import UserError
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
 FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # metrics/ by stage
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
-ARCHIVE = (".source", ".md5", ".sha256")  # parameters whose values belong to a machine
-PLACEHOLDER = "..."  # the value of such a parameter in results.csv
+SOURCE_KEYS = (".source", ".md5", ".sha256")  # where a file comes from, which differs by machine
+PLACEHOLDER = "..."  # stands for a source in results.csv
 
 
 class Experiment(NamedTuple):
@@ -82,7 +82,7 @@ def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
     """Load an experiment that was run from a commit. The revision None is the workspace."""
     params, base = dict(flatten(api.params_show(rev=revision))), find_base(commit)
     changes = {
-        key: PLACEHOLDER if key.endswith(ARCHIVE) else value
+        key: PLACEHOLDER if key.endswith(SOURCE_KEYS) else value
         for key, value in params.items()
         if key != "seed" and value != base.get(key)
     }
@@ -193,8 +193,8 @@ def read_result(
     return row, curves.assign(experiment=experiment.name)
 
 
-def drop_archives(settings: pd.Series) -> pd.Series:
-    """Return the settings of results without the parameters that belong to a machine."""
+def drop_sources(settings: pd.Series) -> pd.Series:
+    """Return the settings of results without the sources of their files."""
     pattern = rf"[^;]*={re.escape(PLACEHOLDER)}(; )?"
     return settings.str.replace(pattern, "", regex=True).str.removesuffix("; ")
 

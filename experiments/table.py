@@ -40,12 +40,14 @@ def load_table(path: Path) -> pd.DataFrame:
 
 def merge(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return both tables, with the new rows in place of old rows of the same keys."""
-    if old.empty or new.empty:
-        return new if old.empty else old
-    is_old = pd.MultiIndex.from_frame(old[keys].astype(str)).isin(
-        pd.MultiIndex.from_frame(new[keys].astype(str))
-    )
-    return pd.concat([old[~is_old], new], ignore_index=True).sort_values(keys, kind="stable")
+    if new.empty:
+        return old
+    if len(old):
+        is_replaced = pd.MultiIndex.from_frame(old[keys].astype(str)).isin(
+            pd.MultiIndex.from_frame(new[keys].astype(str))
+        )
+        new = pd.concat([old[~is_replaced], new], ignore_index=True)
+    return new.sort_values(keys, kind="stable")
 
 
 def name_lines(results: pd.DataFrame, mix: bool) -> pd.DataFrame:

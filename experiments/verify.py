@@ -38,7 +38,7 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.report.tables import GRAY_BASELINE
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from experiments.collect import IDENTITY, collect, drop_archives, load_experiment
+from experiments.collect import IDENTITY, collect, drop_sources, load_experiment
 
 TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
 CONSTANT_RATE = "train"  # the recipe of the paper
@@ -122,7 +122,7 @@ def compare_with_study(folder: Path) -> list[str]:
     study = pd.read_csv(path).fillna({"settings": ""})
     here, _, _ = collect([load_experiment("workspace", None, "HEAD")])
     for table in (study, here):
-        table["settings"] = drop_archives(table["settings"])
+        table["settings"] = drop_sources(table["settings"])
     pairs = here.merge(study, on=IDENTITY, suffixes=("", "|study"))
     if pairs.empty:
         settings = " or ".join(sorted(set(here["settings"]) - {""})) or "the default ones"

@@ -7,7 +7,7 @@ from colorpipe.runtime.process import run_main
 
 def main() -> None:
     """Write data/names.json, the names of the models, losses, colorizers and baselines."""
-    from colorpipe import config, files  # imported late, so that Ctrl-C ends with one line too
+    from colorpipe import config, files
     from colorpipe.runtime.errors import UserError
 
     try:

@@ -6,15 +6,14 @@ No other stage uses the network.
 import argparse
 import socket
 
-from colorpipe.runtime.process import name, run_main
+from colorpipe.runtime.process import run_main, slug
 
 
 def main() -> None:
     """Write data/<data>/source.json and data/<data>/weights."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=name, help="name of a data set in params.yaml")
+    parser.add_argument("data", type=slug, help="name of a data set in params.yaml")
     args = parser.parse_args()
-    # Imported late, so that --help is quick and Ctrl-C during the imports ends with one line.
     from colorpipe import config
     from colorpipe.data.download import download
 

@@ -11,7 +11,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("start", type=Path, help="the file of the encoder's initial weights")
     args = parser.parse_args()
-    from colorpipe import config  # imported late, so that --help is fast
+    from colorpipe import config
     from colorpipe.pretext.encoders import write_reference_encoders
 
     write_reference_encoders(args.start, config.load_params())

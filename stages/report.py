@@ -4,8 +4,8 @@ from colorpipe.runtime.process import run_main
 
 
 def main() -> None:
-    """Write report/: results.md, results.csv, pretext.csv, the figures and index.html."""
-    from colorpipe.report import build  # imported late, so that Ctrl-C during it prints one line
+    """Write report/: tables, curves, figures and index.html."""
+    from colorpipe.report import build
 
     build.build()
 

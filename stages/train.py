@@ -4,22 +4,22 @@ import argparse
 import importlib
 from pathlib import Path
 
-from colorpipe.runtime.process import has_launcher, name, run_main
+from colorpipe.runtime.process import has_launcher, run_main, slug
 
 
 def main() -> None:
     """Write models/<name>/{best,last}.safetensors and curves/<name>.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", type=name, help="a colorizer of dvc.yaml")
-    parser.add_argument("--model", required=True, type=name, help="a module of colorpipe/models")
-    parser.add_argument("--data", required=True, type=name, help="a data set of params.yaml")
-    parser.add_argument("--loss", required=True, type=name, help="a module of colorpipe/losses")
-    parser.add_argument("--recipe", required=True, type=name, help="train or recipes.<name>")
+    parser.add_argument("name", type=slug, help="a colorizer of dvc.yaml")
+    parser.add_argument("--model", required=True, type=slug, help="a module of colorpipe/models")
+    parser.add_argument("--data", required=True, type=slug, help="a data set of params.yaml")
+    parser.add_argument("--loss", required=True, type=slug, help="a module of colorpipe/losses")
+    parser.add_argument("--recipe", required=True, type=slug, help="train or recipes.<name>")
     parser.add_argument("--step", required=True, choices=("colorization", "adversarial"))
     # Not --start, which torchrun would take for a short form of its --start-method.
     parser.add_argument("--start-from", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
-    from colorpipe import config  # imported late, so that --help is fast
+    from colorpipe import config
     from colorpipe.training.colorization import Columns
 
     params = config.load_params()

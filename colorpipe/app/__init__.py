@@ -1,1 +1,1 @@
-"""The command colorpipe: what one does with trained colorizers."""
+"""The command colorpipe: use of trained colorizers."""

@@ -91,9 +91,7 @@ def _read_size(metadata: dict[str, Any], path: Path) -> int:
     size = metadata.get("colorize_size", metadata.get("size"))
     sides = size if isinstance(size, list) and size else [None]
     if not all(type(side) is int and 0 < side <= MAX_SIZE for side in sides):
-        raise UserError(
-            f"{path}: its metadata has no valid training size: train it again with `dvc repro`"
-        )
+        raise UserError(f"{path}: its metadata has no valid training size: {weights.remedy(path)}")
     return int(max(sides))
 
 
@@ -121,8 +119,8 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
         ab = model(_read_lightness(shrink(rgb, size), device)).ab  # (1, 2, h, w)
         if not ab.isfinite().all():
             raise PredictionError(
-                "the colorizer's prediction is not finite, so its weights are damaged: train it "
-                "again with `dvc repro`"
+                "the colorizer's prediction is not finite, so its weights are damaged: use another "
+                "--model"
             )
         colored = np.empty_like(rgb)
         for rows, strip_ab in zip(strips, _enlarge(ab, height, width, strips), strict=True):

@@ -38,7 +38,7 @@ def set_vividness(
             f"--vividness: {_name(path)} does not classify over the color bins: leave the option "
             "out, or use a --model whose loss is color_classification in `colorpipe models`"
         )
-    decodings = load_path(path, metadata)
+    decodings = load_decodings(path, metadata)
     if not decodings:
         remedy = "use a colorizer in models/ that `dvc repro` has tested"
         if path.absolute().parts[-3::2] == ("models", "best.safetensors"):
@@ -60,11 +60,11 @@ def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
     return alpha, results.get("temperature", Colorizer.temperature)
 
 
-def load_path(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
-    """Return the path of a colorizer: its decodings from faithful to vivid.
+def load_decodings(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
+    """Return a colorizer's decodings from faithful to vivid.
 
-    The path is in evaluations/<colorizer>.json, or in the metadata of a bundled weight file. The
-    list is empty if there is no path, or none that is valid.
+    They are in evaluations/<colorizer>.json, or in the metadata of a bundled weight file. The list
+    is empty if there are none, or if they are not valid.
     """
     points = _load_results(path, metadata).get("vividness")
     try:

@@ -86,7 +86,7 @@ def find_start(path: Path) -> float | None:
         path: The weight file.
     """
     metadata = weights.load_metadata(path)
-    decodings = decoding.load_path(path, metadata)
+    decodings = decoding.load_decodings(path, metadata)
     if len(set(decodings)) < 2:
         return None
     return decoding.find_vividness(decodings, decoding.load_tested(path, metadata))

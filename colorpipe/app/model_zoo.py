@@ -112,9 +112,7 @@ def _describe(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
         loss = OLD_LOSSES.get(loss, loss)
         return metadata["model"], metadata["data"], pixels, loss, str(seed), str(epoch)
     except (KeyError, TypeError) as error:
-        raise UserError(
-            f"{path}: its metadata lacks {error}: train it again with `dvc repro`"
-        ) from None
+        raise UserError(f"{path}: its metadata lacks {error}: {weights.remedy(path)}") from None
 
 
 def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:

@@ -64,9 +64,9 @@ class SoftEncoding(nn.Module):
     which include its nearest bins.
 
     Args:
-        neighbors: Number of nearest bins with a weight: 5 in the paper, 10 in its code. With 1, the
-            encoding is one-hot.
-        sigma: Standard deviation in Lab units, 5 in the paper.
+        neighbors: Number of nearest bins with a weight: 5 in the article of Zhang et al., 10 in
+            their code. With 1, the encoding is one-hot.
+        sigma: Standard deviation in Lab units, 5 in Zhang et al.
     """
 
     def __init__(self, neighbors: int, sigma: float) -> None:

@@ -18,12 +18,8 @@ from colorpipe.config.yaml_files import (
 )
 from colorpipe.runtime.errors import UserError, one_line
 
-# The package of each section's modules, and the function that each module defines.
-ENTRY_POINTS = {
-    "datasets": ("data", "build"),
-    "models": ("models", "build"),
-    "losses": ("losses", "build"),
-}
+# The package with a module for each entry of a section. Each module defines `build`.
+PACKAGES = {"datasets": "data", "models": "models", "losses": "losses"}
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -60,7 +56,7 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
         UserError: As `load_params`, and if params.yaml names something that does not exist.
     """
     params = load_params(path)
-    for section in ENTRY_POINTS:
+    for section in PACKAGES:
         for name in getattr(params, section):
             module = load_plugin(section, name)
             if section != "datasets":
@@ -99,6 +95,11 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
     encoders = [name for name, model in models.items() if model == pretext.model]
     for init in pretext.inits:
         _require_one_of(f"{path}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
+    for name in params.imagenet:
+        _require_one_of(f"{path}: imagenet", name, [*params.models, *params.losses])
+    for name, settings in params.datasets.items():
+        if settings.toned and name != "folder":
+            raise UserError(f"{path}: datasets.{name}.toned: only the data set folder has it")
     for name in (params.dataset, params.large_dataset):  # other sources need not exist
         if hasattr(module := load_plugin("datasets", name), "check_source"):
             module.check_source(f"{path}: datasets.{name}", params.datasets[name])
@@ -117,18 +118,16 @@ def load_plugin(section: str, name: str) -> ModuleType:
     Raises:
         UserError: There is no such module.
     """
-    package, entry_point = ENTRY_POINTS[section]
+    package = PACKAGES[section]
     try:
         module = importlib.import_module(f"colorpipe.{package}.{name}")
     except ModuleNotFoundError as error:
         if error.name != f"colorpipe.{package}.{name}":
             raise
         module = ModuleType(name)
-    if not hasattr(module, entry_point):
+    if not hasattr(module, "build"):
         path = f"colorpipe/{package}/{one_line(name)}.py"
-        raise UserError(
-            f"params.yaml: {section}.{format_value(name)}: no {path} defines `{entry_point}`"
-        )
+        raise UserError(f"params.yaml: {section}.{format_value(name)}: no {path} defines `build`")
     return module
 
 

@@ -34,7 +34,7 @@ class DatasetConfig(Strict):
     flips: bool
     start: Text
     lpips_weights: Literal["imagenet", "random"]
-    toned: bool = False  # of the folder data set
+    toned: bool = False  # only the folder data set has it
 
 
 class AdversarialConfig(Strict):

@@ -54,7 +54,7 @@ def join_names(names: Iterable[str]) -> str:
 
 
 def format_value(value: object) -> str:
-    """Return a value as at most about MAX_VALUE_LENGTH characters.
+    """Return a value as text of about MAX_VALUE_LENGTH characters at most.
 
     A nested value is never expanded as a whole, because a short YAML file can hold an endless one.
     """

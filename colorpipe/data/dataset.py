@@ -1,4 +1,4 @@
-"""The content of a data set: images, labels and groups, split into train and test if it says so."""
+"""The content of a data set: images, labels and groups, with a test set if the source has one."""
 
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self

@@ -61,8 +61,8 @@ def describe_depth(image: Image.Image) -> list[str]:
 def turn_upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Apply the EXIF orientation to a loaded image.
 
-    pillow-heif resets the orientation of a HEIC file, and decodes a rotation in the container. A
-    file without such a rotation is turned here, as its JPEG twin would be.
+    pillow-heif resets the orientation of a HEIC file, and decodes a rotation in the container. If
+    there is no such rotation, the orientation is applied here, as for a JPEG.
     """
     try:
         orientation = image.info.get("original_orientation")

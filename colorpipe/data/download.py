@@ -100,7 +100,7 @@ def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
     Args:
         data: Name of the data set.
         start: A colorizer, as `weights.find_weights` takes it.
-        models: Names of all models.
+        models: The models in use.
 
     Raises:
         UserError: There are no such weights, or they are those of another kind of model.
@@ -112,7 +112,7 @@ def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
         raise UserError(f"{error}; or use random or imagenet") from None
     tensors, metadata = weights.load(path)
     if metadata.get("model") not in models or "classes" in metadata:
-        raise UserError(f"{key}: {path} is not a colorizer with one of the models in params.yaml")
+        raise UserError(f"{key}: {path} is no colorizer whose model is one of {', '.join(models)}")
     print(f"{data}: {metadata['model']} starts from {path}, and other models start at random")
     for model in models:
         if model == metadata["model"]:
@@ -133,7 +133,7 @@ def find_file(
         source: An https URL, a file URL, or a path relative to the project's root.
         name: Name of the file in data/archives.
         algorithm: Algorithm of the hash.
-        digest: The hash in hexadecimal digits. Of a sha256, the first digits are enough.
+        digest: The hash in hexadecimal digits. A sha256 may be shortened to its first digits.
         alternative: What else to do if there is no such file, for the error message.
 
     Raises:

@@ -15,9 +15,10 @@ from colorpipe.data.dataset import Array
 from colorpipe.runtime.errors import printable_path
 
 SIDE = 8  # pixels of a small version
-# Root mean square in levels of 255. Among 2,500 photographs of ImageNet no two have small versions
-# closer than 10. Saved again as JPEG, at half or twice the size, a photograph is within 2, and its
-# square of 64 pixels within 15.2.
+# Limits of the root mean square difference, in levels of 255. Small versions of different
+# photographs (2,500 of ImageNet were compared) differ by more than 10. If a photograph is saved
+# again as JPEG, at half or twice the size, its small version differs by at most 2, and its square
+# of 64 pixels by at most 15.2.
 CANDIDATE = 5
 CONFIRMED = 16
 ROWS = 256  # photographs that are compared with all others at a time

@@ -43,7 +43,7 @@ class Square(NamedTuple):
 
 
 def check_source(key: str, settings: DatasetConfig) -> None:
-    """Check the data set's source in params.yaml, whose section is named `key`.
+    """Check the source in the section `key` of params.yaml.
 
     Raises:
         UserError: The source is not a folder, or an md5 is given.

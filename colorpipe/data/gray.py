@@ -1,4 +1,4 @@
-"""Gray, nearly gray and toned photographs, which would teach a colorizer that they are right."""
+"""Detection of gray and toned photographs, which would teach a colorizer to predict one tint."""
 
 from typing import Literal
 
@@ -8,7 +8,7 @@ from torch import Tensor
 from colorpipe.color import lab
 from colorpipe.data.dataset import Array
 
-CHROMA = 5  # Lab units; in Zhang et al. 2016, no |a| and no |b| of a gray image is larger
+CHROMA = 5  # Lab units; Zhang et al. 2016 call an image gray if all |a| and |b| are at most 5
 SHARE = 0.95  # of the pixels; the others may be a date stamp
 # A toned photograph has one color for each lightness. Measured on 1,500 photographs of ImageNet and
 # on 100 of them as sepia, cyanotype and split-toned scans: with these limits, 1.3 % of the color

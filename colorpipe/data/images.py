@@ -22,6 +22,7 @@ pillow_heif.register_heif_opener()
 # image would not be thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
 
+# An image of more than 178 megapixels, twice Image.MAX_IMAGE_PIXELS, is an error of Pillow.
 # Pillow's names. JPEG includes MPO, in which phones store several images.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")
 KINDS = "JPEG, PNG, WebP, TIFF, HEIC or AVIF"

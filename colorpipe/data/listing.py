@@ -1,4 +1,4 @@
-"""A folder of photographs as a list of names, sizes and hashes, which stands for the files."""
+"""Listing a folder's photographs with sizes and hashes."""
 
 import hashlib
 from collections.abc import Mapping

@@ -16,8 +16,8 @@ KEPT_TAGS = {
     Base.XPComment, Base.XPAuthor, Base.XPKeywords, Base.XPSubject, Base.XResolution,
     Base.YResolution, Base.ResolutionUnit,
 }  # fmt: skip
-# The directory of details. Its directory of interoperability and the sizes would be wrong.
-DROPPED_DETAILS: set[int] = {IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight}
+# Tags of the Exif directory that no longer apply to the written file.
+DROPPED_EXIF_TAGS: set[int] = {IFD.Interop, Base.ExifImageWidth, Base.ExifImageHeight}
 SRGB = 1  # value of ColorSpace
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
@@ -41,7 +41,7 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
-    """Return the metadata of a loaded image as that of an upright sRGB image, and notes.
+    """Return the metadata of a loaded image, corrected for an upright sRGB image, and notes.
 
     The orientation is reset. The thumbnail, and the tags that describe the file, are left out.
     """
@@ -50,13 +50,13 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
     iptc = _read_iptc(image)
     try:
         exif = image.getexif()
-        details, place = (exif.get_ifd(number) for number in (IFD.Exif, IFD.GPSInfo))
+        exif_tags, gps_tags = (exif.get_ifd(number) for number in (IFD.Exif, IFD.GPSInfo))
         directories = {
             0: _copy_tags({tag: value for tag, value in exif.items() if tag in KEPT_TAGS}),
-            int(IFD.Exif): _copy_tags(details, without=DROPPED_DETAILS),
-            int(IFD.GPSInfo): _copy_tags(place),
+            int(IFD.Exif): _copy_tags(exif_tags, without=DROPPED_EXIF_TAGS),
+            int(IFD.GPSInfo): _copy_tags(gps_tags),
         }
-        if Base.ColorSpace in details:
+        if Base.ColorSpace in exif_tags:
             directories[int(IFD.Exif)][Base.ColorSpace] = SRGB
         metadata = Metadata({key: tags for key, tags in directories.items() if tags}, xmp, iptc)
         _build_exif(metadata).tobytes()

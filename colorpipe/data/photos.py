@@ -32,10 +32,10 @@ PHOTOGRAPHS = {
 
 
 def check_source(key: str, settings: DatasetConfig) -> None:
-    """Check the data set's source in params.yaml, whose section is named `key`.
+    """Check the source in the section `key` of params.yaml.
 
     Raises:
-        UserError: It is not "bundled".
+        UserError: The source is not "bundled".
     """
     if settings.source != "bundled":
         raise UserError(f"{key}.source: should be 'bundled', not {settings.source!r}")

@@ -18,7 +18,7 @@ MAX_CHUNKS = 1000  # chunks of a PNG before its pixels
 def convert_to_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, list[str]]:
     """Convert an image to sRGB.
 
-    What a profile does decides whether it is applied. Its name does not, because linear profiles
+    A profile is applied unless it changes no color. Its name is ignored, because linear profiles
     have names with "sRGB" too.
 
     Args:

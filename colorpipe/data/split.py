@@ -133,10 +133,11 @@ def draw_groups(groups: Array, count: int, seed: int, data: str) -> Array:
             total += size
     held_out = np.isin(groups, drawn)
     if not held_out.any() or held_out.all():
+        low, high = sizes.max(), len(groups) - sizes.max()
+        remedy = f"set a number from {low} to {high}" if low <= high else "add other images"
         raise UserError(
             f"datasets.{data}.val_size: {count} of {len(groups)} images leave none to "
-            f"{'train on' if held_out.any() else 'validate on'}: set {sizes.max()} to "
-            f"{len(groups) - sizes.max()}"
+            f"{'train on' if held_out.any() else 'validate on'}: {remedy}"
         )
     return held_out
 

@@ -1,1 +1,1 @@
-"""Trained models on their test sets: colorizers, the baseline, the pretext task, galleries."""
+"""Trained models on their test sets: colorizers, the gray baseline, grids and galleries."""

@@ -42,7 +42,8 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
     checkpoint = files.weights_path(name, "best")
     model, metadata = load_colorizer(checkpoint, device)
     model.alpha, model.temperature = settings.alpha, settings.temperature
-    images, labels = load_test_set(data, device)
+    images = arrays.load_array(files.images_path(data, "test"), device)
+    labels = arrays.load_array(files.labels_path(data, "test"), device)
     loss, lpips = load_losses(loss_name, data, params, device)
     result = measure(model, loss, lpips, images)
     test_loss = result.metrics["test.loss"]
@@ -82,17 +83,11 @@ def evaluate_baseline(name: str, data: str, loss_name: str, params: Params) -> N
         params: All settings. `threads` and the losses' sections are used.
     """
     device = prepare_device(0, params.threads)
-    images, _ = load_test_set(data, device)
+    images = arrays.load_array(files.images_path(data, "test"), device)
     loss, lpips = load_losses(loss_name, data, params, device)
     result = measure(GrayBaseline(), loss, lpips, images)
     about = {"data": data, "n": len(images), "loss": loss_name, **loss.metadata}
     _write_metrics(f"baseline/{name}", result, about, lpips)
-
-
-def load_test_set(data: str, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Load the test images (N, 3, H, W) uint8 and labels (N,) of a data set."""
-    images = arrays.load_array(files.images_path(data, "test"), device)
-    return images, arrays.load_array(files.labels_path(data, "test"), device)
 
 
 def load_losses(name: str, data: str, params: Params, device: torch.device) -> tuple[Loss, LPIPS]:

@@ -1,4 +1,4 @@
-"""Error and colorfulness of a color-classification colorizer with different decodings."""
+"""Error and colorfulness of a colorizer that classifies over the color bins, by decoding."""
 
 import itertools
 from collections.abc import Sequence

@@ -46,7 +46,8 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
 def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     """Cut a grid into its images and shrink them to the size that they had before `write`.
 
-    The enlarged pixels tell the size. Images that are all of a single color shrink to one pixel.
+    The size follows from the blocks of equal pixels. If every image has a single color, each
+    shrinks to one pixel.
 
     Args:
         path: A grid of square images.

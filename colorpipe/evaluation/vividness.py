@@ -1,4 +1,4 @@
-"""The path from faithful to vivid: the decodings of a color-classification colorizer by vividness.
+"""The path from faithful to vivid: decodings of a colorizer that classifies over color bins.
 
 A colorizer with the head "bins" predicts a distribution. How it is decoded (see
 `Colorizer.decode`) decides whether its colors have a low error or the originals' colorfulness.

@@ -21,7 +21,7 @@ class Config(Strict):
 
     neighbors: Annotated[int, Field(ge=1, le=bins.COUNT)]
     sigma: Annotated[float, Field(gt=0, le=100)]
-    rebalancing: Annotated[float, Field(gt=0, le=1)]
+    uniform_share: Annotated[float, Field(gt=0, le=1)]
 
 
 class ColorClassification(Loss):
@@ -57,7 +57,7 @@ class ColorClassification(Loss):
         return (cross_entropy * self.weights[targets.argmax(dim=1)]).mean()
 
 
-def rebalancing_weights(prior: Tensor, rebalancing: float) -> Tensor:
+def rebalancing_weights(prior: Tensor, uniform_share: float) -> Tensor:
     """Compute the weight of each bin, proportional to 1 / ((1 - lambda) p + lambda / Q).
 
     Q is the number of bins. lambda mixes the prior with the uniform distribution, so that the
@@ -65,18 +65,18 @@ def rebalancing_weights(prior: Tensor, rebalancing: float) -> Tensor:
 
     Args:
         prior: p, the share of each bin in the training images, (Q,).
-        rebalancing: lambda. With 1, all bins have the same weight.
+        uniform_share: lambda. With 1, all bins have the same weight.
 
     Returns:
         Weights whose mean under the prior is 1, (Q,).
     """
-    weights = 1 / ((1 - rebalancing) * prior + rebalancing / len(prior))
+    weights = 1 / ((1 - uniform_share) * prior + uniform_share / len(prior))
     return weights / (prior * weights).sum()
 
 
 def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> ColorClassification:
     """Build the loss, with weights from the prior. `vgg` is not used."""
-    weights = rebalancing_weights(prior, config.rebalancing)
+    weights = rebalancing_weights(prior, config.uniform_share)
     return ColorClassification(config.neighbors, config.sigma, weights)
 
 

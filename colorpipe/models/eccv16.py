@@ -25,7 +25,7 @@ BLOCKS = (
 
 
 class Config(Strict):
-    """No settings. The paper's table fixes all layers."""
+    """No settings. Zhang et al. fix all layers."""
 
 
 def build(config: Config, head: str) -> Colorizer:

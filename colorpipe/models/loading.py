@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe import config, weights
-from colorpipe.models.colorizer import ENCODER, Colorizer
+from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, one_line
 
 
@@ -29,12 +29,13 @@ def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -
     return colorizer
 
 
-def initialize(model: Colorizer, name: str, start: Path) -> str:
+def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: Path) -> str:
     """Load the weights that a training starts from, in place.
 
     Args:
         model: A colorizer with random weights.
         name: Its module of colorpipe/models.
+        settings: The model's section of params.yaml.
         start: A weight file. It holds ImageNet weights for the encoder, or a colorizer of the same
             architecture, or no weights. Weights of a different head are skipped.
 
@@ -50,15 +51,10 @@ def initialize(model: Colorizer, name: str, start: Path) -> str:
             load_imagenet(model.encoder, tensors, name)
         return str(metadata["weights"])
     state = model.state_dict()
-    # The head is not compared. Equal encoders imply equal settings, and so equal decoders.
-    expected, actual = (
-        {key: tensor.shape for key, tensor in own.items() if key.startswith(ENCODER)}
-        for own in (state, tensors)
-    )
-    if metadata["model"] != name or actual != expected:
+    if metadata["model"] != name or metadata.get("settings") != settings:
         raise UserError(
-            f"{start} is {metadata['model']} {metadata.get('settings')}: a colorizer that starts "
-            "from it needs that model"
+            f"{start} is {metadata['model']} {metadata.get('settings')}, not {name} {settings}: "
+            "use that model and its settings, or another start"
         )
     fitting = {
         key: tensor
@@ -106,8 +102,6 @@ def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str
 def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[str, Any]]:
     """Load a trained colorizer.
 
-    If the metadata has an `alpha` or a `temperature`, the colorizer decodes logits with it.
-
     Returns:
         The colorizer in eval mode on `device`, and the metadata of its file.
 
@@ -142,8 +136,6 @@ def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[st
                 f"{actual}, expected {wanted}: {weights.remedy(path)}"
             )
     model.load_state_dict(tensors, assign=True)
-    model.alpha = metadata.get("alpha", model.alpha)
-    model.temperature = metadata.get("temperature", model.temperature)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), metadata
 

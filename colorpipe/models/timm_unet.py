@@ -1,8 +1,8 @@
 """A U-Net on an ImageNet classifier of timm (Wightman 2019), whose weights it can start from.
 
-The encoder is any convolutional network of timm with feature maps at several strides. It sees the
-image that its classifier knows: the gray of L as sRGB, in all three channels and normalized as in
-its ImageNet training. The decoder upsamples step by step to half of the resolution and takes in
+The encoder is any convolutional network of timm with feature maps at several strides. Its input is
+the gray image in sRGB, repeated in three channels and normalized as in the encoder's ImageNet
+training. The decoder upsamples step by step to half of the resolution and takes in
 each feature map on the way. The last layer outputs 2x2 colors at once, as in unet.py.
 """
 

@@ -108,7 +108,7 @@ def write_tables(
     files.write_text(files.REPORT / "results.csv", scores.to_csv(index=False))
     files.write_text(files.REPORT / "pretext.csv", pretext.to_csv(index=False))
     vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
-    sections = [" ".join(sentences) for sentences in highlights(scores).values()]
+    sections = [f"{data}: {' '.join(lines)}" for data, lines in highlights(scores).items()]
     sections += [to_markdown(scores.drop(columns=list(COLOR_SCORES))), CAPTION]
     sections += [to_markdown(color_table(scores)), COLOR_CAPTION.format(vgg=vgg)]
     sections += [to_markdown(pretext)] if len(pretext) else []

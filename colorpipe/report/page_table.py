@@ -10,7 +10,7 @@ from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE
 # The columns and their meaning. The test loss has no column, because colorizers differ in losses.
 COLUMNS = {
     "ab MSE": "mean squared error of a and b",
-    "ab PSNR": "closeness of a and b per batch of 64 images",
+    "ab PSNR": "peak signal-to-noise ratio of a and b per batch of 64 images",
     "ab SSIM": "similarity of the structure of a and b",
     "RGB PSNR": "closeness of the rendered image",
     "LPIPS": "difference in the features of a VGG network",
@@ -41,7 +41,7 @@ class Row:
 
     Attributes:
         name: Its name.
-        about: What it was trained with, or what it is.
+        about: Its architecture and loss, or a description.
         cells: Its values in the order of the columns.
     """
 

@@ -11,14 +11,16 @@ from pathlib import Path
 
 import torch
 
+PACKAGES = ("torch", "torchvision", "timm", "lpips", "torchmetrics", "numpy", "dvc")
+
 
 def describe_machine() -> dict[str, str]:
-    """Return the processor, the GPU, the usable cores, and the versions that results depend on."""
+    """Return the processor, the GPU, the usable cores, and the versions of packages."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     hardware = f"{find_processor()}, {cores} cores"
     if torch.cuda.is_available():
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
-    packages = {name: version(name) for name in ("torch", "numpy", "dvc")}
+    packages = {name: version(name) for name in PACKAGES}
     system = f"{platform.system()} {platform.machine()}"
     return {"hardware": hardware, "Python": platform.python_version(), **packages, "system": system}
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line, printable_path
 
 INTERRUPTED = 130  # exit status after Ctrl-C, as in shells
-GRACE = 5.0  # seconds in which the launcher ends a process if another one has failed first
+LAUNCHER_WAIT = 5.0  # seconds in which the launcher ends this process if another has failed first
 
 
 def has_launcher() -> bool:
@@ -21,7 +21,7 @@ def has_launcher() -> bool:
     return "RANK" in os.environ and "WORLD_SIZE" in os.environ
 
 
-def name(text: str) -> str:
+def slug(text: str) -> str:
     """Return an argument that becomes part of a path, if it is a plain name.
 
     Raises:
@@ -46,7 +46,7 @@ def run_main(main: Callable[[], None]) -> None:
         main()
     except UserError as error:
         if rank not in (None, "0"):  # process 0 may have the same error
-            time.sleep(GRACE)
+            time.sleep(LAUNCHER_WAIT)
         sys.exit(f"{prefix}: {error}")
     except ModuleNotFoundError as error:
         if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
@@ -71,7 +71,7 @@ def run_main(main: Callable[[], None]) -> None:
     except Exception as error:
         if not is_out_of_memory(error):
             if rank is not None:  # the connection to a process that has ended may be lost
-                time.sleep(GRACE)
+                time.sleep(LAUNCHER_WAIT)
             raise
         sys.exit(
             f"{prefix}: out of memory ({one_line(error)}): use smaller data or images, or a "

@@ -115,20 +115,20 @@ class AdversarialTask(ColorizationTask):
         return state
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
-        """Take a step of the discriminator and, after its epochs alone, one of the colorizer.
+        """Train the discriminator and, after the first `discriminator_epochs`, the colorizer.
 
         Returns:
             The loss, SSIM and PSNR of the colorizer, and the loss of the discriminator.
         """
         discriminator = state.models[DISCRIMINATOR]
         assert isinstance(discriminator, PatchGAN)
-        alone = len(state.history) < self.settings.discriminator_epochs
-        with torch.set_grad_enabled(not alone):
+        discriminator_only = len(state.history) < self.settings.discriminator_epochs
+        with torch.set_grad_enabled(not discriminator_only):
             colorized, loss = self.apply(state.trained(MODEL), batch[0])
         discriminator.estimate_norms()
         hinge = self._hinge(state.trained(DISCRIMINATOR), colorized)
         state.step(DISCRIMINATOR, hinge)
-        if not alone:
+        if not discriminator_only:
             discriminator.requires_grad_(False)
             score = self._score(discriminator, colorized.L, colorized.prediction.ab).mean()
             state.step(MODEL, self.settings.loss_weight * loss - score)

@@ -91,7 +91,7 @@ def train_colorizer(
     val_images = arrays.load_array(files.images_path(data, "val"), device)
     loss = load_loss(columns.loss, data, params, device)
     model = build_colorizer(columns.model, params.model(columns.model), loss.head)
-    start = initialize(model, columns.model, columns.start)
+    start = initialize(model, columns.model, params.model(columns.model), columns.start)
     model.set_bin_weights(loss.bin_weights)  # not those of the start file
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     metadata = {

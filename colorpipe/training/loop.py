@@ -1,8 +1,8 @@
 """The training loop: epochs, batches, the best epoch, history and resume.
 
-A task knows what a training step is. The whole data set stays on the device as uint8, a batch is an
-index into it, and a step works on whole batches. Nothing in a step waits for the device: metrics
-are read once per epoch.
+The whole data set stays on the device as uint8. Each step selects a batch of images by index, and
+a task trains on it. A step does not wait for the device: losses are read every 50 steps, and other
+metrics once per epoch.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ ORDER, AUGMENT = "order", "augment"  # the random generators of a training
 
 
 class Task(Protocol):
-    """What a training step is."""
+    """The interface of a training task."""
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Train on this process's part of a batch, and return the metrics of the part.
@@ -56,7 +56,7 @@ def fit(
     """Train the models of `state` in place.
 
     Args:
-        task: What a step is.
+        task: The task to train.
         state: Models and optimizers. The loop adds its random generators.
         train: Training set: tensors (N, ...) of equal length on the device.
         val: Validation set of the same form.

@@ -1,4 +1,4 @@
-"""The usual training step: one model, one loss, one optimizer."""
+"""Training of a task with its files, and the usual task: one model, one loss, one optimizer."""
 
 import os
 import shutil
@@ -109,7 +109,7 @@ def train(
 
     Args:
         name: A colorizer, or "pretext/<init>-<mode>-<labels>".
-        task: What a step is.
+        task: The task to train.
         model: The model, on the device of the data.
         data: The training set and the validation set.
         settings: How to train.

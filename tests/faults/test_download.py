@@ -317,7 +317,8 @@ def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_befor
     download("photos", changed("photos", start="vivid"))
     download("photos", changed("photos", start="resnet"))
     assert weights.load(files.start_path("photos", "unet")) == ({}, {"weights": "random"})
-    assert initialize(model, "resnet18", files.start_path("photos", "resnet18")) == "resnet"
+    start = files.start_path("photos", "resnet18")
+    assert initialize(model, "resnet18", PARAMS.model("resnet18"), start) == "resnet"
     before = files.start_path("photos", "resnet18").read_bytes()
     download("photos", changed("photos", start="random"))
     assert files.start_path("photos", "resnet18").read_bytes() != before
@@ -335,9 +336,9 @@ def test_a_start_that_does_not_exist_is_named():
 @pytest.mark.parametrize(
     ("metadata", "message"),
     [
-        ({"weights": "imagenet"}, "is not a colorizer with one of the models in params.yaml"),
-        ({"model": "gpt"}, "is not a colorizer with one of the models in params.yaml"),
-        ({"model": "unet", "classes": 10}, "is not a colorizer with one of the models in params"),
+        ({"weights": "imagenet"}, "is no colorizer whose model is one of resnet18, densenet121, "),
+        ({"model": "gpt"}, "is no colorizer whose model is one of resnet18, densenet121, "),
+        ({"model": "unet", "classes": 10}, "is no colorizer whose model is one of resnet18, "),
     ],
 )
 def test_a_start_that_is_no_colorizer_is_named(metadata, message):

@@ -199,7 +199,7 @@ def test_a_checkpoint_of_other_params_or_data_is_ignored(small, capsys):
 
 def test_a_checkpoint_of_other_settings_of_the_loss_is_ignored(small, capsys):
     losses = config.load_params(ROOT / "params.yaml").losses
-    changed = {**losses["color_classification"], "rebalancing": 0.25}
+    changed = {**losses["color_classification"], "uniform_share": 0.25}
     with pytest.raises(SystemExit):
         small(stop=1, loss="color_classification", losses=losses)
     (checkpoint,) = checkpoints()

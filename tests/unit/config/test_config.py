@@ -25,6 +25,12 @@ WRONG = [
         10**300,
         f"threads: input should be less than or equal to 1024, got 1{79 * '0'}...",
     ),
+    ("datasets.photos.toned", True, "datasets.photos.toned: only the data set folder has it"),
+    (
+        "imagenet.resnet19",
+        {"source": "w.pth", "sha256": "0123456789abcdef"},
+        "imagenet: input should be 'resnet18', ",
+    ),
     ("processes", "auto", "processes: input should be a valid integer, got 'auto'"),
     ("processes", 0, "processes: input should be greater than or equal to 1, got 0"),
     ("processes", 33, "processes: input should be at most 32, because BatchNorm needs two images"),
@@ -112,9 +118,9 @@ WRONG = [
         "losses.lpips.random_seed: input should be greater than or equal",
     ),
     (
-        "losses.color_classification.rebalancing",
+        "losses.color_classification.uniform_share",
         0,
-        "losses.color_classification.rebalancing: input should be greater than 0, got 0",
+        "losses.color_classification.uniform_share: input should be greater than 0, got 0",
     ),
     (
         "losses.color_classification.neighbors",

@@ -235,9 +235,14 @@ def test_too_few_training_images_are_reported(tmp_path, monkeypatch, count):
 @pytest.mark.parametrize("val_size", [100, 1000])
 def test_a_validation_set_of_all_images_is_refused(val_size):
     with pytest.raises(
-        UserError, match=r"datasets\.cifar10\.val_size: .* to train on: set 1 to 99"
+        UserError, match=r"datasets\.cifar10\.val_size: .* to train on: set a number from 1 to 99"
     ):
         split.draw_groups(np.arange(100), val_size, 0, "cifar10")
+
+
+def test_near_duplicates_alone_cannot_be_divided():
+    with pytest.raises(UserError, match="leave none to validate on: add other images"):
+        split.draw_groups(np.zeros(20, np.int64), 5, 0, "folder")
 
 
 def test_split_writes_every_image_once(tmp_path, monkeypatch):
@@ -266,7 +271,7 @@ def test_the_color_prior_has_the_settings_of_color_classification(tmp_path, monk
     params = with_settings("cifar10", val_size=2)
     priors = []
     for neighbors in (5, 1):
-        settings = {"neighbors": neighbors, "sigma": 5.0, "rebalancing": 0.5}
+        settings = {"neighbors": neighbors, "sigma": 5.0, "uniform_share": 0.5}
         losses = {**params.losses, "color_classification": settings}
         split.split("cifar10", params.model_copy(update={"losses": losses}))
         priors.append(np.load(files.prior_path("cifar10")))

@@ -19,8 +19,8 @@ from colorpipe.losses.color_classification import (
 )
 
 
-def build_loss(prior: torch.Tensor, rebalancing: float = 0.5) -> ColorClassification:
-    return build(Config(neighbors=5, sigma=5.0, rebalancing=rebalancing), prior, {})
+def build_loss(prior: torch.Tensor, uniform_share: float = 0.5) -> ColorClassification:
+    return build(Config(neighbors=5, sigma=5.0, uniform_share=uniform_share), prior, {})
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +45,14 @@ def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
 
 
 def test_the_weights_are_finite_and_their_mean_is_one(prior):
-    for rebalancing in (0.1, 0.5, 0.9):
-        weights = rebalancing_weights(prior, rebalancing)
+    for uniform_share in (0.1, 0.5, 0.9):
+        weights = rebalancing_weights(prior, uniform_share)
         assert (prior * weights).sum().item() == pytest.approx(1)
         assert weights.isfinite().all()
         absent, common = prior.argmin(), prior.argmax()
         uniform = 1 / bins.COUNT
-        ratio = ((1 - rebalancing) * prior[common] + rebalancing * uniform) / (
-            (1 - rebalancing) * prior[absent] + rebalancing * uniform
+        ratio = ((1 - uniform_share) * prior[common] + uniform_share * uniform) / (
+            (1 - uniform_share) * prior[absent] + uniform_share * uniform
         )
         assert (weights[absent] / weights[common]).item() == pytest.approx(ratio.item(), rel=1e-5)
     assert torch.allclose(rebalancing_weights(prior, 1.0), torch.ones(bins.COUNT))
@@ -64,7 +64,7 @@ def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, prior):
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
     encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    loss = build_loss(prior, rebalancing=1.0)
+    loss = build_loss(prior, uniform_share=1.0)
     assert loss(logits, target, target).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -169,5 +169,5 @@ def test_the_gray_baseline_predicts_all_bins_alike(prior):
     prediction = GrayBaseline()(L)
     assert not prediction.ab.any()
     target = torch.cat((L, torch.randn(2, 2, 17, 18) * 20), dim=1)
-    loss = build_loss(prior, rebalancing=1.0)
+    loss = build_loss(prior, uniform_share=1.0)
     assert loss(prediction.logits, target, target).item() == pytest.approx(np.log(313), rel=1e-5)

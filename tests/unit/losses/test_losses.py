@@ -177,10 +177,10 @@ def test_the_settings_of_a_loss_come_from_the_parameters(params):
         load_loss(
             "color_classification",
             "photos",
-            change(params, "color_classification", rebalancing=rebalancing),
+            change(params, "color_classification", uniform_share=uniform_share),
             CPU,
         )
-        for rebalancing in (0.9, 0.5)
+        for uniform_share in (0.9, 0.5)
     )
     spread = [loss.weights.max() / loss.weights.min() for loss in (weak, strong)]
     assert spread[0] < spread[1]
@@ -212,8 +212,8 @@ def test_a_loss_has_the_weights_of_its_file(params, loss):
         ("lpips", {"random_seed": -1}, r"losses\.lpips\.random_seed: input should be greater than"),
         (
             "color_classification",
-            {"rebalancing": 0},
-            r"losses\.color_classification\.rebalancing: input should be greater than 0, got 0",
+            {"uniform_share": 0},
+            r"losses\.color_classification\.uniform_share: input should be greater than 0, got 0",
         ),
         ("mse", {"weight": 2}, r"losses\.mse\.weight: extra inputs are not permitted, got 2"),
     ],

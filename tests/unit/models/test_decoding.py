@@ -54,7 +54,7 @@ def test_alpha_1_recovers_the_distribution_that_a_rebalanced_loss_distorts():
     count = {(0, 0): 60, (10, -50): 30, (60, 40): 10}
     colors = torch.tensor([color for color, n in count.items() for _ in range(n)]).float()
     shares = bins.histogram(colors.T.view(1, 2, -1, 1)) / 100
-    loss = build(Config(neighbors=1, sigma=5.0, rebalancing=0.5), shares.float(), {})
+    loss = build(Config(neighbors=1, sigma=5.0, uniform_share=0.5), shares.float(), {})
     closed_form = (shares.float().clamp(min=1e-12) * loss.bin_weights).log()
     logits = closed_form.clone().requires_grad_()
     maps = logits.view(1, -1, 1, 1).expand(1, -1, 10, 10)
@@ -102,11 +102,10 @@ def test_alpha_works_at_odd_sizes_exported_and_compiled():
 def test_the_weights_are_in_the_file_of_a_head_over_the_bins(tmp_path):
     model = build_unet()
     path = tmp_path / "best.safetensors"
-    metadata = {"model": "unet", "settings": UNET, "head": "bins", "alpha": 0.25}
+    metadata = {"model": "unet", "settings": UNET, "head": "bins"}
     weights.save(path, model.state_dict(), metadata)
     loaded, _ = load_colorizer(path, torch.device("cpu"))
     assert torch.equal(loaded.log_weights, model.log_weights)
-    assert loaded.alpha == 0.25
     older = {name: tensor for name, tensor in model.state_dict().items() if name != "log_weights"}
     weights.save(path, older, metadata)
     with pytest.raises(UserError, match=r"log_weights is absent, expected \(313,\) float32"):

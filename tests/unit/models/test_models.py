@@ -79,7 +79,7 @@ def test_a_colorizer_starts_from_anothers_weights_without_a_different_head(tmp_p
     model = build_colorizer("unet", settings, head)
     redraw_head(model)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    assert initialize(model, "unet", path) == "unet_rebalanced"
+    assert initialize(model, "unet", settings, path) == "unet_rebalanced"
     theirs = trained.state_dict()
     for name, tensor in model.state_dict().items():
         kept = head == "ab" and name.startswith("decoder.head.")
@@ -100,10 +100,11 @@ def test_a_unet_starts_from_a_bundled_colorizer(tmp_path, choice, head):
     path = tmp_path / "data/photos/weights/unet.safetensors"
     weights.save(path, tensors, {**metadata, "start_of": choice})
     torch.manual_seed(0)
-    model = build_colorizer("unet", config.load_params().model("unet"), head)
+    settings = config.load_params().model("unet")
+    model = build_colorizer("unet", settings, head)
     redraw_head(model)
     own = model.decoder.head.weight.clone()
-    assert initialize(model, "unet", path) == choice
+    assert initialize(model, "unet", settings, path) == choice
     state = model.state_dict()
     for name, tensor in tensors.items():
         if not name.startswith("decoder.head.") and (name != "log_weights" or head == "bins"):
@@ -114,6 +115,7 @@ def test_a_unet_starts_from_a_bundled_colorizer(tmp_path, choice, head):
 
 
 SMALL = {"blocks": [1, 1, 1], "widths": [8, 8, 8]}  # settings of a U-Net
+TIMM = {"encoder": "resnet18", "widths": [8, 8, 8, 8]}
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ SMALL = {"blocks": [1, 1, 1], "widths": [8, 8, 8]}  # settings of a U-Net
         ("unet", SMALL, "unet", {"blocks": [1, 1], "widths": [8, 8]}),  # a part would fit
         ("resnet18", {"cut": "layer1"}, "resnet18", {"cut": "layer2"}),
         ("resnet18", {"cut": "layer2"}, "resnet18", {"cut": "layer1"}),  # a part would fit
+        ("timm_unet", TIMM, "timm_unet", {**TIMM, "widths": [8, 8, 8, 16]}),  # of the decoder
     ],
 )
 def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, name, others):
@@ -134,9 +137,10 @@ def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, n
     model = build_colorizer(name, others)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with pytest.raises(UserError) as raised:
-        initialize(model, name, path)
+        initialize(model, name, others, path)
     assert str(raised.value) == (
-        f"{path} is {trained} {settings}: a colorizer that starts from it needs that model"
+        f"{path} is {trained} {settings}, not {name} {others}: use that model and its settings, or "
+        "another start"
     )
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
@@ -148,9 +152,10 @@ def test_a_start_says_what_it_is(tmp_path, kind):
     weights.save(
         tmp_path / "w.safetensors", source if kind == "imagenet" else {}, {"weights": kind}
     )
-    model = build_colorizer("resnet18", {"cut": "layer1"})
+    settings = {"cut": "layer1"}
+    model = build_colorizer("resnet18", settings)
     before = model.encoder.conv1.weight.clone()
-    assert initialize(model, "resnet18", tmp_path / "w.safetensors") == kind
+    assert initialize(model, "resnet18", settings, tmp_path / "w.safetensors") == kind
     expected = source["conv1.weight"].sum(dim=1, keepdim=True) if kind == "imagenet" else before
     assert torch.equal(model.encoder.conv1.weight, expected)
 
@@ -170,7 +175,7 @@ def test_every_layer_but_the_head_is_loaded(tmp_path, name, settings, heads_laye
     path = tmp_path / "trained/best.safetensors"
     weights.save(path, trained, {"model": name, "settings": settings, "head": trained_head})
     model = build_colorizer(name, settings, head)
-    assert initialize(model, name, path) == "trained"
+    assert initialize(model, name, settings, path) == "trained"
     state = model.state_dict()
     other = {
         key for key in state if key not in trained or not torch.equal(state[key], trained[key])

@@ -111,7 +111,7 @@ def test_imagenet_weights_are_loaded(tmp_path, encoder):
     model = build(encoder).eval()
     tensors = read_torchvision(tmp_path / "w.pth")
     weights.save(tmp_path / "w.safetensors", tensors, {"weights": "imagenet"})
-    assert initialize(model, "timm_unet", tmp_path / "w.safetensors") == "imagenet"
+    assert initialize(model, "timm_unet", {}, tmp_path / "w.safetensors") == "imagenet"
     loaded = [*model.encoder.network.state_dict().values()]  # in the order of the classifier
     expected = [*classifier.state_dict().values()][: len(loaded)]  # without the classifier's head
     assert len(loaded) > 50
@@ -124,7 +124,7 @@ def test_weights_of_another_encoder_are_named(tmp_path):
     weights.save(tmp_path / "w.safetensors", state, {"weights": "imagenet"})
     message = r"imagenet\.timm_unet\.source: network\.stem_0\.weight is missing"
     with pytest.raises(UserError, match=message):
-        initialize(build("convnext_atto"), "timm_unet", tmp_path / "w.safetensors")
+        initialize(build("convnext_atto"), "timm_unet", {}, tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize(

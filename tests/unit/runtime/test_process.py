@@ -8,7 +8,7 @@ import pytest
 
 from colorpipe.runtime import process
 from colorpipe.runtime.errors import UserError
-from colorpipe.runtime.process import INTERRUPTED, name, run_main
+from colorpipe.runtime.process import INTERRUPTED, run_main, slug
 
 
 def fail_with(error: BaseException) -> str | int:
@@ -64,14 +64,14 @@ def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
 def test_the_line_of_a_process_among_several_names_the_process(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr(process, "GRACE", 0.0)
+    monkeypatch.setattr(process, "LAUNCHER_WAIT", 0.0)
     assert fail_with(UserError("no")) == "error: process 1 of 2: no"
     monkeypatch.delenv("WORLD_SIZE")  # RANK alone is not a launcher's
     assert fail_with(UserError("no")) == "error: no"
 
 
 def test_an_argument_that_becomes_part_of_a_path_is_a_plain_name():
-    assert name("resnet_large-2.0") == "resnet_large-2.0"
+    assert slug("resnet_large-2.0") == "resnet_large-2.0"
     for text in ("../x", "a/b", ".hidden", "", "a b", "a\n"):
         with pytest.raises(argparse.ArgumentTypeError, match="is not a name: use letters"):
-            name(text)
+            slug(text)
