@@ -26,8 +26,8 @@ from colorpipe.runtime.errors import UserError
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
 FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # metrics/ by stage
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
-SOURCE_KEYS = (".source", ".md5", ".sha256")  # where a file comes from, which differs by machine
-PLACEHOLDER = "..."  # stands for a source in results.csv
+SOURCE_KEYS = (".source", ".md5", ".sha256")  # endings of parameters that name a file
+PLACEHOLDER = "..."  # replaces the value of such a parameter in results.csv
 
 
 class Experiment(NamedTuple):

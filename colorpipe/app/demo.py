@@ -79,7 +79,7 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
 def find_start(path: Path) -> float | None:
     """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
 
-    The slider starts at the decoding on the path that is nearest to that of the test. There is no
+    The slider starts at the decoding on the path that is nearest to the test's. There is no
     slider if the colorizer has no path from faithful to vivid, or a path of a single decoding.
 
     Args:

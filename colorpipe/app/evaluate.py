@@ -1,6 +1,6 @@
 """Metrics between the colorized photographs of any program and the originals.
 
-The metrics are those of `evaluation.table` that need nothing but two images.
+The metrics are the entries of `evaluation.table` that need nothing but two images.
 """
 
 import sys

@@ -73,7 +73,7 @@ def find_conflicts(jobs: list[Job], *, force: bool) -> list[UserError | None]:
     """Return for each job an error if one of its outputs must not be written, and otherwise None.
 
     No job may overwrite an original or an output of an earlier job. Without `force`, a job whose
-    outputs all exist has an ExistsError. Existing outputs of another job are kept.
+    outputs all exist has an ExistsError. If only some exist, the job writes the missing ones.
     """
     originals = {file_id for job in jobs if (file_id := _file_id(job.source))}
     writers: dict[Path, Path] = {}  # the photograph that each output belongs to

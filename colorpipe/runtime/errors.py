@@ -34,7 +34,7 @@ def one_line(error: object, length: int = 160) -> str:
 
 
 def printable_path(path: Path) -> str:
-    """Return a path as one printable line. Its bytes may be any."""
+    """Return a path as one line, with unprintable characters escaped."""
     return _printable(os.fsencode(path).decode("utf-8", "backslashreplace"))
 
 
