@@ -120,7 +120,7 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
         if not ab.isfinite().all():
             raise PredictionError(
                 "the colorizer's prediction is not finite, so its weights are damaged: use another "
-                "--model"
+                "colorizer"
             )
         colored = np.empty_like(rgb)
         for rows, strip_ab in zip(strips, _enlarge(ab, height, width, strips), strict=True):

@@ -105,7 +105,7 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
     def colorize_photograph(
         file: str | None, name: str, vividness: float | None = None
     ) -> Iterator[Outputs]:
-        """Colorize a file. Without a vividness, put the slider where the colorizer's starts."""
+        """Colorize a file. Without a vividness, move the slider to the colorizer's start value."""
         no_download = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         target = downloads / f"{Path(file or '').stem}-{name}.png"
         try:

@@ -35,7 +35,7 @@ CONVENTIONS = {
     "colorfulness": "M3 of Hasler and Suesstrunk 2003, averaged over images",
     "colorfulness_distance": "difference of the two mean colorfulness values, as in DDColor",
     "auc": "Zhang et al. 2016, with distances of ab from 0 to 150",
-    "auc_rebalanced": "the same for each bin of true ab, averaged over bins",
+    "auc_rebalanced": "AuC of the pixels of each true color bin, averaged over bins",
     "histogram_divergence": "Jensen-Shannon divergence of the shares of the 313 color bins",
     "original_colorfulness": "M3 of the originals, averaged over images",
 }
@@ -167,9 +167,9 @@ def _measure(
 def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]], list[Path]]:
     """Return the pairs of images in two folders, and the files that are in one folder only.
 
-    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix. A comparison that
-    `colorize --compare` has written has none and is left out. Hidden files and files of the
-    operating system or a NAS are named on stderr.
+    The pair of album/a.jpg is album/a.png or album/a.jpg.png, with any suffix. Comparisons that
+    `colorize --compare` wrote are left out. Hidden files and files of the operating system or a NAS
+    are named on stderr.
 
     Raises:
         UserError: One of the two is not a folder.
@@ -182,17 +182,15 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
         print(album.explain_skipped(skipped), file=sys.stderr)
     sources = {path.relative_to(originals): path for path in true.files}
     stems = {name.with_suffix(""): name for name in sorted(sources, reverse=True)}
+    comparisons = {path.with_stem(path.stem + COMPARISON) for path in colorized.files}
     pairs, alone = [], []
     for path in colorized.files:
         stem = path.relative_to(predicted).with_suffix("")
         name = stem if stem in sources else stems.get(stem)
         source = sources.pop(name, None) if name else None
-        is_comparison = path.stem.endswith(COMPARISON) and (
-            path.with_stem(path.stem.removesuffix(COMPARISON)) in colorized.files
-        )
         if source:
             pairs.append((path, source))
-        elif not is_comparison:
+        elif path not in comparisons:
             alone.append(path)
     return pairs, [*alone, *sources.values()]
 

@@ -21,8 +21,8 @@ class Album(NamedTuple):
     Attributes:
         files: Files to read. Broken links and folders that cannot be read are included, so that
             they are reported like files.
-        skipped: Hidden files and folders, and those of the operating system or a NAS. The files in
-            such a folder are not listed.
+        skipped: Files and folders that are hidden, or belong to the operating system or a NAS. The
+            files in such a folder are not listed.
     """
 
     files: list[Path]

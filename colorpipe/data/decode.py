@@ -49,7 +49,7 @@ def select_page(image: Image.Image) -> list[str]:
 
 
 def describe_depth(image: Image.Image) -> list[str]:
-    """Return a note if an image has more than 8 bits per channel. Loading it may hide that."""
+    """Return a note if an image has more than 8 bits per channel. Loading it may lose the depth."""
     bits = image.info.get("bit_depth", 8)  # of HEIC
     if image.mode.startswith("I;16") or any(
         ";16" in str(tile) for tile in getattr(image, "tile", ())

@@ -41,7 +41,7 @@ class Metadata:
 
 
 def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
-    """Return the metadata of a loaded image, corrected for an upright sRGB image, and notes.
+    """Return the metadata of a loaded image, and notes. It describes an upright sRGB image.
 
     The orientation is reset. The thumbnail, and the tags that describe the file, are left out.
     """

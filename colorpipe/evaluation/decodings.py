@@ -1,4 +1,4 @@
-"""Error and colorfulness of a colorizer that classifies over the color bins, by decoding."""
+"""Error and colorfulness of each decoding of a colorizer that classifies over color bins."""
 
 import itertools
 from collections.abc import Sequence

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe import config, weights
-from colorpipe.models.colorizer import Colorizer
+from colorpipe.models.colorizer import ENCODER, Colorizer
 from colorpipe.runtime.errors import UserError, one_line
 
 
@@ -43,7 +43,7 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
         "random", "imagenet", or the name of the colorizer whose weights were loaded.
 
     Raises:
-        UserError: The weights are those of another model.
+        UserError: The file holds another model, or the model has other settings.
     """
     tensors, metadata = weights.load(start)
     if "model" not in metadata:
@@ -56,6 +56,12 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
             f"{start} is {metadata['model']} {metadata.get('settings')}, not {name} {settings}: "
             "use that model and its settings, or another start"
         )
+    for key, tensor in state.items():  # the decoder's head may differ
+        if key.startswith(ENCODER) and _describe(tensors.get(key)) != _describe(tensor):
+            raise UserError(
+                f"{start} is not the {name} {settings} that its metadata claims: {key} is "
+                f"{_describe(tensors.get(key))}, expected {_describe(tensor)}: use another start"
+            )
     fitting = {
         key: tensor
         for key, tensor in tensors.items()
@@ -110,7 +116,7 @@ def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[st
     """
     tensors, metadata = weights.load(path)
     try:
-        with torch.device("meta"):  # needs no memory, whatever size the file claims
+        with torch.device("meta"):  # needs no memory, even if the file claims a huge size
             model = build_colorizer(
                 metadata["model"], metadata["settings"], metadata.get("head", "ab")
             )

@@ -43,12 +43,13 @@ ORIGINAL = "original"
 REFERENCE_ROWS = (GRAY_BASELINE, ORIGINAL)  # the rows that are not colorizers
 CAPTION = (
     "n is the number of test images. Each colorizer is tested with the weights of its best epoch. "
-    "The best epoch is the one with the lowest validation loss. For adversarial training it is the"
-    " epoch whose colorfulness is nearest to the originals', and epochs with a large ab MSE rank "
-    "last. Loss, ab SSIM and ab PSNR (dB) are computed on the ab planes in Lab units, with the "
-    "data range of each batch of 64 images, because this protocol gives values near the paper's. A"
-    " loss over color bins is computed at the given fraction of the images' resolution. RGB SSIM, "
-    "RGB PSNR (dB) and colorfulness (Hasler and Suesstrunk) are means over the rendered images."
+    "The best epoch is the one with the lowest validation loss. For adversarial training it is "
+    "the epoch whose colorfulness is nearest to the originals', and epochs with a large ab MSE "
+    "rank last. Loss, ab SSIM and ab PSNR (dB) are computed on the ab planes in Lab units, with "
+    "the data range of each batch of 64 images, because this protocol gives values near the "
+    "paper's. A loss over color bins is computed at the given fraction of the images' resolution. "
+    "RGB SSIM, RGB PSNR (dB) and colorfulness (Hasler and Suesstrunk) are means over the rendered "
+    "images."
 )
 COLOR_CAPTION = (
     "docs/metrics.md defines these metrics. AuC is the share of pixels whose ab is within t Lab "

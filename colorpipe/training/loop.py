@@ -1,8 +1,8 @@
 """The training loop: epochs, batches, the best epoch, history and resume.
 
 The whole data set stays on the device as uint8. Each step selects a batch of images by index, and
-a task trains on it. A step does not wait for the device: losses are read every 50 steps, and other
-metrics once per epoch.
+a task trains on it. Losses are read from the device every 50 steps, and other metrics once per
+epoch.
 """
 
 import contextlib
@@ -100,8 +100,8 @@ def check_size(images: int, smallest: int) -> None:
     """Raise UserError if the training set is too small to train on."""
     if images < smallest:
         raise UserError(
-            f"the training set has {images} images, but BatchNorm needs {smallest} or more: lower "
-            "val_size, or add images"
+            f"BatchNorm needs a training set of {smallest} images or more, but it has {images}: "
+            "lower val_size, or add images"
         )
 
 

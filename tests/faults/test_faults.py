@@ -189,7 +189,8 @@ def test_a_stage_by_hand_names_the_mistake(project, capsys):
                 assert (
                     "'../../x' is not a name" in said
                     or "--labels: invalid int value: '../../x'" in said
-                    or "invalid choice: '../../x'" in said
+                    or "--step: invalid choice: '../../x'" in said
+                    or "--mode: invalid choice: '../../x'" in said
                 )
     assert contents(project.parent) == before
 

@@ -296,7 +296,7 @@ def test_a_launcher_that_starts_another_number_of_processes_is_named(folder):
     set_params(folder, 1)
     process = start(folder, REBALANCED, RANK="0", WORLD_SIZE="2")
     assert process.communicate()[0] == (
-        "error: process 0 of 2: params.yaml: processes is 1, but the launcher started 2: set processes "
-        "to 2, or let the launcher start 1\n"
+        "error: process 0 of 2: params.yaml: processes is 1, but the launcher started 2: set "
+        "processes to 2, or let the launcher start 1\n"
     )
     assert process.returncode == 1

@@ -365,7 +365,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
         ),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large"}),
         (
-            {"losses__color_classification__rebalancing": 0.9},
+            {"losses__color_classification__uniform_share": 0.9},
             {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED},
         ),
         ({"train__lr": 0.0003}, {f"train@{name}" for name in OF_PAPER} | PRETEXT),

@@ -80,5 +80,6 @@ class Project:
             inner = content
             for parent in parents:
                 inner = inner[parent]
+            assert last in inner, key
             inner[last] = value
         path.write_text(yaml.safe_dump(content, sort_keys=False))

@@ -145,6 +145,17 @@ def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, n
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
+def test_a_start_that_is_not_what_its_metadata_claims_is_named(tmp_path):
+    path = tmp_path / "best.safetensors"
+    others = build_colorizer("resnet18", {"cut": "layer2"}).state_dict()
+    weights.save(path, others, {"model": "unet", "settings": SMALL})
+    model = build_colorizer("unet", SMALL)
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with pytest.raises(UserError, match=r"claims: encoder\.\S+ is absent, expected \(8, "):
+        initialize(model, "unet", SMALL, path)
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
 @pytest.mark.parametrize("kind", ["random", "imagenet"])
 def test_a_start_says_what_it_is(tmp_path, kind):
     torch.manual_seed(0)

@@ -111,7 +111,9 @@ def test_the_processes_divide_a_batch(monkeypatch):
 
 def test_a_single_image_is_refused():
     image = torch.zeros(1, 1)
-    with pytest.raises(UserError, match="the training set has 1 images, but BatchNorm needs"):
+    with pytest.raises(
+        UserError, match="BatchNorm needs a training set of 2 images or more, but it has 1:"
+    ):
         loop.fit(
             ScriptedTask([]),
             state_of(nn.Linear(1, 1)),
