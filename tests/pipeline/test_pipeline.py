@@ -9,6 +9,7 @@ from pathlib import Path
 
 import archives
 import pytest
+import timm
 import torch
 import torchvision
 import yaml
@@ -58,6 +59,7 @@ def project(tmp_path_factory) -> Project:
     sources = {
         "resnet18": torchvision.models.resnet18().state_dict(),
         "densenet121": torchvision.models.densenet121().state_dict(),
+        "timm_unet": timm.create_model("tf_efficientnet_lite0").state_dict(),
         "lpips": {f"features.{name}": tensor.contiguous() for name, tensor in vgg.items()},
     }
     changes = {}
@@ -225,9 +227,8 @@ def test_parameters_read_are_the_declared_ones(project):
         ran[note]["keys"] = set(ran[note]["keys"]) & present
         assert set(ran[note]["keys"]) <= own, row["name"]
         if stage == "download":  # together, the data sets read the sources of all models in use
-            unused = {"imagenet.timm_unet.source", "imagenet.timm_unet.sha256"}
             read.setdefault(stage, set()).update(ran[note]["keys"])
-            declared.setdefault(stage, set()).update(own - unused)
+            declared.setdefault(stage, set()).update(own)
         elif stage == "pretext":  # each mode and share reads its own of these
             of_some = {"pretext.neighbors", "pretext.steps", "pretext.temperature"}
             assert set(ran[note]["keys"]) >= own - of_some, row["name"]
@@ -251,7 +252,7 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
         assert run["n"] == 8
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
-        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "densenet"), "imagenet")
+        imagenet = dict.fromkeys(("resnet", "resnet_lpips", "densenet", "unet_timm"), "imagenet")
         assert run["start"] == (imagenet | {"unet_gan": "unet"}).get(name, "random")
         assert ("vividness" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
