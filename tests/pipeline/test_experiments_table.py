@@ -1,5 +1,6 @@
 """Tabulating and comparing DVC experiments, on a pipeline whose stages only write numbers."""
 
+import json
 import os
 import signal
 import subprocess
@@ -246,6 +247,12 @@ def test_a_run_is_compared_with_a_line_of_a_study(project):
     assert "differs: unet test.psnr: in mine 20.2, here 20.3" in verify(0)
     path.write_text(path.read_text().replace("20.3", "22.3"))
     assert "FAILED: unet test.psnr: in mine 20.2, here 22.3" in verify(1)
+    path.write_text(path.read_text().replace("22.3", "20.2"))
+    baseline = project.root / "metrics/baseline/gray.json"
+    content = json.loads(baseline.read_text())
+    content["test"]["mse"] *= 1.01  # of an archive with slightly other images
+    baseline.write_text(json.dumps(content))
+    assert "differs: gray baseline test.mse" in verify(0)
     project.run("git", "checkout", "--", ".")
     project.run("dvc", "checkout", "--force")
     assert "error: mine has no result of seed 0 and these settings: the default ones" in verify(1)

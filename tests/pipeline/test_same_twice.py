@@ -17,6 +17,7 @@ ROWS = [
     ("eccv16", "color_classification", "train"),
     ("unet", "color_classification", "recipes.refined"),
     ("unet", "l1", "recipes.adversarial"),
+    ("timm_unet", "color_classification", "recipes.finetuned"),
 ]
 SCRIPT = """
 import sys
