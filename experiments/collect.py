@@ -1,10 +1,10 @@
 """Read DVC experiments: their parameters, test results, training histories and test images."""
 
+import contextlib
 import fnmatch
 import functools
 import io
 import json
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +24,9 @@ from colorpipe.report.trainings import load_record
 from colorpipe.runtime.errors import UserError
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
+CURVE_KEYS = ["experiment", "colorizer", "seed", "data"]  # identify a training history
 FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # metrics/ by stage
+METRIC_KEYS = {metric.key for metric in METRICS}
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
 SOURCE_KEYS = (".source", ".md5", ".sha256")  # endings of parameters that name a file
 PLACEHOLDER = "..."  # replaces the value of such a parameter in results.csv
@@ -38,7 +40,7 @@ class Experiment(NamedTuple):
         files: Its files, in git and in DVC's cache.
         commit: The commit that it was run from.
         params: Its parameters by dotted key.
-        changes: The parameters that differ from the commit's, except the seed.
+        changes: The parameters that differ from those of HEAD, except the seed.
     """
 
     name: str
@@ -49,9 +51,10 @@ class Experiment(NamedTuple):
 
 
 def find_experiments(patterns: list[str]) -> list[Experiment]:
-    """Return the experiments whose names match a pattern such as 'seeds-*'.
+    """Return the experiments whose names match a pattern such as 'seeds-*', sorted by name.
 
-    Without patterns, return all experiments.
+    Without patterns, return all experiments. Of experiments with the same name, which were run from
+    different commits, the newest comes first.
 
     Raises:
         UserError: There are no such experiments, or another DVC command is running.
@@ -59,28 +62,28 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
     try:
         with Repo() as repo:
             by_commit = repo.experiments.ls(all_commits=True)
+            found = [
+                (name, -repo.scm.resolve_commit(revision).commit_time, revision, commit)
+                for commit, entries in by_commit.items()
+                for name, revision in entries
+                if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+            ]
     except LockError:
         raise UserError(
             "another DVC command is running in this clone: wait until it ends"
         ) from None
-    experiments = [
-        load_experiment(name, revision, commit)
-        for commit, entries in by_commit.items()
-        for name, revision in entries
-        if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-    ]
-    if not experiments:
+    if not found:
         raise UserError(
             f"no experiment matches {' '.join(patterns)}: `dvc exp list --all-commits` shows them"
             if patterns
             else "there are no experiments: make some with `dvc exp run`"
         )
-    return sorted(experiments, key=lambda experiment: experiment.name)
+    return [load_experiment(name, revision, commit) for name, _, revision, commit in sorted(found)]
 
 
 def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
     """Load an experiment that was run from a commit. The revision None is the workspace."""
-    params, base = dict(flatten(api.params_show(rev=revision))), find_base(commit)
+    params, base = dict(flatten(api.params_show(rev=revision))), load_base()
     changes = {
         key: PLACEHOLDER if key.endswith(SOURCE_KEYS) else value
         for key, value in params.items()
@@ -90,9 +93,9 @@ def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
 
 
 @functools.cache
-def find_base(commit: str) -> dict[str, Any]:
-    """Return the parameters of a commit by dotted key."""
-    return dict(flatten(api.params_show(rev=commit)))
+def load_base() -> dict[str, Any]:
+    """Return the parameters of HEAD by dotted key."""
+    return dict(flatten(api.params_show(rev="HEAD")))
 
 
 def read(experiment: Experiment, path: Path) -> bytes:
@@ -115,8 +118,9 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
     """Find the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
-    belongs to the experiment if its stage is in dvc.yaml and all parameters that dvc.lock states
-    for its stages have the experiment's values. dvc.lock keeps stages that left dvc.yaml.
+    belongs to the experiment if its stage is in dvc.yaml, if all parameters that dvc.lock states for
+    its stages have the experiment's values, and if these stages used the newest outputs of each
+    other. dvc.lock keeps stages that left dvc.yaml.
 
     Yields:
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
@@ -128,29 +132,49 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
         if isinstance(stage, PipelineStage)
     }
     sets = {experiment.params["dataset"], experiment.params["large_dataset"]}
+    outdated = find_outdated(experiment, stages)
     for key in [key for key in stages if key in in_pipeline]:
         kind, _, name = key.partition("@")
         if kind not in FOLDERS or stages[key]["cmd"].split("--data ")[1].split()[0] not in sets:
             continue
-        params = find_params(key, stages)
-        if all(experiment.params.get(param, value) == value for param, value in params.items()):
-            yield FOLDERS[kind] + name, params
+        upstream = find_upstream(key, stages)
+        if upstream & outdated:
+            continue
+        params = [
+            pair
+            for stage in upstream
+            for pair in flatten(stages[stage].get("params", {}).get("params.yaml", {}))
+        ]
+        if all(experiment.params.get(param, value) == value for param, value in params):
+            yield FOLDERS[kind] + name, dict(params)
 
 
-def find_params(key: str, stages: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the parameters of a stage in dvc.lock and of all stages that it depends on."""
+def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
+    """Return the stages of dvc.lock that read another version of an output than is there now.
+
+    They were not run again after a stage that they depend on, because a target limited the run.
+    """
+    outdated = set()
+    for key, stage in stages.items():
+        for dep in stage.get("deps", ()):
+            # Files that are not outputs, and outputs whose list is not in the cache, have no md5.
+            with contextlib.suppress(DvcException, OSError):
+                if experiment.files.info(dep["path"]).get("md5", dep["md5"]) != dep["md5"]:
+                    outdated.add(key)
+    return outdated
+
+
+def find_upstream(key: str, stages: Mapping[str, Any]) -> set[str]:
+    """Return a stage in dvc.lock and all stages that it depends on."""
     makers = {out["path"]: key for key, stage in stages.items() for out in stage.get("outs", ())}
-    params: dict[str, Any] = {}
-    pending, visited = [key], set()
+    pending, visited = [key], {key}
     while pending:
-        stage = stages[pending.pop()]
-        params |= dict(flatten(stage.get("params", {}).get("params.yaml", {})))
-        paths = {Path(dep["path"]) for dep in stage.get("deps", ())}
+        paths = {Path(dep["path"]) for dep in stages[pending.pop()].get("deps", ())}
         outs = {str(part) for path in paths for part in (path, *path.parents)}
         new = {makers[out] for out in outs & makers.keys()} - visited
         visited |= new
         pending += new
-    return params
+    return visited
 
 
 def read_result(
@@ -190,37 +214,45 @@ def read_result(
         return row, history
     loss = row["loss"] or "cross-entropy"
     curves = stack_curves({name: history}, {name: loss}).rename(columns={"name": "colorizer"})
-    return row, curves.assign(experiment=experiment.name)
+    return row, curves.assign(**{key: row[key] for key in CURVE_KEYS})
 
 
 def drop_sources(settings: pd.Series) -> pd.Series:
     """Return the settings of results without the sources of their files."""
-    pattern = rf"[^;]*={re.escape(PLACEHOLDER)}(; )?"
-    return settings.str.replace(pattern, "", regex=True).str.removesuffix("; ")
+    return settings.map(
+        lambda text: "; ".join(
+            part for part in text.split("; ") if not part.endswith(f"={PLACEHOLDER}")
+        )
+    )
 
 
 def collect(
     experiments: list[Experiment],
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str], bytes]]:
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str, str], bytes]]:
     """Read all results of experiments.
 
     Returns:
         The rows of results.csv, the rows of curves.csv, and the grids of test images of the first
-        seed as PNG, by colorizer and settings.
+        seed as PNG, by colorizer, data set and settings. Of several results with the same identity,
+        the first experiment's is returned.
 
     Raises:
         UserError: The experiments have no results.
     """
-    rows, curves = [], []
-    images: dict[tuple[str, str], bytes] = {}
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}  # by identity
+    curves = []
+    images: dict[tuple[str, str, str], bytes] = {}
     for experiment in sorted(experiments, key=lambda entry: int(entry.params["seed"])):
         for name, params in find_results(experiment):
             row, history = read_result(experiment, name, params)
-            rows.append(row)
+            identity = tuple(row[key] for key in IDENTITY)
+            if identity in rows or not row.keys() & METRIC_KEYS:  # the pretext task was left out
+                continue
+            rows[identity] = row
             curves.append(history)
-            key = name, row["settings"]
+            key = name, row["data"], row["settings"]
             if "/" not in name and key not in images:
                 images[key] = read(experiment, files.grid_path(name))
     if not rows:
         raise UserError("the experiments have no results: did they end? `dvc queue status`")
-    return pd.DataFrame(rows), pd.concat(curves, ignore_index=True), images
+    return pd.DataFrame(rows.values()), pd.concat(curves, ignore_index=True), images

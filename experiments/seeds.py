@@ -7,7 +7,11 @@ import scipy.stats
 
 
 def half_interval(values: pd.Series) -> float:
-    """Return half the width of the 95 % t-interval of a mean, or NaN for fewer than two values."""
+    """Return half the width of the 95 % t-interval of a mean, or NaN for fewer than two values.
+
+    Missing values do not count.
+    """
+    values = values.dropna()
     return float(scipy.stats.t.ppf(0.975, len(values) - 1) * values.sem())
 
 

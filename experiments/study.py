@@ -12,6 +12,7 @@ from colorpipe.report import color_figures, figures, page
 from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
 from colorpipe.report.results import CURVES
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
+from experiments.collect import CURVE_KEYS
 from experiments.seeds import half_interval
 
 PRETEXT = "pretext/"  # starts the names of the pretext task's results
@@ -22,7 +23,8 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
 
     Args:
         out: The folder. It has the test images of the colorizers in images/.
-        results: The rows of results.csv, with a column `line`: the name of a line of the tables.
+        results: The rows of results.csv, with a column `line`: the name of a line of the tables,
+            which is of one data set.
         curves: The rows of curves.csv.
     """
     of_pretext = results["colorizer"].str.startswith(PRETEXT)
@@ -63,15 +65,33 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     page.write(out / "index.html", content)
 
 
+def separate_data_sets(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the results with lines that name the data set, if a line has several.
+
+    The gray baseline keeps its name, because the tables on the page name the data set.
+    """
+    sets = results.groupby("line")["data"].transform("nunique")
+    shared = (sets > 1) & (results["colorizer"] != GRAY_BASELINE)
+    named = results["line"] + " on " + results["data"]
+    return results.assign(line=results["line"].mask(shared, named))
+
+
 def image_path(out: Path, line: str) -> Path:
     """Return the path of the test images of a line of the tables."""
     return out / "images" / f"{line.replace('/', '-')}.png"
 
 
 def split_names(pretext: pd.DataFrame) -> pd.DataFrame:
-    """Return results of the pretext task with the columns init, mode and labels."""
+    """Return results of the pretext task with the columns init, mode, labels and variant.
+
+    `variant` tells lines of the same classifier apart, such as "(train.lr=0.1)".
+    """
     pattern = rf"{PRETEXT}(?P<init>.+)-(?P<mode>\w+)-(?P<labels>\d+)"
     names = pretext["colorizer"].str.extract(pattern).astype({"labels": int})
+    names["variant"] = [
+        line.removeprefix(name).strip()
+        for line, name in zip(pretext["line"], pretext["colorizer"], strict=True)
+    ]
     return pretext.join(names)
 
 
@@ -112,8 +132,8 @@ def average_accuracies(
     """
     runs, points = {}, []
     for line, rows in pretext.groupby("line", sort=False):
-        init, mode, labels = rows[["init", "mode", "labels"]].iloc[0]
-        runs[str(line)] = config.PretextRun(init, mode, int(labels))
+        init, mode, labels, variant = rows[["init", "mode", "labels", "variant"]].iloc[0]
+        runs[str(line)] = config.PretextRun(f"{init} {variant}".strip(), mode, int(labels))
         stages = rows.filter(like="stages.").mean().dropna()
         stages.index = stages.index.str.removeprefix("stages.")
         half = half_interval(rows["top1"]) if len(rows) > 1 else 0.0
@@ -136,13 +156,14 @@ def widen(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame
     """Return the training histories of each line of the table, with a column per metric."""
     if curves.empty:
         return {}
-    keys = ["experiment", "colorizer"]
-    curves = curves.merge(results[[*keys, "line"]], on=keys)
+    curves = curves.merge(results[[*CURVE_KEYS, "line"]], on=CURVE_KEYS)
     names = {title: metric for metric, title in CURVES.items()}
     part = curves["part"].map({"training": "train_", "validation": "val_"})
     curves["column"] = part + curves["metric"].map(names).fillna("loss")
     return {
-        str(line): rows.pivot_table("value", ["experiment", "epoch"], "column").reset_index()
+        str(line): rows.pivot_table(
+            "value", ["experiment", "seed", "epoch"], "column"
+        ).reset_index()
         for line, rows in curves.groupby("line", sort=False)
     }
 

@@ -20,6 +20,7 @@ from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments import study
 from experiments.collect import (
+    CURVE_KEYS,
     IDENTITY,
     Experiment,
     collect,
@@ -35,7 +36,10 @@ WIDTH = 100  # columns of a terminal
 
 def load_table(path: Path) -> pd.DataFrame:
     """Return a table that was written before, or an empty one."""
-    return pd.read_csv(path).fillna({"settings": ""}) if path.is_file() else pd.DataFrame()
+    if not path.is_file():
+        return pd.DataFrame()
+    # A short hash may look like a number.
+    return pd.read_csv(path, dtype={"commit": str, "experiment": str}).fillna({"settings": ""})
 
 
 def merge(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -93,8 +97,11 @@ def tables(results: pd.DataFrame, reference: str) -> str:
         pretext = study.split_names(results[of_pretext])
         stages = {key: key for key in pretext if key.startswith("stages.")}
         accuracy = {"top1": TITLES["top1"]} | stages
-        sections.append(tabulate(pretext, ["mode", "labels", "init"], accuracy))
-        sections.append(compare(pretext, "init", "xavier", accuracy, ["mode", "labels"]))
+        keys = ["data", "mode", "labels"]
+        if pretext["variant"].any():
+            keys.append("variant")
+        sections.append(tabulate(pretext, [*keys, "init"], accuracy))
+        sections.append(compare(pretext, "init", "xavier", accuracy, keys))
     return "\n\n".join(
         to_markdown(section.rename(columns={"line": "colorizer"}))
         for section in sections
@@ -103,17 +110,17 @@ def tables(results: pd.DataFrame, reference: str) -> str:
 
 
 def write_images(
-    out: Path, lines: pd.DataFrame, new: pd.DataFrame, images: Mapping[tuple[str, str], bytes]
+    out: Path, lines: pd.DataFrame, new: pd.DataFrame, images: Mapping[tuple[str, str, str], bytes]
 ) -> None:
     """Write the test images of each line, unless the folder has those of a lower seed.
 
     Args:
         out: The folder of the study.
-        lines: All results with the column `line`.
+        lines: All results with the column `line`, which is of one data set.
         new: The results that were collected now.
-        images: Their test images by colorizer and settings.
+        images: Their test images by colorizer, data set and settings.
     """
-    keys = ["colorizer", "settings"]
+    keys = ["colorizer", "data", "settings"]
     first, first_new = (table.groupby(keys)["seed"].min() for table in (lines, new))
     names = lines.drop_duplicates(keys).set_index(keys)["line"]
     for key, content in images.items():
@@ -156,20 +163,19 @@ def main() -> None:
         print(list_experiments(experiments))
         return
     new_results, new_curves, images = collect(experiments)
-    new_results = new_results.drop_duplicates(IDENTITY)
     results = merge(load_table(options.out / "results.csv"), new_results, IDENTITY)
     lines = name_lines(results, options.mix)
     reference = options.reference or "resnet"
     if options.reference and reference not in set(lines["line"]):
         raise UserError(f"--reference {reference}: the table has no such colorizer")
-    keys = ["experiment", "colorizer"]
-    curves = merge(load_table(options.out / "curves.csv"), new_curves, keys)
-    curves = curves.merge(results[keys]) if len(curves) else curves
-    write_images(options.out, lines, new_results, images)
+    curves = merge(load_table(options.out / "curves.csv"), new_curves, CURVE_KEYS)
+    curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
+    of_one_set = study.separate_data_sets(lines)
+    write_images(options.out, of_one_set, new_results, images)
     for name, table in (("results", results), ("curves", curves)):
         text = table.to_csv(index=False, float_format="%.6g")
         files.write_text(options.out / f"{name}.csv", text)
-    study.write(options.out, lines, curves)
+    study.write(options.out, of_one_set, curves)
     text = tables(lines, reference)
     files.write_text(options.out / "tables.md", text + "\n")
     print(text)

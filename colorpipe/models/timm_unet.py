@@ -6,6 +6,7 @@ training. The decoder upsamples step by step to half of the resolution and takes
 each feature map on the way. The last layer outputs 2x2 colors at once, as in unet.py.
 """
 
+import copy
 import itertools
 from collections.abc import Mapping
 from typing import Annotated
@@ -22,7 +23,7 @@ from colorpipe.color import lab
 from colorpipe.config import Strict
 from colorpipe.models.blocks import conv_bn_relu, zero_head
 from colorpipe.models.colorizer import Colorizer
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, one_line
 
 FOLD = 2  # stride of the finest level of the decoder
 
@@ -81,6 +82,27 @@ class Encoder(nn.Module):
             raise UserError(
                 f"models.timm_unet.encoder: {name} has feature maps at the strides {strides}, but "
                 "each stride should be twice the one before: use a convolutional network"
+            )
+        self._check_maps(name)
+
+    def _check_maps(self, name: str) -> None:
+        """Raise UserError unless the feature maps have the shapes that timm states."""
+        side = 2 * self.strides[-1]
+        expected = [
+            (2, channels, side // stride, side // stride)
+            for stride, channels in zip(self.strides, self.channels, strict=True)
+        ]
+        try:
+            image = torch.empty(2, 1, side, side, device="meta")
+            maps = copy.deepcopy(self).to("meta")(image)
+            fits = [tuple(features.shape) for features in maps] == expected
+            reason = "their shapes are not those that timm states"
+        except (AssertionError, RuntimeError, TypeError, ValueError) as error:
+            fits, reason = False, one_line(error)
+        if not fits:
+            raise UserError(
+                f"models.timm_unet.encoder: {name} gives no feature maps for {side}x{side} pixels "
+                f"({reason}): use a convolutional network for images of any size"
             )
 
     def forward(self, L: Tensor) -> list[Tensor]:

@@ -35,6 +35,7 @@ def predict_classes(
     predicted = []
     for batch in F.normalize(queries, dim=1).split(QUERY_BATCH):
         similarity, nearest = (batch @ keys.T).topk(min(neighbors, len(keys)), dim=1)  # (B, k)
-        weights = (similarity / temperature).exp()
+        best = similarity[:, :1]  # topk sorts; subtracting it scales all votes and avoids overflow
+        weights = ((similarity - best) / temperature).exp()
         predicted.append((weights[:, :, None] * votes[nearest]).sum(dim=1).argmax(dim=1))
     return torch.cat(predicted)

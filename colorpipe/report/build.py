@@ -61,7 +61,7 @@ def build() -> None:
         curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
         pretext=select_page_columns(pretext),
         pretext_note=note,
-        pretext_figures=pretext_figures(accuracies(runs), classifiers),
+        pretext_figures=pretext_figures(accuracies(runs), classifiers) if len(pretext) else {},
         trainings=trainings_table(trainings),
         facts=run_facts(trainings, scores["data"].unique(), scores["seed"].dropna().unique()),
         settings=Path("params.yaml").read_text(encoding="utf-8"),

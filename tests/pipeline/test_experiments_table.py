@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,7 +42,9 @@ root = Path(os.environ.get("DVC_ROOT", "."))
 while kind == "evaluate" and (root / "wait").exists():
     write(root / "waiting", str(os.getpid()))
     time.sleep(0.1)
-if kind == "train":
+if kind == "split":
+    write("data.txt", str(params["side"]))
+elif kind == "train":
     write_history(name)
 elif kind == "pretext":
     accuracy = 0.7 + params["seed"] / 100 if name.startswith("resnet") else 0.6
@@ -80,29 +83,37 @@ def make_pipeline(baselines: list[str]) -> dict:
     classifier = ["evaluations/pretext/${item}.json", "curves/pretext/${item}.csv"]
     runs = ["resnet-finetune-100", "xavier-finetune-100"]
     stages = {
+        "split": {
+            "cmd": f"{sys.executable} make.py split tiny",
+            "deps": ["make.py"],
+            "params": ["side"],
+            "outs": ["data.txt"],
+        },
         "train": stage("train", ["resnet", "unet"], both, ["curves/${item}.csv"]),
         "evaluate": stage("evaluate", ["resnet", "unet"], [], grid, "${item}"),
         "baseline": stage("baseline", baselines, ["gain"], gray, "baseline/${item}"),
         "pretext": stage("pretext", runs, ["seed"], classifier, "pretext/${item}"),
     }
+    stages["train"]["do"]["deps"].append("data.txt")
     stages["evaluate"]["do"]["deps"].append("curves/${item}.csv")
     return {"stages": stages}
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """Experiments: seeds 1, 2 and 3, seed 1 with another gain, and a run of the U-Net alone.
+    """Experiments: seeds 1, 2 and 3, seed 1 with another gain, and two runs of the U-Net alone.
 
-    dvc.lock also has a baseline that left dvc.yaml.
+    One of these has another seed, and the other a parameter of `split` only. dvc.lock also has a baseline that left dvc.yaml.
     """
     folder = tmp_path_factory.mktemp("table")
     project = Project(folder)
     (project.root / "make.py").write_text(STAGE)
     (project.root / "dvc.yaml").write_text(yaml.safe_dump(make_pipeline(["gray", "removed"])))
-    params = {"seed": 0, "gain": 1, "dataset": "tiny", "large_dataset": "tiny"}
+    params = {"seed": 0, "gain": 1, "side": 1, "dataset": "tiny", "large_dataset": "tiny"}
     (project.root / "params.yaml").write_text(yaml.safe_dump(params))
     outputs = (
         "curves",
+        "data.txt",
         "evaluations",
         "grids",
         "mine",
@@ -123,6 +134,8 @@ def project(tmp_path_factory) -> Project:
         project.run("dvc", "exp", "run", "--name", f"seed-{seed}", "-S", f"seed={seed}")
     project.run("dvc", "exp", "run", "--name", "gain", "-S", "seed=1", "-S", "gain=2")
     project.run("dvc", "exp", "run", "--name", "alone", "-S", "seed=9", "evaluate@unet")
+    project.run("git", "checkout", "--", ".")
+    project.run("dvc", "exp", "run", "--name", "side", "-S", "side=2", "evaluate@unet")
     project.run("git", "checkout", "--", ".")
     return project
 
@@ -171,11 +184,14 @@ def test_means_over_seeds_and_paired_differences(project):
 
 def test_the_grid_of_the_pretext_task(project):
     printed = tabulate(project, "seed-*", "--out", "mine")
-    assert find_line(printed, "finetune", "100", "resnet") == ["3", "0.72 ± 0.01"]
-    assert find_line(printed, "finetune", "100", "xavier") == ["3", "0.6 ± 0"]
+    assert find_line(printed, "tiny", "finetune", "100", "resnet") == ["3", "0.72 ± 0.01"]
+    assert find_line(printed, "tiny", "finetune", "100", "xavier") == ["3", "0.6 ± 0"]
     interval = scipy.stats.ttest_1samp([0.11, 0.12, 0.13], 0).confidence_interval(0.95)
     half = (interval.high - interval.low) / 2
-    assert find_line(printed, "finetune", "100", "resnet - xavier") == ["3", f"+0.12 ± {half:.2g}"]
+    assert find_line(printed, "tiny", "finetune", "100", "resnet - xavier") == [
+        "3",
+        f"+0.12 ± {half:.2g}",
+    ]
 
 
 def test_the_intervals_are_those_of_a_paired_t_test():
@@ -220,6 +236,32 @@ def test_results_of_other_parameters_do_not_belong_to_an_experiment(project):
     tabulate(project, "alone", "--out", "alone")
     results = pd.read_csv(project.root / "alone/results.csv")
     assert sorted(results["colorizer"]) == ["gray baseline", "unet"]
+
+
+def test_results_of_older_data_do_not_belong_to_an_experiment(project, tmp_path):
+    tabulate(project, "side", "--out", str(tmp_path))
+    results = pd.read_csv(tmp_path / "results.csv").set_index("colorizer")
+    settings = results["settings"].fillna("").to_dict()
+    own = {name: text for name, text in settings.items() if "/" not in name}
+    assert own == {"gray baseline": "", "unet": "side=2"}
+
+
+def test_settings_are_those_that_differ_from_head(project, tmp_path):
+    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
+    copy = Project.at(tmp_path / "copy", project)
+    copy.edit_params(gain=3)
+    copy.commit("gain 3")
+    copy.run("dvc", "exp", "run", "--name", "seed-1", "-S", "seed=1")  # the name of an older one
+    output = tabulate(copy, "seed-2", "seed-1", "--out", str(tmp_path / "mine"), code=1)
+    assert "was run with several settings: ''; 'gain=1'" in output
+    copy.run("git", "checkout", "HEAD~", "--", "params.yaml")
+    copy.commit("gain 1 again")
+    copy.run("dvc", "exp", "run", "--name", "seed-1", "-S", "seed=1")
+    tabulate(copy, "seed-1", "--out", str(tmp_path / "mine"), "--mix")
+    results = pd.read_csv(tmp_path / "mine/results.csv").fillna({"settings": ""})
+    commits = results.set_index(["colorizer", "settings"])["commit"]
+    assert commits["unet"].index.to_list() == ["", "gain=3"]
+    assert commits["unet", ""] == copy.run("git", "rev-parse", "--short=7", "HEAD").strip()
 
 
 def test_without_arguments_the_experiments_are_listed_in_100_columns(project):

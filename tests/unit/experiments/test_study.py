@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from experiments.seeds import half_interval
 from experiments.study import average_scores
 
 
@@ -24,3 +25,9 @@ def test_means_and_the_papers_numbers():
         63.53, abs=0.01
     )  # 5 times t of one degree
     assert half_widths["ab MSE"].iloc[1:].isna().all()
+
+
+def test_missing_values_do_not_narrow_an_interval():
+    assert half_interval(pd.Series([1.0, 2.0, 3.0, None, None])) == half_interval(
+        pd.Series([1.0, 2.0, 3.0])
+    )

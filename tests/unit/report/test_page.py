@@ -260,7 +260,9 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
     build.build()
     sentence = "The pretext task is left out: folder has fewer than two classes."
     assert Path("report/results.md").read_text().endswith(f"\n\n{sentence}\n")
-    assert f"<p>{sentence}</p>" in Path("report/index.html").read_text()
+    page = Path("report/index.html").read_text()
+    assert f"<p>{sentence}</p>" in page
+    assert "data:image" not in page.partition(sentence)[2].partition("</section>")[0]
 
 
 def test_results_that_are_not_in_the_table_of_colorizers_are_ignored(folder, tmp_path, monkeypatch):

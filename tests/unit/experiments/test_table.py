@@ -1,0 +1,44 @@
+import pandas as pd
+
+from experiments.study import separate_data_sets, widen
+from experiments.table import load_table, name_lines, tables
+
+
+def rows_of(names: list[str], **columns: object) -> pd.DataFrame:
+    rows = pd.DataFrame({"colorizer": names, "settings": "", "data": "cifar10", "loss": "mse"})
+    return rows.assign(**columns)
+
+
+def test_classifiers_of_several_settings_and_data_sets_are_lines_of_their_own():
+    names = ["pretext/resnet-knn-100", "pretext/xavier-knn-100"] * 2
+    first = rows_of(names, seed=[0, 0, 1, 1], top1=[0.8, 0.6, 0.9, 0.7])
+    other = first.assign(settings="train.lr=0.1", top1=0.4)
+    large = first.assign(data="stl10", top1=0.2)
+    results = pd.concat([first, other, large], ignore_index=True)
+    lines = tables(name_lines(results, mix=True), "resnet").splitlines()
+    start = "| cifar10 | knn | 100 | (default) | resnet"
+    assert f"{start} | 2 | 0.85 ± 0.071 |" in lines
+    assert f"{start} - xavier | 2 | +0.2 ± 0 |" in lines
+    assert "| cifar10 | knn | 100 | (train.lr=0.1) | resnet | 2 | 0.4 ± 0 |" in lines
+    assert "| stl10 | knn | 100 |  | resnet | 2 | 0.2 ± 0 |" in lines
+
+
+def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
+    names = ["resnet", "gray baseline", "resnet", "gray baseline", "unet"]
+    results = rows_of(names, seed=0, experiment="e", line=names)
+    results["data"] = ["cifar10", "cifar10", "stl10", "stl10", "stl10"]
+    separate = separate_data_sets(results)
+    expected = ["resnet on cifar10", "gray baseline", "resnet on stl10", "gray baseline", "unet"]
+    assert separate["line"].to_list() == expected
+    curves = results[results["colorizer"] == "resnet"][["experiment", "colorizer", "seed", "data"]]
+    curves = curves.assign(part="training", metric="mse", epoch=1, value=[100.0, 200.0])
+    histories = widen(curves, separate)
+    assert histories["resnet on cifar10"]["train_loss"].to_list() == [100.0]
+    assert histories["resnet on stl10"]["train_loss"].to_list() == [200.0]
+
+
+def test_a_commit_that_looks_like_a_number_stays_text(tmp_path):
+    path = tmp_path / "results.csv"
+    rows_of(["resnet"], commit="12e4567", experiment="0123").to_csv(path, index=False)
+    table = load_table(path)
+    assert (table["commit"][0], table["experiment"][0]) == ("12e4567", "0123")
