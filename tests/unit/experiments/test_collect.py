@@ -1,3 +1,5 @@
+"""Settings of the results of experiments."""
+
 import pandas as pd
 
 from experiments.collect import drop_sources

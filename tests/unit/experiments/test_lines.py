@@ -1,3 +1,5 @@
+"""The lines of a study's tables and figures."""
+
 import pandas as pd
 
 from experiments.study import separate_data_sets, widen
