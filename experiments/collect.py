@@ -40,7 +40,7 @@ class Experiment(NamedTuple):
         files: Its files, in git and in DVC's cache.
         commit: The commit that it was run from.
         params: Its parameters by dotted key.
-        changes: The parameters that differ from those of HEAD, except the seed.
+        changes: The parameters that differ from HEAD's, except the seed.
     """
 
     name: str
@@ -62,7 +62,7 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
     try:
         with Repo() as repo:
             by_commit = repo.experiments.ls(all_commits=True)
-            found = [
+            matches = [
                 (name, -repo.scm.resolve_commit(revision).commit_time, revision, commit)
                 for commit, entries in by_commit.items()
                 for name, revision in entries
@@ -72,13 +72,15 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
         raise UserError(
             "another DVC command is running in this clone: wait until it ends"
         ) from None
-    if not found:
+    if not matches:
         raise UserError(
             f"no experiment matches {' '.join(patterns)}: `dvc exp list --all-commits` shows them"
             if patterns
             else "there are no experiments: make some with `dvc exp run`"
         )
-    return [load_experiment(name, revision, commit) for name, _, revision, commit in sorted(found)]
+    return [
+        load_experiment(name, revision, commit) for name, _, revision, commit in sorted(matches)
+    ]
 
 
 def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:

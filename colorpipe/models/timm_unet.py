@@ -96,7 +96,7 @@ class Encoder(nn.Module):
             image = torch.empty(2, 1, side, side, device="meta")
             maps = copy.deepcopy(self).to("meta")(image)
             fits = [tuple(features.shape) for features in maps] == expected
-            reason = "their shapes are not those that timm states"
+            reason = "the shapes differ from timm's feature_info"
         except (AssertionError, RuntimeError, TypeError, ValueError) as error:
             fits, reason = False, one_line(error)
         if not fits:

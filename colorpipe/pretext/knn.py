@@ -35,7 +35,7 @@ def predict_classes(
     predicted = []
     for batch in F.normalize(queries, dim=1).split(QUERY_BATCH):
         similarity, nearest = (batch @ keys.T).topk(min(neighbors, len(keys)), dim=1)  # (B, k)
-        best = similarity[:, :1]  # topk sorts; subtracting it scales all votes and avoids overflow
-        weights = ((similarity - best) / temperature).exp()
+        # Subtracting the largest similarity, the first, avoids an overflow and changes no result.
+        weights = ((similarity - similarity[:, :1]) / temperature).exp()
         predicted.append((weights[:, :, None] * votes[nearest]).sum(dim=1).argmax(dim=1))
     return torch.cat(predicted)

@@ -103,7 +103,8 @@ def make_pipeline(baselines: list[str]) -> dict:
 def project(tmp_path_factory) -> Project:
     """Experiments: seeds 1, 2 and 3, seed 1 with another gain, and two runs of the U-Net alone.
 
-    One of these has another seed, and the other a parameter of `split` only. dvc.lock also has a baseline that left dvc.yaml.
+    One of these has another seed, and the other a parameter of `split` only. dvc.lock also has a
+    baseline that left dvc.yaml.
     """
     folder = tmp_path_factory.mktemp("table")
     project = Project(folder)
