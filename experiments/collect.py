@@ -24,7 +24,7 @@ from colorpipe.report.trainings import load_record
 from colorpipe.runtime.errors import UserError
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
-CURVE_KEYS = ["experiment", "colorizer", "seed", "data"]  # identify a training history
+CURVE_KEYS = ["experiment", "commit", "colorizer", "seed", "data"]  # identify a training history
 FOLDERS = {"evaluate": "", "baseline": "baseline/", "pretext": "pretext/"}  # metrics/ by stage
 METRIC_KEYS = {metric.key for metric in METRICS}
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
@@ -120,9 +120,9 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
     """Find the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
-    belongs to the experiment if its stage is in dvc.yaml, if all parameters that dvc.lock states for
-    its stages have the experiment's values, and if these stages used the newest outputs of each
-    other. dvc.lock keeps stages that left dvc.yaml.
+    belongs to the experiment under three conditions. Its stage is in dvc.yaml, because dvc.lock
+    keeps stages that left dvc.yaml. All parameters that dvc.lock states for its stages have the
+    experiment's values. None of these stages read an older version of an output.
 
     Yields:
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
@@ -152,14 +152,15 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
-    """Return the stages of dvc.lock that read another version of an output than is there now.
+    """Return the names of the stages in dvc.lock that read an older version of an output.
 
-    They were not run again after a stage that they depend on, because a target limited the run.
+    These stages were not run again after a stage that they depend on, because a target limited the run.
     """
     outdated = set()
     for key, stage in stages.items():
         for dep in stage.get("deps", ()):
-            # Files that are not outputs, and outputs whose list is not in the cache, have no md5.
+            # Files that are not outputs have no md5. Nor do files of a folder whose listing is not
+            # in the cache.
             with contextlib.suppress(DvcException, OSError):
                 if experiment.files.info(dep["path"]).get("md5", dep["md5"]) != dep["md5"]:
                     outdated.add(key)
@@ -167,7 +168,7 @@ def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]
 
 
 def find_upstream(key: str, stages: Mapping[str, Any]) -> set[str]:
-    """Return a stage in dvc.lock and all stages that it depends on."""
+    """Return the names of a stage in dvc.lock and of all stages that it depends on."""
     makers = {out["path"]: key for key, stage in stages.items() for out in stage.get("outs", ())}
     pending, visited = [key], {key}
     while pending:
@@ -236,7 +237,7 @@ def collect(
     Returns:
         The rows of results.csv, the rows of curves.csv, and the grids of test images of the first
         seed as PNG, by colorizer, data set and settings. Of several results with the same identity,
-        the first experiment's is returned.
+        the result of the first experiment is returned.
 
     Raises:
         UserError: The experiments have no results.
@@ -248,7 +249,9 @@ def collect(
         for name, params in find_results(experiment):
             row, history = read_result(experiment, name, params)
             identity = tuple(row[key] for key in IDENTITY)
-            if identity in rows or not row.keys() & METRIC_KEYS:  # the pretext task was left out
+            if not row.keys() & METRIC_KEYS:  # the pretext task was left out
+                continue
+            if identity in rows:
                 continue
             rows[identity] = row
             curves.append(history)

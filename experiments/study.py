@@ -66,7 +66,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
 
 
 def separate_data_sets(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the results with lines that name the data set, if a line has several.
+    """Append the data set to the name of each line that has several data sets.
 
     The gray baseline keeps its name, because the tables on the page name the data set.
     """

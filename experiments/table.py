@@ -170,12 +170,12 @@ def main() -> None:
         raise UserError(f"--reference {reference}: the table has no such colorizer")
     curves = merge(load_table(options.out / "curves.csv"), new_curves, CURVE_KEYS)
     curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
-    of_one_set = study.separate_data_sets(lines)
-    write_images(options.out, of_one_set, new_results, images)
+    figure_lines = study.separate_data_sets(lines)
+    write_images(options.out, figure_lines, new_results, images)
     for name, table in (("results", results), ("curves", curves)):
         text = table.to_csv(index=False, float_format="%.6g")
         files.write_text(options.out / f"{name}.csv", text)
-    study.write(options.out, of_one_set, curves)
+    study.write(options.out, figure_lines, curves)
     text = tables(lines, reference)
     files.write_text(options.out / "tables.md", text + "\n")
     print(text)

@@ -41,7 +41,7 @@ def set_vividness(
     decodings = load_decodings(path, metadata)
     if not decodings:
         remedy = "use a colorizer in models/ that `dvc repro` has tested"
-        if path.name == "best.safetensors" and path.absolute().parents[1].name == "models":
+        if path.name == "best.safetensors" and path.absolute().parts[-3:-2] == ("models",):
             remedy = f"run `dvc repro evaluate@{_name(path)}`"
         raise UserError(
             f"--vividness: {_name(path)} has no path from faithful to vivid: {remedy}, or leave "

@@ -262,6 +262,9 @@ def test_settings_are_those_that_differ_from_head(project, tmp_path):
     results = pd.read_csv(tmp_path / "mine/results.csv").fillna({"settings": ""})
     commits = results.set_index(["colorizer", "settings"])["commit"]
     assert commits["unet"].index.to_list() == ["", "gain=3"]
+    curves = pd.read_csv(tmp_path / "mine/curves.csv")
+    assert not curves.duplicated().any()
+    assert len(curves[curves["colorizer"] == "unet"]) == 2 * 2 * 6  # settings, epochs, columns
     assert commits["unet", ""] == copy.run("git", "rev-parse", "--short=7", "HEAD").strip()
 
 
@@ -293,7 +296,7 @@ def test_a_run_is_compared_with_a_line_of_a_study(project):
     path.write_text(path.read_text().replace("22.3", "20.2"))
     baseline = project.root / "metrics/baseline/gray.json"
     content = json.loads(baseline.read_text())
-    content["test"]["mse"] *= 1.01  # of an archive with slightly other images
+    content["test"]["mse"] *= 1.01  # as if the archive had slightly different images
     baseline.write_text(json.dumps(content))
     assert "differs: gray baseline test.mse" in verify(0)
     project.run("git", "checkout", "--", ".")
