@@ -2,6 +2,7 @@
 
 import pandas as pd
 
+from experiments.collect import CURVE_KEYS
 from experiments.study import separate_data_sets, widen
 from experiments.table import load_table, name_lines, tables
 
@@ -27,12 +28,12 @@ def test_classifiers_of_several_settings_and_data_sets_are_lines_of_their_own():
 
 def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
     names = ["resnet", "gray baseline", "resnet", "gray baseline", "unet"]
-    results = rows_of(names, seed=0, experiment="e", line=names)
+    results = rows_of(names, seed=0, experiment="e", commit="c", line=names)
     results["data"] = ["cifar10", "cifar10", "stl10", "stl10", "stl10"]
     separate = separate_data_sets(results)
     expected = ["resnet on cifar10", "gray baseline", "resnet on stl10", "gray baseline", "unet"]
     assert separate["line"].to_list() == expected
-    curves = results[results["colorizer"] == "resnet"][["experiment", "colorizer", "seed", "data"]]
+    curves = results[results["colorizer"] == "resnet"][CURVE_KEYS]
     curves = curves.assign(part="training", metric="mse", epoch=1, value=[100.0, 200.0])
     histories = widen(curves, separate)
     assert histories["resnet on cifar10"]["train_loss"].to_list() == [100.0]
