@@ -52,9 +52,10 @@ class ColorClassification(Loss):
         """Compare logits (B, 313, h, w) with Lab images (B, 3, H, W). `rgb` is ignored."""
         factor = -(-lab.shape[-2] // predicted.shape[-2])
         ab = F.avg_pool2d(lab[:, 1:], factor, ceil_mode=True)  # (B, 2, h, w)
-        targets = _flatten_pixels(self.encode(ab))
-        cross_entropy = F.cross_entropy(_flatten_pixels(predicted), targets, reduction="none")
-        return (cross_entropy * self.weights[targets.argmax(dim=1)]).mean()
+        bin_numbers, targets = self.encode.find_neighbors(_flatten_pixels(ab))
+        log_shares = F.log_softmax(_flatten_pixels(predicted), dim=1).gather(1, bin_numbers)
+        cross_entropy = -(log_shares * targets).sum(dim=1)
+        return (cross_entropy * self.weights[bin_numbers[:, 0]]).mean()
 
 
 def rebalancing_weights(prior: Tensor, uniform_share: float) -> Tensor:
@@ -81,7 +82,7 @@ def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> ColorClas
 
 
 def _flatten_pixels(maps: Tensor) -> Tensor:
-    """Reshape (B, 313, h, w) to (B * h * w, 313).
+    """Reshape (B, C, h, w) to (B * h * w, C).
 
     The bins of a pixel are then adjacent in memory, which makes torch's softmax three times faster
     on a CPU.
