@@ -20,11 +20,8 @@ from colorpipe import files
 from colorpipe.runtime.errors import UserError, one_line
 
 DTYPES = ("float32", "float16", "int64")  # int64 is BatchNorm's count of batches
-ZOO = Path(__file__).parent / "app" / "zoo"
-BUNDLED = {
-    "vivid": ZOO / "unet_rebalanced-cifar10.safetensors",
-    "faithful": ZOO / "unet-cifar10.safetensors",
-}
+BUNDLED = "bundled"  # name of the colorizer that is part of the package
+BUNDLED_PATH = Path(__file__).parent / "app" / "bundled" / "unet_timm.safetensors"
 KEY = "colorpipe"  # a single key, because safetensors writes several keys in no fixed order
 
 
@@ -86,17 +83,16 @@ def find_weights(choice: str, key: str) -> Path:
     """Return the weight file of a colorizer.
 
     Args:
-        choice: `vivid`, `faithful`, a file, a folder with best.safetensors, the name of a colorizer
-            in ./models, or the name of a bundled file without its suffix.
+        choice: `bundled`, a file, a folder with best.safetensors, or the name of a colorizer in
+            ./models.
         key: The option or the parameter that has this value, for the error message.
 
     Raises:
         UserError: There is no such weight file.
     """
-    if choice in BUNDLED:
-        return BUNDLED[choice]
-    bundled_files = {path.stem: path for path in BUNDLED.values()}
-    named = (bundled_files | list_weights(files.MODELS)).get(choice)
+    if choice == BUNDLED:
+        return BUNDLED_PATH
+    named = list_weights(files.MODELS).get(choice)
     for path in (Path(choice), Path(choice) / "best.safetensors", named):
         if path and path.is_file():
             return path
@@ -107,7 +103,7 @@ def find_weights(choice: str, key: str) -> Path:
             "name of `colorpipe models`"
         )
     raise UserError(
-        f"{key} {choice}: there are no such weights: use vivid, faithful, a name of "
+        f"{key} {choice}: there are no such weights: use bundled, another name of "
         "`colorpipe models`, a folder or a file"
     )
 

@@ -1,4 +1,4 @@
-"""Colorize photographs with bundled colorizers, or with colorizers that `dvc repro` trained."""
+"""Colorize photographs with the bundled colorizer, or with colorizers that `dvc repro` trained."""
 
 import argparse
 import importlib.metadata
@@ -54,13 +54,13 @@ def evaluate_folders(options: argparse.Namespace) -> None:
 
 
 def list_models(options: argparse.Namespace) -> None:
-    """List the trained and the bundled colorizers with their test metrics."""
+    """List the trained colorizers and the bundled one with their test metrics."""
     from colorpipe.app import model_zoo
 
     check_models_folder(options.folder)
     print(model_zoo.format_table(options.folder))
     if not list(options.folder.glob("*/best.safetensors")):
-        print("These colorizers are bundled. `dvc repro` trains more.", file=sys.stderr)
+        print("This colorizer is bundled. `dvc repro` trains more.", file=sys.stderr)
 
 
 def export_model(options: argparse.Namespace) -> None:

@@ -53,7 +53,7 @@ def set_vividness(
 def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
     """Return the alpha and the temperature with which a colorizer was tested, or the defaults.
 
-    Both are in evaluations/<colorizer>.json, or in the metadata of a bundled weight file.
+    Both are in evaluations/<colorizer>.json, or in the metadata of the bundled weight file.
     """
     results = _load_results(path, metadata)
     alpha = results.get("alpha", Colorizer.alpha)
@@ -63,8 +63,8 @@ def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
 def load_decodings(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
     """Return a colorizer's decodings from faithful to vivid.
 
-    They are in evaluations/<colorizer>.json, or in the metadata of a bundled weight file. The list
-    is empty if there are none, or if they are not valid.
+    They are in evaluations/<colorizer>.json, or in the metadata of the bundled weight file. The
+    list is empty if there are none, or if they are not valid.
     """
     points = _load_results(path, metadata).get("vividness")
     try:
@@ -90,6 +90,7 @@ def _load_results(path: Path, metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _name(path: Path) -> str:
     """Return the name of a weight file in a message."""
-    bundled = {file: name for name, file in weights.BUNDLED.items()}
+    if path == weights.BUNDLED_PATH:
+        return weights.BUNDLED
     name = path.absolute().parent.name if path.name == "best.safetensors" else path.stem
-    return bundled.get(path) or printable_path(Path(name))
+    return printable_path(Path(name))

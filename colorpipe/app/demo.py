@@ -63,8 +63,8 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
             with gradio.Column(scale=1):
                 # gradio.Image would decode the file itself, instead of images.read.
                 file = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
-                name = gradio.Dropdown(list(models), value="vivid", label="Colorizer")
-                vividness = _make_slider(find_start(models["vivid"]))
+                name = gradio.Dropdown(list(models), value=weights.BUNDLED, label="Colorizer")
+                vividness = _make_slider(find_start(models[weights.BUNDLED]))
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Gray and color, a preview", format="png")

@@ -1,6 +1,6 @@
 """The trained and the bundled colorizers: their weight files and the table of their metrics.
 
-zoo/ holds the bundled weight files and their model card.
+The folder bundled/ holds the weight file of the bundled colorizer and its model card.
 """
 
 import contextlib
@@ -14,7 +14,6 @@ from colorpipe.config import REFERENCE_ENCODERS, load_colorizers
 from colorpipe.runtime.errors import UserError, one_line
 
 ABOUT = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
-OLD_LOSSES = {"classification": "color_classification"}  # names in older weight files
 METRICS = ("ab MSE", "SSIM", "PSNR", "gray ab MSE")
 TEST_SET = ("data", "n", "original_colorfulness")  # equal in two results on the same test images
 
@@ -22,12 +21,12 @@ TEST_SET = ("data", "n", "original_colorfulness")  # equal in two results on the
 def list_colorizers(folder: Path) -> dict[str, Path]:
     """Return the weight files of all colorizers by name.
 
-    The colorizers trained in `folder` come first, then `vivid` and `faithful`. These two names
-    always mean the bundled colorizers.
+    The colorizers trained in `folder` come first, then `bundled`. This name always means the
+    bundled colorizer.
     """
     trained = weights.list_weights(folder)
     colorizers = {name: path for name, path in trained.items() if name not in REFERENCE_ENCODERS}
-    return colorizers | weights.BUNDLED
+    return colorizers | {weights.BUNDLED: weights.BUNDLED_PATH}
 
 
 def find_colorizer(choice: str) -> Path:
@@ -44,7 +43,7 @@ def find_colorizer(choice: str) -> Path:
             raise
         raise UserError(
             f"--model {choice}: it is not trained yet: run `dvc repro train@{choice}`, or use "
-            "vivid or faithful"
+            "bundled"
         ) from None
 
 
@@ -85,7 +84,7 @@ def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | No
 
 
 def format_table(folder: Path) -> str:
-    """Return a table of the colorizers in `folder` and of the bundled ones.
+    """Return a table of the colorizers in `folder` and of the bundled colorizer.
 
     A damaged weight file is left out and named on stderr.
 
@@ -109,7 +108,6 @@ def _describe(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
     try:
         pixels, loss = "x".join(map(str, metadata["size"])), metadata["loss"]["name"]
         seed, epoch = metadata["train"]["seed"], metadata["epoch"]["epoch"]
-        loss = OLD_LOSSES.get(loss, loss)
         return metadata["model"], metadata["data"], pixels, loss, str(seed), str(epoch)
     except (KeyError, TypeError) as error:
         raise UserError(f"{path}: its metadata lacks {error}: {weights.remedy(path)}") from None
@@ -138,8 +136,8 @@ def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float | None, .
 
     Return None if the weights with this metadata have not been tested.
     """
-    if "test" in metadata:  # a bundled weight file, whose gray baseline is called "no_color"
-        test, baseline_mse = metadata["test"], metadata["no_color"]["mse"]
+    if "test" in metadata:  # the bundled weight file
+        test, baseline_mse = metadata["test"], metadata["baseline"]["mse"]
     else:
         evaluation = load_evaluation(path, metadata)
         if evaluation is None:

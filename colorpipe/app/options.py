@@ -48,7 +48,7 @@ def add_colorize_options(command: argparse.ArgumentParser) -> None:
         "--size",
         type=number_between(int, 8, 4096),
         help="size at which the network sees a photograph: about SIZE x SIZE pixels, 8 to 4096 "
-        "(default: as stored in the weight file; 48 for the bundled colorizers)",
+        "(default: as stored in the weight file; 192 for the bundled colorizer)",
     )
     command.add_argument(
         "--compare", action="store_true", help="also write gray and color side by side"
@@ -98,9 +98,9 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     """Add the options that select a colorizer and how it is decoded."""
     command.add_argument(
         "--model",
-        default="vivid",
-        help="vivid or faithful, which are bundled; a name that `colorpipe models` lists; a folder "
-        "with best.safetensors; or a file (default: vivid)",
+        default="bundled",
+        help="a name that `colorpipe models` lists, a folder with best.safetensors, or a file "
+        "(default: bundled, which is part of the package)",
     )
     command.add_argument(
         "--vividness",

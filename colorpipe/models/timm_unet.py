@@ -101,7 +101,7 @@ class Encoder(nn.Module):
             fits, reason = False, one_line(error)
         if not fits:
             raise UserError(
-                f"models.timm_unet.encoder: {name} gives no feature maps for {side}x{side} pixels "
+                f"models.timm_unet.encoder: {name} does not fit images of {side}x{side} pixels "
                 f"({reason}): use a convolutional network for images of any size"
             )
 

@@ -100,8 +100,8 @@ def check_size(images: int, smallest: int) -> None:
     """Raise UserError if the training set is too small to train on."""
     if images < smallest:
         raise UserError(
-            f"BatchNorm needs a training set of {smallest} images or more, but it has {images}: "
-            "lower val_size, or add images"
+            f"the training set has {images} images, but BatchNorm needs {smallest} or more: lower "
+            "val_size, or add images"
         )
 
 

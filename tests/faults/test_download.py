@@ -292,21 +292,21 @@ def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
     assert sorted(server.requests) == ["/densenet121.pth", "/lpips.pth", "/resnet18.pth"]
 
 
-@pytest.mark.parametrize("choice", ["vivid", "faithful", "unet-cifar10", "my/own.safetensors"])
+@pytest.mark.parametrize("choice", ["bundled", "my/own.safetensors"])
 def test_trained_colorizers_are_the_start_of_their_model(choice, capsys):
-    expected, metadata = weights.load(weights.BUNDLED["vivid" if "vivid" in choice else "faithful"])
+    expected, metadata = weights.load(weights.BUNDLED_PATH)
     if "/" in choice:
-        metadata = {"model": "unet", "settings": metadata["settings"], "head": "ab"}
+        metadata = {"model": "timm_unet", "settings": metadata["settings"], "head": "bins"}
         weights.save(Path(choice), expected, metadata)
     download("photos", changed("photos", start=choice))
     assert start_files("photos") == [*PARAMS.models, *PARAMS.losses]
-    tensors, stored = weights.load(files.start_path("photos", "unet"))
+    tensors, stored = weights.load(files.start_path("photos", "timm_unet"))
     assert stored == {**metadata, "start_of": choice}
     assert tensors.keys() == expected.keys()
     assert all(torch.equal(tensor, expected[name]) for name, tensor in tensors.items())
-    for name in set(start_files("photos")) - {"unet"}:
+    for name in set(start_files("photos")) - {"timm_unet"}:
         assert weights.load(files.start_path("photos", name)) == ({}, {"weights": "random"})
-    message = r"^photos: unet starts from .*\.safetensors, and other models start at random$"
+    message = r"^photos: timm_unet starts from .*\.safetensors, and other models start at random$"
     assert re.search(message, capsys.readouterr().out, re.MULTILINE)
 
 
@@ -314,9 +314,9 @@ def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_befor
     model = build_colorizer("resnet18", PARAMS.model("resnet18"))
     metadata = {"model": "resnet18", "settings": PARAMS.model("resnet18"), "head": "ab"}
     weights.save(files.weights_path("resnet", "best"), model.state_dict(), metadata)
-    download("photos", changed("photos", start="vivid"))
+    download("photos", changed("photos", start="bundled"))
     download("photos", changed("photos", start="resnet"))
-    assert weights.load(files.start_path("photos", "unet")) == ({}, {"weights": "random"})
+    assert weights.load(files.start_path("photos", "timm_unet")) == ({}, {"weights": "random"})
     start = files.start_path("photos", "resnet18")
     assert initialize(model, "resnet18", PARAMS.model("resnet18"), start) == "resnet"
     before = files.start_path("photos", "resnet18").read_bytes()
@@ -327,9 +327,9 @@ def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_befor
 
 def test_a_start_that_does_not_exist_is_named():
     with pytest.raises(UserError) as raised:
-        download("photos", changed("photos", start="vivd"))
+        download("photos", changed("photos", start="bundeld"))
     message = str(raised.value)
-    assert message.startswith("datasets.photos.start vivd: there are no such weights: use vivid, ")
+    assert message.startswith("datasets.photos.start bundeld: there are no such weights: use ")
     assert message.isprintable()
 
 

@@ -28,6 +28,13 @@ def test_every_link_leads_somewhere():
                 assert (document.parent / link).exists(), f"{document.name}: {link}"
 
 
+def test_the_patches_of_the_studies_apply():
+    patches = sorted(ROOT.glob("results/*/*.patch"))
+    assert patches
+    for patch in patches:
+        subprocess.run(["git", "apply", "--check", patch], cwd=ROOT, check=True)
+
+
 def test_the_numbers_next_to_the_papers_are_in_the_study():
     with (ROOT / "results/cifar10/results.csv").open() as file:
         results = {row["colorizer"]: row for row in csv.DictReader(file) if row["seed"] == "0"}

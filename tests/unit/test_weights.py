@@ -201,9 +201,7 @@ def test_a_weight_file_is_found_by_its_name_its_folder_and_its_path(tmp_path, mo
         "unet": Path("models/unet/best.safetensors"),
     }
     for choice, expected in {
-        "vivid": weights.BUNDLED["vivid"],
-        "faithful": weights.BUNDLED["faithful"],
-        weights.BUNDLED["vivid"].stem: weights.BUNDLED["vivid"],
+        "bundled": weights.BUNDLED_PATH,
         "unet": Path("models/unet/best.safetensors"),
         "models/unet": Path("models/unet/best.safetensors"),
         "models/unet/last.safetensors": Path("models/unet/last.safetensors"),
@@ -214,7 +212,7 @@ def test_a_weight_file_is_found_by_its_name_its_folder_and_its_path(tmp_path, mo
 
 def test_unknown_weights_and_a_running_training_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = r"^--weights resnet: there are no such weights: use vivid, faithful, a name of"
+    message = r"^--weights resnet: there are no such weights: use bundled, another name"
     with pytest.raises(UserError, match=message):
         weights.find_weights("resnet", "--weights")
     files.write_json(files.LIVE / "metrics.json", {"training": "resnet"})

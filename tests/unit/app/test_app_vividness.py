@@ -41,10 +41,10 @@ page = demo.build_page(model_zoo.list_colorizers(Path("models")), Path())
 (colorize_photograph,) = {function.fn for function in page.fns.values()}
 (_, _, slider), (tested, _, _), _ = colorize_photograph("photo.png", "small")
 (vivid, _, _), _ = colorize_photograph("photo.png", "small", 1)
-(_, _, hidden), (bundled, _, _), _ = colorize_photograph("photo.png", "vivid")
-(moved, _, _), _ = colorize_photograph("photo.png", "vivid", 0.3)
+(_, _, hidden), (no_path, _, _), _ = colorize_photograph("photo.png", "alone")
+(moved, _, _), _ = colorize_photograph("photo.png", "alone", 0.3)
 assert (slider.visible, slider.value, hidden.visible) == (True, 0.5, False)
-np.savez("demo.npz", tested=tested, vivid=vivid, bundled=bundled, moved=moved)
+np.savez("demo.npz", tested=tested, vivid=vivid, no_path=no_path, moved=moved)
 """
 
 
@@ -172,6 +172,9 @@ def test_the_exported_file_has_the_decoding(project, monkeypatch, options, vivid
 
 
 def test_the_demo_starts_at_the_test_and_has_a_slider_for_a_path(project):
+    alone = files.weights_path("alone", "best")
+    alone.parent.mkdir()
+    shutil.copy(WEIGHTS, alone)
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     subprocess.run([sys.executable, "-c", DEMO], env=environment, check=True)
     pairs = np.load("demo.npz")
@@ -179,9 +182,9 @@ def test_the_demo_starts_at_the_test_and_has_a_slider_for_a_path(project):
     assert np.array_equal(pairs["tested"][1], colorize_with(None))
     assert np.array_equal(pairs["vivid"][1], colorize_with(1))
     assert np.array_equal(images.read(Path("photo-small.png")).rgb, pairs["vivid"][1])
-    bundled = colorize_with(None, weights.BUNDLED["vivid"])
-    assert np.array_equal(pairs["bundled"][1], bundled)
-    assert np.array_equal(pairs["moved"][1], bundled)
+    no_path = colorize_with(None, files.weights_path("alone", "best"))
+    assert np.array_equal(pairs["no_path"][1], no_path)
+    assert np.array_equal(pairs["moved"][1], no_path)
 
 
 @pytest.mark.parametrize(("seed", "val_loss"), [(1, 4.123456789), (0, 4.0)])
@@ -245,14 +248,19 @@ def test_a_vividness_that_cannot_be_used_is_one_line(project, monkeypatch, capsy
         options = ("--model", model, "--vividness", vividness)
         return read_error(capsys, monkeypatch, *options)
 
+    tensors = build_colorizer("unet", SETTINGS).state_dict()
+    metadata = {"model": "unet", "settings": SETTINGS, "size": [32, 32]}
+    weights.save(Path("faithful.safetensors"), tensors, metadata)
     of_no_bins = (
         "error: --vividness: faithful does not classify over the color bins: leave the option out, "
         "or use a --model whose loss is color_classification in `colorpipe models`"
     )
-    assert error("faithful").strip() == of_no_bins
+    assert error("faithful.safetensors").strip() == of_no_bins
     no_path = "has no path from faithful to vivid"
     elsewhere = "use a colorizer in models/ that `dvc repro` has tested, or leave the option out"
-    assert error("vivid").strip() == f"error: --vividness: vivid {no_path}: {elsewhere}"
+    shutil.copy(WEIGHTS, "alone.safetensors")
+    expected = f"error: --vividness: alone {no_path}: {elsewhere}"
+    assert error("alone.safetensors").strip() == expected
     files.evaluation_path("small").unlink()
     here = "run `dvc repro evaluate@small`, or leave the option out"
     assert error("small").strip() == f"error: --vividness: small {no_path}: {here}"

@@ -18,8 +18,8 @@ from torch import nn
 
 from colorpipe import files
 from colorpipe import weights as weight_files
-from colorpipe.app import cli, colorize, model_zoo
-from colorpipe.color import bins, gamut, lab
+from colorpipe.app import cli, colorize, decoding, model_zoo
+from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models.colorizer import Prediction
 from colorpipe.models.loading import build_colorizer
@@ -311,7 +311,7 @@ def test_the_list_leaves_out_a_damaged_weight_file(weights, tmp_path, monkeypatc
     run("models")
     output = capsys.readouterr()
     assert "left out: models/bad/best.safetensors is not a complete" in output.err
-    assert "vivid" in output.out
+    assert "bundled" in output.out
     assert "bad" not in output.out
     for command in ("models", "demo"):
         run(command, "nothing", code=1)
@@ -458,7 +458,7 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
 def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
-    message = "it is not trained yet: run `dvc repro train@unet`, or use vivid or faithful"
+    message = "it is not trained yet: run `dvc repro train@unet`, or use bundled"
     for command in (("colorize", "a.png", "-o", "out"), ("export", "-o", "a.onnx")):
         run(*command, "--model", "unet", code=1)
         assert capsys.readouterr().err == f"error: --model unet: {message}\n"
@@ -566,19 +566,20 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     run("models")
     output = capsys.readouterr()
-    assert output.err == "These colorizers are bundled. `dvc repro` trains more.\n"
-    header, *bundled = output.out.splitlines()
-    assert [line.split()[:5] for line in bundled] == [
-        ["vivid", "unet", "cifar10", "32x32", "color_classification"],
-        ["faithful", "unet", "cifar10", "32x32", "mse"],
-    ]
+    assert output.err == "This colorizer is bundled. `dvc repro` trains more.\n"
+    header, bundled = output.out.splitlines()
+    expected = ["bundled", "timm_unet", "folder", "128x128", "color_classification"]
+    assert bundled.split()[:5] == expected
     assert header.endswith("ab MSE  SSIM   PSNR   gray ab MSE")
     columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
-    assert all(len(line.split()) == columns for line in bundled)
-    assert [line.split()[7:] for line in bundled] == [
-        ["173.4", "0.234", "20.18", "180.8"],
-        ["121.7", "0.291", "21.74", "180.8"],
-    ]
+    assert len(bundled.split()) == columns
+    mse, ssim, psnr, gray_mse = map(float, bundled.split()[7:])
+    metadata = weight_files.load_metadata(weight_files.BUNDLED_PATH)
+    assert mse == pytest.approx(metadata["test"]["mse"], rel=1e-3)
+    assert ssim == pytest.approx(metadata["test"]["ssim"], abs=1e-3)
+    assert psnr == pytest.approx(metadata["test"]["psnr"], abs=0.01)
+    assert gray_mse == pytest.approx(metadata["baseline"]["mse"], rel=1e-3)
+    assert mse < gray_mse
 
 
 def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, capsys):
@@ -639,45 +640,52 @@ def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeyp
         )
 
 
-def test_the_bundled_colorizers_need_no_training(tmp_path, monkeypatch, capsys):
+def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(60, 90)).save("a.png")
     pixels = images.read(Path("a.png")).rgb
     run("colorize", "a.png", "-o", "default.png")
-    for name, path in weight_files.BUNDLED.items():
-        run("colorize", "a.png", "-o", f"{name}.png", "--model", name)
-        output = capsys.readouterr()
-        assert output.out.endswith("1 colorized, 0 skipped\n")
-        model, size = colorize.load_model(path, "cpu")
-        assert size == weight_files.load_metadata(path)["colorize_size"][0] == 48
-        expected = colorize.colorize(model, pixels, size)
-        assert np.array_equal(images.read(Path(f"{name}.png")).rgb, expected)
-        assert model.temperature == (1.0 if name == "vivid" else bins.TEMPERATURE)
-        assert path.stat().st_size < 5e6
-        assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-    assert Path("default.png").read_bytes() == Path("vivid.png").read_bytes()
-    assert Path("vivid.png").read_bytes() != Path("faithful.png").read_bytes()
+    path = weight_files.BUNDLED_PATH
+    model, size = colorize.load_model(path, "cpu")
+    assert size == weight_files.load_metadata(path)["colorize_size"][0]
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
+    expected = {"default": colorize.colorize(model, pixels, size)}
+    for vividness in (0, 1):
+        name = f"vividness-{vividness}"
+        run("colorize", "a.png", "-o", f"{name}.png", "--vividness", vividness)
+        model, _ = colorize.load_model(path, "cpu", vividness)
+        expected[name] = colorize.colorize(model, pixels, size)
+    assert capsys.readouterr().out.endswith("1 colorized, 0 skipped\n")
+    for name, colored in expected.items():
+        assert np.array_equal(images.read(Path(f"{name}.png")).rgb, colored)
+    assert not np.array_equal(expected["vividness-0"], expected["vividness-1"])
+
+
+def test_the_bundled_colorizer_is_small_and_its_path_goes_from_faithful_to_vivid():
+    assert weight_files.BUNDLED_PATH.stat().st_size < 12e6
+    metadata = weight_files.load_metadata(weight_files.BUNDLED_PATH)
+    path = decoding.load_decodings(weight_files.BUNDLED_PATH, metadata)
+    assert [point.colorfulness for point in path] == sorted(point.colorfulness for point in path)
+    assert path[0].mse < path[-1].mse < metadata["baseline"]["mse"] * 2
+    assert path[0].colorfulness < path[-1].colorfulness
 
 
 def test_a_model_is_chosen_by_name_or_path(weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    bundled = weight_files.BUNDLED["faithful"]
-    assert weight_files.find_weights("unet-cifar10", "--model") == bundled
-    for name in ("resnet", "faithful", "unet-cifar10", "xavier"):
+    for name in ("resnet", "bundled", "unet-cifar10", "xavier"):
         trained = Path("models") / name / "best.safetensors"
         trained.parent.mkdir(parents=True)
         trained.write_bytes(weights.read_bytes())
     assert list(model_zoo.list_colorizers(Path("models"))) == [
-        "faithful",
+        "bundled",
         "resnet",
         "unet-cifar10",
-        "vivid",
     ]
     for model, path in {
         "resnet": "models/resnet/best.safetensors",
         "unet-cifar10": "models/unet-cifar10/best.safetensors",
-        "faithful": bundled,
-        "models/faithful": "models/faithful/best.safetensors",
+        "bundled": weight_files.BUNDLED_PATH,
+        "models/bundled": "models/bundled/best.safetensors",
         str(weights): weights,
     }.items():
         assert weight_files.find_weights(model, "--model") == Path(path)

@@ -92,19 +92,18 @@ def redraw_head(model: nn.Module) -> None:
         nn.init.normal_(parameter)
 
 
-@pytest.mark.parametrize("choice", weights.BUNDLED)
 @pytest.mark.parametrize("head", ["ab", "bins"])
-def test_a_unet_starts_from_a_bundled_colorizer(tmp_path, choice, head):
+def test_a_colorizer_starts_from_the_bundled_one(tmp_path, head):
     """The file is the one that the download stage writes."""
-    tensors, metadata = weights.load(weights.BUNDLED[choice])
-    path = tmp_path / "data/photos/weights/unet.safetensors"
-    weights.save(path, tensors, {**metadata, "start_of": choice})
+    tensors, metadata = weights.load(weights.BUNDLED_PATH)
+    path = tmp_path / "data/photos/weights/timm_unet.safetensors"
+    weights.save(path, tensors, {**metadata, "start_of": "bundled"})
     torch.manual_seed(0)
-    settings = config.load_params().model("unet")
-    model = build_colorizer("unet", settings, head)
+    settings = config.load_params().model("timm_unet")
+    model = build_colorizer("timm_unet", settings, head)
     redraw_head(model)
     own = model.decoder.head.weight.clone()
-    assert initialize(model, "unet", settings, path) == choice
+    assert initialize(model, "timm_unet", settings, path) == "bundled"
     state = model.state_dict()
     for name, tensor in tensors.items():
         if not name.startswith("decoder.head.") and (name != "log_weights" or head == "bins"):

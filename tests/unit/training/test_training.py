@@ -112,7 +112,7 @@ def test_the_processes_divide_a_batch(monkeypatch):
 def test_a_single_image_is_refused():
     image = torch.zeros(1, 1)
     with pytest.raises(
-        UserError, match="BatchNorm needs a training set of 2 images or more, but it has 1:"
+        UserError, match="the training set has 1 images, but BatchNorm needs 2 or more:"
     ):
         loop.fit(
             ScriptedTask([]),
