@@ -1,6 +1,6 @@
 """Make a tested colorizer the bundled one: `colorpipe colorize` uses it without `--model`.
 
-    python -m experiments.bundle unet_timm --size 160
+    python -m experiments.bundle unet_timm --size 192
 
 The weights are rounded to float16. The file's metadata has the results of the test with the weights
 before the rounding, the decodings from faithful to vivid, and the size at which a photograph is

@@ -154,7 +154,8 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
 def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
     """Return the names of the stages in dvc.lock that read an older version of an output.
 
-    These stages were not run again after a stage that they depend on, because a target limited the run.
+    These stages were not run again after a stage that they depend on, because a target limited the
+    run.
     """
     outdated = set()
     for key, stage in stages.items():
