@@ -1,4 +1,4 @@
-"""Read DVC experiments: their parameters, test results, training histories and test images."""
+"""Read DVC experiments: parameters, test results, training histories, decodings and test images."""
 
 import contextlib
 import fnmatch
@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from dvc import api
 from dvc.exceptions import DvcException
@@ -30,6 +31,26 @@ METRIC_KEYS = {metric.key for metric in METRICS}
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
 SOURCE_KEYS = (".source", ".md5", ".sha256")  # endings of parameters that name a file
 PLACEHOLDER = "..."  # replaces the value of such a parameter in results.csv
+
+
+DECODINGS = {"decodings": "validation", "test_vividness": "test"}  # the images by evaluations' key
+
+
+class Collection(NamedTuple):
+    """The results of experiments.
+
+    Attributes:
+        results: The rows of results.csv.
+        curves: The rows of curves.csv, the training histories.
+        decodings: The rows of decodings.csv.
+        images: The grid of test images of the first seed as PNG, by colorizer, data set and
+            settings.
+    """
+
+    results: pd.DataFrame
+    curves: pd.DataFrame
+    decodings: pd.DataFrame
+    images: dict[tuple[str, str, str], bytes]
 
 
 class Experiment(NamedTuple):
@@ -230,21 +251,35 @@ def drop_sources(settings: pd.Series) -> pd.Series:
     )
 
 
-def collect(
-    experiments: list[Experiment],
-) -> tuple[pd.DataFrame, pd.DataFrame, dict[tuple[str, str, str], bytes]]:
+def read_decodings(experiment: Experiment, name: str) -> pd.DataFrame:
+    """Return the decodings of a colorizer that classifies over color bins, otherwise no rows.
+
+    All decodings are measured on the validation images, and the path from faithful to vivid on the
+    test images. The column `vividness` has the positions on this path.
+    """
+    evaluation = json.loads(read(experiment, files.evaluation_path(name)))
+    tables = [
+        pd.DataFrame(evaluation[key]).assign(part=part)
+        for key, part in DECODINGS.items()
+        if key in evaluation
+    ]
+    if not tables:
+        return pd.DataFrame()
+    path = tables[-1]
+    path["vividness"] = np.linspace(0, 1, len(path))
+    return pd.concat(tables, ignore_index=True)
+
+
+def collect(experiments: list[Experiment]) -> Collection:
     """Read all results of experiments.
 
-    Returns:
-        The rows of results.csv, the rows of curves.csv, and the grids of test images of the first
-        seed as PNG, by colorizer, data set and settings. Of several results with the same identity,
-        the result of the first experiment is returned.
+    Of several results with the same identity, the result of the first experiment is returned.
 
     Raises:
         UserError: The experiments have no results.
     """
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}  # by identity
-    curves = []
+    curves, decodings = [], []
     images: dict[tuple[str, str, str], bytes] = {}
     for experiment in sorted(experiments, key=lambda entry: int(entry.params["seed"])):
         for name, params in find_results(experiment):
@@ -256,9 +291,17 @@ def collect(
                 continue
             rows[identity] = row
             curves.append(history)
+            decodings.append(
+                read_decodings(experiment, name).assign(**{key: row[key] for key in IDENTITY})
+            )
             key = name, row["data"], row["settings"]
             if "/" not in name and key not in images:
                 images[key] = read(experiment, files.grid_path(name))
     if not rows:
         raise UserError("the experiments have no results: did they end? `dvc queue status`")
-    return pd.DataFrame(rows.values()), pd.concat(curves, ignore_index=True), images
+    return Collection(
+        pd.DataFrame(rows.values()),
+        pd.concat(curves, ignore_index=True),
+        pd.concat(decodings, ignore_index=True),
+        images,
+    )

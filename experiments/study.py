@@ -12,13 +12,13 @@ from colorpipe.report import color_figures, figures, page
 from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
 from colorpipe.report.results import CURVES
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
-from experiments.collect import CURVE_KEYS
+from experiments.collect import CURVE_KEYS, IDENTITY
 from experiments.seeds import half_interval
 
 PRETEXT = "pretext/"  # starts the names of the pretext task's results
 
 
-def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
+def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.DataFrame) -> None:
     """Write index.html, curves.png, colorfulness.png, overview.png and pretext.png.
 
     Args:
@@ -26,6 +26,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
         results: The rows of results.csv, with a column `line`: the name of a line of the tables,
             which is of one data set.
         curves: The rows of curves.csv.
+        decodings: The rows of decodings.csv.
     """
     of_pretext = results["colorizer"].str.startswith(PRETEXT)
     colorizers, pretext = results[~of_pretext], split_names(results[of_pretext])
@@ -41,7 +42,8 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
     losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
     histories = {line: history for line, history in histories.items() if line in losses}
     figures.training_curves(out / "curves.png", histories, losses)
-    color_figures.error_against_colorfulness(out / "colorfulness.png", scores)
+    paths = average_paths(decodings, colorizers)
+    color_figures.error_against_colorfulness(out / "colorfulness.png", scores, paths)
     images = {line: image_path(out, line) for line in trained["line"]}
     sets = dict(zip(trained["line"], trained["data"], strict=True))
     groups = [
@@ -53,7 +55,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame) -> None:
         scores=scores,
         half_widths=half_widths,
         grids=images,
-        colorfulness=color_figures.colorfulness_figures(scores),
+        colorfulness=color_figures.colorfulness_figures(scores, paths),
         curves=figures.small_multiples(histories, losses),
         pretext=accuracy_table(points),
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
@@ -121,6 +123,20 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
         lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
         half_widths += [{}, {}]
     return pd.DataFrame(lines), pd.DataFrame(half_widths)
+
+
+def average_paths(decodings: pd.DataFrame, colorizers: pd.DataFrame) -> color_figures.Paths:
+    """Return the paths from faithful to vivid on the test images, averaged over seeds, by line."""
+    if decodings.empty:
+        return {}
+    rows = decodings[decodings["part"] == "test"].merge(
+        colorizers[[*IDENTITY, "line"]], on=IDENTITY
+    )
+    points = rows.groupby(["line", "vividness"])[["colorfulness", "mse"]].mean()
+    return {
+        str(line): list(path.itertuples(index=False, name=None))
+        for line, path in points.groupby("line")
+    }
 
 
 def average_accuracies(

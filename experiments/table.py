@@ -30,6 +30,7 @@ from experiments.collect import (
 )
 from experiments.seeds import compare, tabulate
 
+DECODING_TITLES = {"mse": "ab MSE", "colorfulness": "colorfulness"}
 TITLES = {metric.key: metric.title for metric in METRICS if metric.tracked}
 WIDTH = 100  # columns of a terminal
 
@@ -79,8 +80,8 @@ def name_lines(results: pd.DataFrame, mix: bool) -> pd.DataFrame:
     return results.assign(line=lines)
 
 
-def tables(results: pd.DataFrame, reference: str) -> str:
-    """Return the tables of the colorizers and of the pretext task in Markdown."""
+def tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> str:
+    """Return the tables of the colorizers, of decodings and of the pretext task in Markdown."""
     of_pretext = results["colorizer"].str.startswith(study.PRETEXT)
     colorizers = results[~of_pretext]
     sections = [
@@ -93,6 +94,10 @@ def tables(results: pd.DataFrame, reference: str) -> str:
             ["data"],
         ),
     ]
+    if len(decodings):
+        for part, keys in (("validation", ["alpha", "temperature"]), ("test", ["vividness"])):
+            rows = decodings[decodings["part"] == part].sort_values(["line", *keys], kind="stable")
+            sections.append(tabulate(rows, ["data", "line", "part", *keys], DECODING_TITLES))
     if of_pretext.any():
         pretext = study.split_names(results[of_pretext])
         stages = {key: key for key in pretext if key.startswith("stages.")}
@@ -162,21 +167,25 @@ def main() -> None:
     if options.out is None:
         print(list_experiments(experiments))
         return
-    new_results, new_curves, images = collect(experiments)
-    results = merge(load_table(options.out / "results.csv"), new_results, IDENTITY)
+    new = collect(experiments)
+    results = merge(load_table(options.out / "results.csv"), new.results, IDENTITY)
     lines = name_lines(results, options.mix)
     reference = options.reference or "resnet"
     if options.reference and reference not in set(lines["line"]):
         raise UserError(f"--reference {reference}: the table has no such colorizer")
-    curves = merge(load_table(options.out / "curves.csv"), new_curves, CURVE_KEYS)
+    curves = merge(load_table(options.out / "curves.csv"), new.curves, CURVE_KEYS)
     curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
+    decodings = merge(load_table(options.out / "decodings.csv"), new.decodings, IDENTITY)
+    for name, table in (("results", results), ("curves", curves), ("decodings", decodings)):
+        if len(table):
+            text = table.to_csv(index=False, float_format="%.6g")
+            files.write_text(options.out / f"{name}.csv", text)
     figure_lines = study.separate_data_sets(lines)
-    write_images(options.out, figure_lines, new_results, images)
-    for name, table in (("results", results), ("curves", curves)):
-        text = table.to_csv(index=False, float_format="%.6g")
-        files.write_text(options.out / f"{name}.csv", text)
-    study.write(options.out, figure_lines, curves)
-    text = tables(lines, reference)
+    write_images(options.out, figure_lines, new.results, new.images)
+    study.write(options.out, figure_lines, curves, decodings)
+    if len(decodings):
+        decodings = decodings.merge(lines[[*IDENTITY, "line"]], on=IDENTITY)
+    text = tables(lines, decodings, reference)
     files.write_text(options.out / "tables.md", text + "\n")
     print(text)
 

@@ -119,7 +119,7 @@ def compare_with_study(folder: Path) -> list[str]:
     if not path.is_file():
         raise UserError(f"{path} is missing: write it with `python -m experiments.table`")
     study = pd.read_csv(path).fillna({"settings": ""})
-    here, _, _ = collect([load_experiment("workspace", None, "HEAD")])
+    here = collect([load_experiment("workspace", None, "HEAD")]).results
     for table in (study, here):
         table["settings"] = drop_sources(table["settings"])
     pairs = here.merge(study, on=IDENTITY, suffixes=("", "|study"))

@@ -63,6 +63,10 @@ else:
     about = {"data": params["dataset"], "n": 8, "loss": "mse", "original_colorfulness": 30.0}
     if kind == "evaluate":
         about |= {"seed": params["seed"], "best_epoch": 2}
+        if name == "unet":  # its decodings from faithful to vivid
+            points = [{"alpha": a, "temperature": 1.0, "mse": value + 30 - 10 * a,
+                       "colorfulness": 20 - 10 * a} for a in (1.0, 0.5, 0.0)]
+            about |= {"decodings": points, "test_vividness": points}
         Path("grids").mkdir(exist_ok=True)
         Image.fromarray(np.full((124, 300, 3), params["seed"], np.uint8)).save(f"grids/{name}.png")
     write(f"evaluations/{path}.json", json.dumps(about))
@@ -163,6 +167,12 @@ def test_means_over_seeds_and_paired_differences(project):
     curves = pd.read_csv(project.root / "mine/curves.csv")
     per_seed = 2 * 2 * 6 + 2 * 2 * 4  # colorizers and classifiers, epochs, columns
     assert len(curves) == 3 * per_seed
+    decodings = pd.read_csv(project.root / "mine/decodings.csv")
+    assert set(decodings["colorizer"]) == {"unet"}
+    tested = decodings[decodings["part"] == "test"].set_index(["seed", "vividness"])
+    assert tested.loc[(3, 0.5), ["alpha", "mse", "colorfulness"]].to_list() == [0.5, 38, 15]
+    assert find_line(printed, "tiny", "unet", "test", "1.0") == ["3", "42 ± 1", "20 ± 0"]
+    assert find_line(printed, "tiny", "unet", "validation", "0.5", "1.0")[1] == "37 ± 1"
     figures = {
         "tables.md",
         "index.html",
