@@ -147,7 +147,8 @@ class Decoder(nn.Module):
         for level, skip in itertools.zip_longest(self.levels, features[-2::-1]):
             x = F.interpolate(x, scale_factor=2)
             x = level(x if skip is None else torch.cat((x, skip), dim=1))
-        return F.pixel_shuffle(self.head(x), self.fold)
+        output = self.head(x)  # with a factor of 1, pixel_shuffle would copy the logits slowly
+        return F.pixel_shuffle(output, self.fold) if self.fold > 1 else output
 
 
 def build(config: Config, head: str) -> Colorizer:

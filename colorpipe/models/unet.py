@@ -94,7 +94,8 @@ class Decoder(nn.Module):
         x = features[-1]
         for up, blocks, skip in zip(self.ups, self.blocks, features[-2::-1], strict=True):
             x = blocks(torch.cat((F.interpolate(up(x), scale_factor=2), skip), dim=1))
-        return F.pixel_shuffle(self.head(x), self.fold)
+        output = self.head(x)  # with a factor of 1, pixel_shuffle would copy the logits slowly
+        return F.pixel_shuffle(output, self.fold) if self.fold > 1 else output
 
 
 def build(config: Config, head: str) -> Colorizer:
