@@ -45,10 +45,14 @@ def bundle(name: str, size: int) -> None:
 def read_results(name: str, metadata: dict[str, Any]) -> dict[str, Any]:
     """Return the test metrics, the gray baseline's, and the decodings of a colorizer."""
     evaluation = model_zoo.load_evaluation(files.weights_path(name, "best"), metadata)
+    command = f"run `dvc repro evaluate@{name} baseline@gray`"
     if evaluation is None:
-        raise UserError(f"{name} is not tested: run `dvc repro evaluate@{name} baseline@gray`")
+        raise UserError(f"{name} is not tested: {command}")
     if "vividness" not in evaluation:
         raise UserError(f"{name} does not classify over the color bins: use another colorizer")
+    baseline = files.evaluation_path("baseline/gray")
+    if not baseline.is_file() or files.read_json(baseline)["data"] != evaluation["data"]:
+        raise UserError(f"the gray baseline has no test on {evaluation['data']}: {command}")
     return {
         **{key: evaluation[key] for key in DECODING},
         "test": files.read_json(files.metrics_path(name))["test"],

@@ -49,6 +49,7 @@ def project(tmp_path, monkeypatch):
     files.write_json(files.metrics_path("small"), of_small)
     of_gray = {"test": {"mse": 190.0, "ssim": 0.2, "psnr": 20.0}}
     files.write_json(files.metrics_path("baseline/gray"), of_gray)
+    files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos"})
 
 
 def test_the_file_has_the_weights_in_float16_the_decodings_and_the_metrics(tmp_path):
@@ -75,13 +76,17 @@ def test_the_file_has_the_weights_in_float16_the_decodings_and_the_metrics(tmp_p
     assert row.split()[-4:] == ["130", "0.300", "21.00", "190"]
 
 
-def test_a_colorizer_that_is_not_tested_or_has_no_path_is_named():
+def test_a_colorizer_without_a_test_a_path_or_a_baseline_is_named():
     files.write_json(files.evaluation_path("small"), {**EVALUATION, "val_loss": 5.0})
     with pytest.raises(UserError, match="small is not tested: run `dvc repro evaluate@small"):
         bundle("small", 48)
     without_path = {key: value for key, value in EVALUATION.items() if key != "vividness"}
     files.write_json(files.evaluation_path("small"), without_path)
     with pytest.raises(UserError, match="small does not classify over the color bins"):
+        bundle("small", 48)
+    files.write_json(files.evaluation_path("small"), EVALUATION)
+    files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos96"})
+    with pytest.raises(UserError, match="the gray baseline has no test on photos: run `dvc repro"):
         bundle("small", 48)
     assert not weights.BUNDLED_PATH.exists()
 
