@@ -31,9 +31,7 @@ METRIC_KEYS = {metric.key for metric in METRICS}
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
 SOURCE_KEYS = (".source", ".md5", ".sha256")  # endings of parameters that name a file
 PLACEHOLDER = "..."  # replaces the value of such a parameter in results.csv
-
-
-DECODINGS = {"decodings": "validation", "test_vividness": "test"}  # the images by evaluations' key
+DECODINGS = {"decodings": "validation", "test_vividness": "test"}  # measured on which images
 
 
 class Collection(NamedTuple):

@@ -50,7 +50,7 @@ def main() -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("colorizer", help="a name that `colorpipe models` lists, or a weight file")
-    parser.add_argument("reference", help="another one")
+    parser.add_argument("reference", help="the colorizer to subtract, named in the same way")
     parser.add_argument("--data", required=True, type=slug, help="a data set of params.yaml")
     parser.add_argument(
         "--vividness",

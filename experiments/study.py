@@ -28,8 +28,8 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         curves: The rows of curves.csv.
         decodings: The rows of decodings.csv.
     """
-    of_pretext = results["colorizer"].str.startswith(PRETEXT)
-    colorizers, pretext = results[~of_pretext], split_names(results[of_pretext])
+    is_pretext = results["colorizer"].str.startswith(PRETEXT)
+    colorizers, pretext = results[~is_pretext], split_names(results[is_pretext])
     points, runs = average_accuracies(pretext)
     histories = widen(curves, results)
     tuned = {runs[line]: history for line, history in histories.items() if line in runs}

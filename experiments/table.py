@@ -82,8 +82,8 @@ def name_lines(results: pd.DataFrame, mix: bool) -> pd.DataFrame:
 
 def tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> str:
     """Return the tables of the colorizers, of decodings and of the pretext task in Markdown."""
-    of_pretext = results["colorizer"].str.startswith(study.PRETEXT)
-    colorizers = results[~of_pretext]
+    is_pretext = results["colorizer"].str.startswith(study.PRETEXT)
+    colorizers = results[~is_pretext]
     sections = [
         tabulate(colorizers, ["data", "line"], TITLES),
         compare(
@@ -98,8 +98,8 @@ def tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> st
         for part, keys in (("validation", ["alpha", "temperature"]), ("test", ["vividness"])):
             rows = decodings[decodings["part"] == part].sort_values(["line", *keys], kind="stable")
             sections.append(tabulate(rows, ["data", "line", "part", *keys], DECODING_TITLES))
-    if of_pretext.any():
-        pretext = study.split_names(results[of_pretext])
+    if is_pretext.any():
+        pretext = study.split_names(results[is_pretext])
         stages = {key: key for key in pretext if key.startswith("stages.")}
         accuracy = {"top1": TITLES["top1"]} | stages
         keys = ["data", "mode", "labels"]

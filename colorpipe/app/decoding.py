@@ -31,15 +31,15 @@ def set_vividness(
             has no path from faithful to vivid.
     """
     if vividness is None:
-        model.alpha, model.temperature = load_tested(path, metadata)
+        model.alpha, model.temperature = load_tested_decoding(path, metadata)
         return
     if model.head != "bins":
         raise UserError(
             f"--vividness: {_name(path)} does not classify over the color bins: leave the option "
             "out, or use a --model whose loss is color_classification in `colorpipe models`"
         )
-    decodings = load_decodings(path, metadata)
-    if not decodings:
+    points = load_vividness_path(path, metadata)
+    if not points:
         remedy = "use a colorizer in models/ that `dvc repro` has tested"
         if path.name == "best.safetensors" and path.absolute().parts[-3:-2] == ("models",):
             remedy = f"run `dvc repro evaluate@{_name(path)}`"
@@ -47,10 +47,10 @@ def set_vividness(
             f"--vividness: {_name(path)} has no path from faithful to vivid: {remedy}, or leave "
             "the option out"
         )
-    model.alpha, model.temperature = interpolate(decodings, vividness)
+    model.alpha, model.temperature = interpolate(points, vividness)
 
 
-def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
+def load_tested_decoding(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
     """Return the alpha and the temperature with which a colorizer was tested, or the defaults.
 
     Both are in evaluations/<colorizer>.json, or in the metadata of the bundled weight file.
@@ -60,11 +60,11 @@ def load_tested(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
     return alpha, results.get("temperature", Colorizer.temperature)
 
 
-def load_decodings(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
-    """Return a colorizer's decodings from faithful to vivid.
+def load_vividness_path(path: Path, metadata: dict[str, Any]) -> list[Decoding]:
+    """Return a colorizer's path from faithful to vivid.
 
-    They are in evaluations/<colorizer>.json, or in the metadata of the bundled weight file. The
-    list is empty if there are none, or if they are not valid.
+    It is in evaluations/<colorizer>.json, or in the metadata of the bundled weight file. If it is
+    missing or not valid, the list is empty.
     """
     points = _load_results(path, metadata).get("vividness")
     try:

@@ -86,10 +86,10 @@ def find_start(path: Path) -> float | None:
         path: The weight file.
     """
     metadata = weights.load_metadata(path)
-    decodings = decoding.load_decodings(path, metadata)
+    decodings = decoding.load_vividness_path(path, metadata)
     if len(set(decodings)) < 2:
         return None
-    return decoding.find_vividness(decodings, decoding.load_tested(path, metadata))
+    return decoding.find_vividness(decodings, decoding.load_tested_decoding(path, metadata))
 
 
 def _make_slider(start: float | None) -> gradio.Slider:

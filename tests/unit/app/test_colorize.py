@@ -664,7 +664,7 @@ def test_the_bundled_colorizer_needs_no_training(tmp_path, monkeypatch, capsys):
 def test_the_bundled_colorizer_is_small_and_its_path_goes_from_faithful_to_vivid():
     assert weight_files.BUNDLED_PATH.stat().st_size < 12e6
     metadata = weight_files.load_metadata(weight_files.BUNDLED_PATH)
-    path = decoding.load_decodings(weight_files.BUNDLED_PATH, metadata)
+    path = decoding.load_vividness_path(weight_files.BUNDLED_PATH, metadata)
     assert [point.colorfulness for point in path] == sorted(point.colorfulness for point in path)
     assert path[0].mse < path[-1].mse < metadata["baseline"]["mse"] * 2
     assert path[0].colorfulness < path[-1].colorfulness
