@@ -1,6 +1,5 @@
 """The documents name what is there."""
 
-import csv
 import re
 import subprocess
 
@@ -33,19 +32,3 @@ def test_the_patches_of_the_studies_apply():
     assert patches
     for patch in patches:
         subprocess.run(["git", "apply", "--check", patch], cwd=ROOT, check=True)
-
-
-def test_the_numbers_next_to_the_papers_are_in_the_study():
-    with (ROOT / "results/cifar10/results.csv").open() as file:
-        results = {row["colorizer"]: row for row in csv.DictReader(file) if row["seed"] == "0"}
-    text = (ROOT / "docs/paper.md").read_text()
-    keys = ("test.loss", "test.ssim", "test.psnr", "rgb.ssim", "rgb.psnr")
-    for label, name in (("`resnet`", "resnet"), ("gray baseline", "gray baseline")):
-        cells = " | ".join(results[name][key] for key in keys)
-        assert f"| {label} | {cells} |" in text
-    best = results["resnet"]["best_epoch"].removesuffix(".0")
-    assert f"the weights of epoch {best}, which has the lowest validation loss" in text
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    for name in ("resnet", "gray baseline"):
-        loss, ssim, psnr = (float(results[name][key]) for key in keys[:3])
-        assert f"{loss:.1f} / {ssim:.3f} / {psnr:.2f}" in readme

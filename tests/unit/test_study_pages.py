@@ -1,0 +1,93 @@
+"""The numbers on the pages follow from the results of the CIFAR-10 study."""
+
+import re
+
+import pandas as pd
+import pytest
+from project import ROOT
+
+from colorpipe.report.tables import PAPER
+
+STUDY = ROOT / "results/cifar10"
+PAGE = (STUDY / "README.md").read_text().partition("\n## The earlier study")[0]
+METRICS = {  # the columns of the pages' tables
+    "MSE": "test.mse",
+    "loss": "test.loss",
+    "SSIM": "test.ssim",
+    "PSNR (dB)": "test.psnr",
+    "RGB SSIM": "rgb.ssim",
+    "RGB PSNR (dB)": "rgb.psnr",
+    "colorfulness": "colorfulness",
+}
+
+
+@pytest.fixture(scope="module")
+def results() -> pd.DataFrame:
+    return pd.read_csv(STUDY / "results.csv").sort_values("seed")
+
+
+def read_tables(text: str) -> list[list[list[str]]]:
+    """Return the tables of a Markdown text whose lines are colorizers, as lists of cells."""
+    tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
+    cells = [
+        [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
+        for table in tables
+    ]
+    return [table for table in cells if table[0][0] == "colorizer"]
+
+
+def round_as(text: str, value: float) -> str:
+    """Return a number with the digits after the point that a text has."""
+    return f"{value:.{len(text.partition('.')[2])}f}"
+
+
+def check(text: str, values: pd.Series) -> None:
+    """Check a text such as "144.7" or "145.9 ± 1.7": a value, or mean and standard deviation."""
+    mean, _, deviation = text.partition(" ± ")
+    assert mean == round_as(mean, values.mean())
+    assert bool(deviation) == (len(values) > 1), f"{text} of {len(values)} seeds"
+    if deviation:
+        assert deviation == round_as(deviation, values.std())
+
+
+def test_the_tables_follow_from_the_results(results):
+    tables = read_tables(PAGE)
+    assert tables
+    for header, _, *lines in tables:
+        for name, *cells in lines:
+            rows = results[results["colorizer"] == name]
+            for title, text in zip(header[1:], cells, strict=True):
+                if title in METRICS:
+                    check(text, rows[METRICS[title]])
+                elif title == "seeds" and text:
+                    assert int(text) == len(rows)
+                elif title == "epochs (best)" and text:
+                    best = ", ".join(f"{epoch:.0f}" for epoch in rows["best_epoch"])
+                    assert text == f"{rows['epochs'].max():.0f} ({best})"
+                elif title == "paper" and text:
+                    assert float(text) in PAPER[name, rows["loss"].iloc[0].split(",")[0]].values()
+
+
+def test_all_results_are_in_the_first_table(results):
+    named = {name for name, *_ in read_tables(PAGE)[0][2:]}
+    assert named == set(results.loc[~results["colorizer"].str.contains("/"), "colorizer"])
+
+
+def test_the_numbers_next_to_the_papers(results):
+    first = results[results["seed"] == 0].set_index("colorizer")
+    text = (ROOT / "docs/paper.md").read_text()
+    keys = ["test.loss", "test.ssim", "test.psnr", "rgb.ssim", "rgb.psnr"]
+    for label, name in (("`resnet`", "resnet"), ("gray baseline", "gray baseline")):
+        (cells,) = re.findall(rf"\| {label} \| ((?:[\d.]+ \| ){{5}})", text)
+        for cell, key in zip(cells.rstrip(" |").split(" | "), keys, strict=True):
+            assert cell == round_as(cell, first.loc[name, key])
+    best = first.loc["resnet", "best_epoch"]
+    assert f"the weights of epoch {best:.0f}, which has the lowest validation loss" in text
+
+
+def test_the_numbers_of_the_readme(results):
+    first = results[results["seed"] == 0].set_index("colorizer")
+    readme = " ".join((ROOT / "README.md").read_text().split())
+    for name in ("resnet", "gray baseline"):
+        loss, ssim, psnr = first.loc[name, ["test.loss", "test.ssim", "test.psnr"]]
+        assert f"{loss:.1f} / {ssim:.3f} / {psnr:.2f}" in readme
