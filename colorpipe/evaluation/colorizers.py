@@ -10,7 +10,7 @@ from colorpipe import files
 from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.evaluation import gallery, grids
-from colorpipe.evaluation.decodings import describe_decodings
+from colorpipe.evaluation.decodings import measure_vividness
 from colorpipe.evaluation.measure import GrayBaseline, Measurement, measure
 from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import prepare_device, render
@@ -68,7 +68,7 @@ def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
         # The loss is computed at 1 / logits_stride of the resolution.
         about["logits_stride"] = model.logits_stride
         about |= {"alpha": settings.alpha, "temperature": settings.temperature}
-        about |= describe_decodings(model, settings, val, images)
+        about |= measure_vividness(model, settings, val, images)
     _write_metrics(name, result, about, lpips)
     _write_images(name, model, images, labels, result)
 

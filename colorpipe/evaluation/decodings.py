@@ -17,7 +17,7 @@ from colorpipe.inference import MetricAverager, average, predict
 from colorpipe.models.colorizer import Colorizer
 
 
-def describe_decodings(
+def measure_vividness(
     model: Colorizer, settings: EvaluationConfig, val: Tensor, test: Tensor
 ) -> dict[str, Any]:
     """Measure all decodings on the validation images, and find the path from faithful to vivid.
@@ -37,14 +37,14 @@ def describe_decodings(
     ordered = sorted(pairs, key=lambda pair: (pair[0], -pair[1]))
     decodings, original_colorfulness = measure_decodings(model, val, ordered)
     path = find_path(decodings, original_colorfulness)
-    of_path = [(point.alpha, point.temperature) for point in path]
-    chosen = list(dict.fromkeys(of_path))
+    path_pairs = [(point.alpha, point.temperature) for point in path]
+    chosen = list(dict.fromkeys(path_pairs))
     tested = dict(zip(chosen, measure_decodings(model, test, chosen)[0], strict=True))
     return {
         "decodings": [decoding._asdict() for decoding in decodings],
         "val_original_colorfulness": original_colorfulness,
         "vividness": [point._asdict() for point in path],
-        "test_vividness": [tested[pair]._asdict() for pair in of_path],
+        "test_vividness": [tested[pair]._asdict() for pair in path_pairs],
     }
 
 

@@ -32,10 +32,10 @@ def find_path(decodings: Sequence[Decoding], original_colorfulness: float) -> li
     """Choose POINTS decodings, from the faithful to the vivid one.
 
     The faithful decoding has the lowest MSE. The vivid one has the colorfulness nearest to the
-    originals', among the decodings that are at least as colorful as the faithful one. Between them,
-    the colorfulness rises in equal steps. Each step has the decoding with the lowest MSE of those
-    that reach its colorfulness and are not more colorful than the vivid one. Neighboring points are
-    equal if no decoding lies between them.
+    originals', among the decodings that are at least as colorful as the faithful one. The points in
+    between have levels of colorfulness at equal distances. Each of them is the decoding with the
+    lowest MSE of those that reach its level and are not more colorful than the vivid one. Several
+    points can be the same decoding.
 
     Args:
         decodings: One decoding or more, measured on the same images.

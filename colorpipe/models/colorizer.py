@@ -102,11 +102,23 @@ class Colorizer(nn.Module):
         ab = bins.decode(logits, temperature)
         return F.interpolate(ab, scale_factor=self.logits_stride, mode="bilinear")
 
-    def set_bin_weights(self, weights: Tensor | None) -> None:
-        """Store the weights (313,) that the training loss gives to the bins. None means equal ones.
+    @torch.no_grad()
+    def set_bin_weights(self, weights: Tensor | None, trained: bool = False) -> None:
+        """Store the weights that the training loss gives to the bins.
 
         A colorizer with the head "ab" stores nothing.
+
+        Args:
+            weights: The weights, (313,). None means equal ones.
+            trained: Whether the logits were trained with the weights that are stored now. The last
+                bias then changes to those of the new weights, so that undoing the re-balancing
+                (alpha = 1) gives the same colors as before.
         """
-        if self.head == "bins":
-            log_weights = torch.zeros(bins.COUNT) if weights is None else weights.log()
-            self.log_weights.copy_(log_weights)
+        if self.head != "bins":
+            return
+        log_weights = torch.zeros(bins.COUNT) if weights is None else weights.log()
+        if trained:
+            *_, last = (m for m in self.decoder.modules() if isinstance(m, nn.Conv2d))
+            assert last.bias is not None
+            last.bias += log_weights - self.log_weights
+        self.log_weights.copy_(log_weights)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from colorpipe import files, metrics
+from colorpipe import files, metrics, weights
 from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.inference import Colorized, Metrics, compute_loss, predict, prepare_device
@@ -92,7 +92,8 @@ def train_colorizer(
     loss = load_loss(columns.loss, data, params, device)
     model = build_colorizer(columns.model, params.model(columns.model), loss.head)
     start = initialize(model, columns.model, params.model(columns.model), columns.start)
-    model.set_bin_weights(loss.bin_weights)  # not those of the start file
+    was_trained = weights.load_metadata(columns.start).get("head") == "bins"
+    model.set_bin_weights(loss.bin_weights, was_trained)  # the start file has those of its data
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     metadata = {
         "model": columns.model,

@@ -78,8 +78,8 @@ def test_the_numbers_next_to_the_papers(results):
     text = (ROOT / "docs/paper.md").read_text()
     keys = ["test.loss", "test.ssim", "test.psnr", "rgb.ssim", "rgb.psnr"]
     for label, name in (("`resnet`", "resnet"), ("gray baseline", "gray baseline")):
-        (cells,) = re.findall(rf"\| {label} \| ((?:[\d.]+ \| ){{5}})", text)
-        for cell, key in zip(cells.rstrip(" |").split(" | "), keys, strict=True):
+        (cells,) = re.findall(rf"\| {label} \| ((?:[\d.]+ \|\s){{5}})", text)
+        for cell, key in zip(cells.rstrip(" |\n").split(" | "), keys, strict=True):
             assert cell == round_as(cell, first.loc[name, key])
     best = first.loc["resnet", "best_epoch"]
     assert f"the weights of epoch {best:.0f}, which has the lowest validation loss" in text

@@ -6,7 +6,7 @@ from archives import smooth_images
 from colorpipe import metrics
 from colorpipe.color import gamut
 from colorpipe.config import EvaluationConfig
-from colorpipe.evaluation.decodings import describe_decodings, measure_decodings
+from colorpipe.evaluation.decodings import measure_decodings, measure_vividness
 from colorpipe.inference import predict
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer
@@ -50,7 +50,7 @@ def test_the_description_has_all_pairs_and_the_path_on_both_sets(model):
     values = {"alpha": 0.1, "temperature": 0.5, "alphas": [0.0, 1.0], "temperatures": [1.0, 0.38]}
     settings = EvaluationConfig.model_validate(values)
     val, test = draw_images(0, 32), draw_images(1, 32)
-    described = describe_decodings(model, settings, val, test)
+    described = measure_vividness(model, settings, val, test)
     pairs = [(row["alpha"], row["temperature"]) for row in described["decodings"]]
     assert pairs == [(0.0, 1.0), (0.0, 0.38), (0.1, 0.5), (1.0, 1.0), (1.0, 0.38)]
     path = described["vividness"]

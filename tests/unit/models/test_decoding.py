@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from project import ROOT
 from torch import nn
 
-from colorpipe import weights
+from colorpipe import config, weights
 from colorpipe.color import bins
 from colorpipe.losses.color_classification import Config, build
 from colorpipe.models.colorizer import Colorizer
@@ -97,6 +98,25 @@ def test_alpha_works_at_odd_sizes_exported_and_compiled():
     torch.testing.assert_close(compiled(L).ab, ab)
     model.alpha = 0.0
     torch.testing.assert_close(compiled(L).ab, plain)
+
+
+@pytest.mark.parametrize("name", config.load_params(ROOT / "params.yaml").models)
+@torch.no_grad()
+def test_new_weights_of_a_trained_colorizer_change_no_color_with_alpha_1(name):
+    torch.manual_seed(0)
+    model = build_colorizer(
+        name, config.load_params(ROOT / "params.yaml").model(name), "bins"
+    ).eval()
+    model.set_bin_weights(torch.linspace(0.2, 5, bins.COUNT))
+    L = torch.rand(1, 1, 32, 32) * 100
+    model.alpha = 1.0
+    before = model(L)
+    model.set_bin_weights(torch.linspace(3, 0.5, bins.COUNT), trained=True)
+    after = model(L)
+    torch.testing.assert_close(after.ab, before.ab, atol=1e-3, rtol=0)
+    change = torch.linspace(3, 0.5, bins.COUNT).log() - torch.linspace(0.2, 5, bins.COUNT).log()
+    difference = (after.logits - before.logits).mean(dim=(0, 2, 3))
+    torch.testing.assert_close(difference, change, atol=1e-4, rtol=0)
 
 
 def test_the_weights_are_in_the_file_of_a_head_over_the_bins(tmp_path):

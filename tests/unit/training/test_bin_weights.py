@@ -77,5 +77,21 @@ def test_the_average_and_a_resumed_training_keep_the_weights_of_the_loss(
         assert all(torch.equal(resumed[which][name], tensor) for name, tensor in state.items())
 
 
+@pytest.mark.parametrize("trained_with", ["color_classification", "mse"])
+def test_a_start_with_the_same_head_keeps_its_colors(params, monkeypatch, trained_with):
+    path = files.start_path("photos", "unet")
+    other, metadata = weights.load(path)
+    if trained_with == "mse":
+        state = build_colorizer("unet", UNET).state_dict()
+        weights.save(path, state, {**metadata, "head": "ab"})
+    models = []
+    monkeypatch.setattr(colorization.supervised, "train", lambda *args: models.append(args[2]))
+    columns = Columns("unet", "photos", "color_classification", "recipes.refined", path)
+    colorization.train("some", columns, params)
+    shift = rebalancing_weights(PRIOR, 0.5).log() - other["log_weights"]
+    expected = shift if trained_with == "color_classification" else torch.zeros(bins.COUNT)
+    assert torch.equal(models[0].decoder.head.bias, expected)
+
+
 def test_a_colorizer_without_bins_has_no_weights_of_bins(params):
     assert all("log_weights" not in state for state in train(params, "mse").values())
