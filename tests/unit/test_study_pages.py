@@ -73,6 +73,19 @@ def test_all_results_are_in_the_first_table(results):
     assert named == set(results.loc[~results["colorizer"].str.contains("/"), "colorizer"])
 
 
+def test_the_path_from_faithful_to_vivid():
+    decodings = pd.read_csv(STUDY / "decodings.csv")
+    path = decodings[decodings["part"] == "test"].sort_values("vividness")
+    lines = re.findall(
+        r"^\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.M
+    )
+    columns = ["vividness", "alpha", "temperature", "mse", "colorfulness"]
+    for cells, row in zip(lines, path[columns].itertuples(index=False), strict=True):
+        assert list(cells) == [
+            round_as(cell, value) for cell, value in zip(cells, row, strict=True)
+        ]
+
+
 def test_the_numbers_next_to_the_papers(results):
     first = results[results["seed"] == 0].set_index("colorizer")
     text = (ROOT / "docs/paper.md").read_text()
