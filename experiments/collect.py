@@ -31,7 +31,8 @@ METRIC_KEYS = {metric.key for metric in METRICS}
 RECORD = ("parameters", "device", "hardware", "torch", "threads", "seconds")  # where it ran
 SOURCE_KEYS = (".source", ".md5", ".sha256")  # endings of parameters that name a file
 PLACEHOLDER = "..."  # replaces the value of such a parameter in results.csv
-DECODINGS = {"decodings": "validation", "test_vividness": "test"}  # measured on which images
+# The images on which decodings are measured, by their key in evaluations/.
+DECODINGS = {"decodings": "validation", "test_vividness": "test"}
 
 
 class Collection(NamedTuple):
@@ -256,15 +257,12 @@ def read_decodings(experiment: Experiment, name: str) -> pd.DataFrame:
     test images. The column `vividness` has the positions on this path.
     """
     evaluation = json.loads(read(experiment, files.evaluation_path(name)))
-    tables = [
-        pd.DataFrame(evaluation[key]).assign(part=part)
-        for key, part in DECODINGS.items()
-        if key in evaluation
-    ]
-    if not tables:
-        return pd.DataFrame()
-    path = tables[-1]
-    path["vividness"] = np.linspace(0, 1, len(path))
+    tables = []
+    for key, part in DECODINGS.items():
+        table = pd.DataFrame(evaluation.get(key, [])).assign(part=part)
+        if part == "test":
+            table["vividness"] = np.linspace(0, 1, len(table))
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 
