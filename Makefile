@@ -1,4 +1,4 @@
-# `make` lists the targets. Each of them first sets up .venv if it is missing or outdated.
+# `make` lists the targets. Most of them first set up .venv if it is missing or outdated.
 
 PYTHON ?= python3
 VENV := .venv
@@ -76,7 +76,7 @@ audit: $(READY) ## check that git holds no secrets and the locked versions no kn
 	.cache/audit/bin/pip-audit --progress-spinner off --no-deps --disable-pip \
 	    --requirement requirements-dev.lock
 
-bench: $(READY) ## measure the training throughput next to a typical notebook's: benchmarks/RESULTS.md
+bench: $(READY) ## compare training throughput with a typical notebook: benchmarks/RESULTS.md
 	$(BIN)/python -m benchmarks.throughput
 
 lock: $(READY) ## renew the locks: the newest versions that pyproject.toml allows, with hashes
