@@ -167,7 +167,7 @@ def time_colorpipe(name: str, images: int) -> float:
     val = train[: settings.batch_size]
     start = time.perf_counter()
     with contextlib.redirect_stdout(None):
-        loop.fit(task, state, (train,), (val,), settings, lambda which, metrics: None)
+        loop.fit(task, state, (train,), (val,), settings, lambda which, metrics, tensors: None)
     return time.perf_counter() - start
 
 

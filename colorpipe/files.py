@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from colorpipe.runtime.errors import UserError, write_error
+from colorpipe.runtime.errors import UserError, missing_output, write_error
 
 # DVC runs a queued experiment in a copy of the project. DVC_ROOT is then the project itself.
 ROOT = Path(os.path.relpath(os.environ.get("DVC_ROOT", ".")))
@@ -87,7 +87,7 @@ def evaluation_path(name: str) -> Path:
 
 
 def run_record_path(history: bytes) -> Path:
-    """Return the path of the record of the training that wrote a history, found by its hash."""
+    """Return the path of a training's record. Its name is the hash of the training history."""
     return RUNS / f"{hashlib.sha256(history).hexdigest()[:16]}.json"
 
 
@@ -186,6 +186,6 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+        raise missing_output(path) from None
     except ValueError as error:
         raise UserError(f"{path} is damaged ({error}): delete it and run `dvc repro`") from None

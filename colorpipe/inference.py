@@ -1,7 +1,4 @@
-"""Set-up of the device, prediction, rendering, and averages over a set.
-
-Training, evaluation and the pretext task use them.
-"""
+"""Set-up of the device, prediction, rendering, and averages over a set."""
 
 import contextlib
 import math
@@ -25,24 +22,24 @@ class Colorized(NamedTuple):
     """True images and the colorizer's prediction.
 
     Attributes:
-        rgb: The true images as sRGB in [0, 1], (B, 3, H, W).
-        lab: The true images in Lab, (B, 3, H, W).
+        true_rgb: The true images as sRGB in [0, 1], (B, 3, H, W).
+        true_lab: The true images in Lab, (B, 3, H, W).
         prediction: The output of the colorizer.
     """
 
-    rgb: Tensor
-    lab: Tensor
+    true_rgb: Tensor
+    true_lab: Tensor
     prediction: Prediction
 
     @property
     def L(self) -> Tensor:
         """The lightness of the images, (B, 1, H, W) in [0, 100]."""
-        return self.lab[:, :1]
+        return self.true_lab[:, :1]
 
     @property
-    def ab(self) -> Tensor:
+    def true_ab(self) -> Tensor:
         """The true ab in Lab units, (B, 2, H, W)."""
-        return self.lab[:, 1:]
+        return self.true_lab[:, 1:]
 
 
 def prepare_device(seed: int, threads: int, device: torch.device | None = None) -> torch.device:
@@ -82,7 +79,7 @@ def predict(model: nn.Module, images: Tensor, precision: str = "float32") -> Col
         images: Stored images, (B, 3, H, W) uint8 sRGB.
         precision: Precision of the network's arithmetic, "float32" or "bfloat16".
     """
-    rgb = lab.from_bytes(images)
+    rgb = lab.uint8_to_float(images)
     target = lab.rgb_to_lab(rgb)
     with autocast(rgb.device, precision):
         L = target[:, :1].contiguous(memory_format=torch.channels_last)
@@ -94,8 +91,8 @@ def compute_loss(loss: Loss, colorized: Colorized, precision: str = "float32") -
     """Return the loss of a prediction, a scalar."""
     prediction = colorized.prediction
     predicted = prediction.logits if loss.head == "bins" else prediction.ab
-    with autocast(colorized.rgb.device, precision):
-        value: Tensor = loss(predicted, colorized.lab, colorized.rgb)
+    with autocast(colorized.true_rgb.device, precision):
+        value: Tensor = loss(predicted, colorized.true_lab, colorized.true_rgb)
     return value
 
 
@@ -111,9 +108,9 @@ def render(model: nn.Module, images: Tensor) -> dict[str, Tensor]:
         sRGB images in [0, 1], (B, 3, H, W) each.
     """
     colorized = predict(model, images)
-    gray = gamut.render(colorized.L, torch.zeros_like(colorized.ab))
+    gray = gamut.render(colorized.L, torch.zeros_like(colorized.true_ab))
     predicted = gamut.render(colorized.L, colorized.prediction.ab)
-    return {"gray": gray, "predicted": predicted, "original": colorized.rgb}
+    return {"gray": gray, "predicted": predicted, "original": colorized.true_rgb}
 
 
 class MetricAverager:

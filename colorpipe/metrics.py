@@ -15,7 +15,7 @@ from torch import Tensor
 
 WINDOW = 11  # pixels; the Gaussian window of Wang et al. 2004
 SIGMA = 1.5  # pixels
-AUC_FULL = 300  # the value of `within` for a perfect prediction: 2 * 150 Lab units
+AUC_FULL = 300  # the value of `auc_area` for a perfect prediction: 2 * 150 Lab units
 
 
 def batch_ssim(predicted: Tensor, target: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def mae(predicted: Tensor, target: Tensor) -> Tensor:
     return 100 * (predicted - target).abs().mean(dim=(1, 2, 3))
 
 
-def within(predicted: Tensor, target: Tensor) -> Tensor:
+def auc_area(predicted: Tensor, target: Tensor) -> Tensor:
     """Compute each pixel's contribution to the AuC of Zhang et al. 2016.
 
     The AuC is the area under the curve of the share of pixels within t of the truth. The area is

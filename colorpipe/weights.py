@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from colorpipe import files
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.runtime.errors import UserError, missing_output, one_line, permission_error
 
 DTYPES = ("float32", "float16", "int64")  # int64 is BatchNorm's count of batches
 BUNDLED = "bundled"  # name of the colorizer that is part of the package
@@ -96,16 +96,21 @@ def find_weights(choice: str, key: str) -> Path:
     for path in (Path(choice), Path(choice) / "best.safetensors", named):
         if path and path.is_file():
             return path
-    live = files.LIVE / "metrics.json"
-    if live.is_file() and files.read_json(live).get("training") == choice:
+    if is_training(choice):
         raise UserError(
-            f"{key} {choice}: its training is still running: wait until it ends, or use another "
-            "name of `colorpipe models`"
+            f"{key} {choice}: its training is running or was killed: wait until it ends, or run "
+            "`dvc repro` to resume it"
         )
     raise UserError(
         f"{key} {choice}: there are no such weights: use bundled, another name of "
         "`colorpipe models`, a folder or a file"
     )
+
+
+def is_training(name: str) -> bool:
+    """Return whether the training of a colorizer is running in this folder, or was killed."""
+    live = files.LIVE / "metrics.json"
+    return live.is_file() and files.read_json(live).get("training") == name
 
 
 def remedy(path: Path) -> str:
@@ -125,9 +130,9 @@ def _read_metadata(file: safe_open) -> dict[str, Any]:
 def _open_weights(path: Path, framework: str) -> Iterator[safe_open]:
     """Open a file, or raise UserError if it is missing, unreadable or damaged."""
     if not path.is_file():
-        raise UserError(f"{path} is missing: run `dvc repro` to create it")
+        raise missing_output(path)
     if not os.access(path, os.R_OK):
-        raise UserError(f"{path} cannot be read: permission denied: check the file's permissions")
+        raise permission_error(path)
     try:
         with safe_open(path, framework=framework) as file:
             yield file

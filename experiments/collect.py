@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from dvc import api
-from dvc.exceptions import DvcException
+from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from dvc_data.index import DataIndexDirError
 
 from colorpipe import config, files
 from colorpipe.evaluation.table import METRICS
@@ -73,8 +74,8 @@ class Experiment(NamedTuple):
 def find_experiments(patterns: list[str]) -> list[Experiment]:
     """Return the experiments whose names match a pattern such as 'seeds-*', sorted by name.
 
-    Without patterns, return all experiments. Of experiments with the same name, which were run from
-    different commits, the newest comes first.
+    Without patterns, return all experiments. If experiments from different commits have the same
+    name, the newest comes first.
 
     Raises:
         UserError: There are no such experiments, or another DVC command is running.
@@ -88,6 +89,8 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
                 for name, revision in entries
                 if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
             ]
+    except NotDvcRepoError:
+        raise UserError("this folder is in no DVC project: run from the project's root") from None
     except LockError:
         raise UserError(
             "another DVC command is running in this clone: wait until it ends"
@@ -140,35 +143,46 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
     """Find the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
-    belongs to the experiment under three conditions. Its stage is in dvc.yaml, because dvc.lock
-    keeps stages that left dvc.yaml. All parameters that dvc.lock states for its stages have the
-    experiment's values. None of these stages read an older version of an output.
+    belongs to the experiment under three conditions. Its stages have the commands of dvc.yaml,
+    because dvc.lock keeps stages that left dvc.yaml. All parameters that dvc.lock states for its
+    stages have the experiment's values. None of these stages read an older version of an output.
 
     Yields:
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
     """
     stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
-    in_pipeline = {
-        stage.name
+    commands = {
+        stage.name: stage.cmd
         for stage in experiment.files.repo.index.stages
         if isinstance(stage, PipelineStage)
     }
-    sets = {experiment.params["dataset"], experiment.params["large_dataset"]}
+    is_current = {key: commands.get(key) == stage["cmd"] for key, stage in stages.items()}
     outdated = find_outdated(experiment, stages)
-    for key in [key for key in stages if key in in_pipeline]:
+    followers = find_loss_followers(experiment)
+    for key in stages:
         kind, _, name = key.partition("@")
-        if kind not in FOLDERS or stages[key]["cmd"].split("--data ")[1].split()[0] not in sets:
-            continue
         upstream = find_upstream(key, stages)
-        if upstream & outdated:
+        if kind not in FOLDERS or upstream & outdated or not all(map(is_current.get, upstream)):
             continue
         params = [
             pair
             for stage in upstream
             for pair in flatten(stages[stage].get("params", {}).get("params.yaml", {}))
         ]
+        if upstream & followers:
+            params.append(("loss", experiment.params["loss"]))
         if all(experiment.params.get(param, value) == value for param, value in params):
             yield FOLDERS[kind] + name, dict(params)
+
+
+def find_loss_followers(experiment: Experiment) -> set[str]:
+    """Return the names of the stages that train with the loss `loss` of params.yaml.
+
+    `loss` is part of their commands, so dvc.lock does not state it as a parameter.
+    """
+    pipeline = config.parse_yaml(read(experiment, Path("dvc.yaml")).decode())
+    table = pipeline["stages"]["train"]["foreach"]
+    return {f"train@{name}" for name, entry in table.items() if entry["loss"] == "${loss}"}
 
 
 def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
@@ -182,7 +196,7 @@ def find_outdated(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]
         for dep in stage.get("deps", ()):
             # Files that are not outputs have no md5. Nor do files of a folder whose listing is not
             # in the cache.
-            with contextlib.suppress(DvcException, OSError):
+            with contextlib.suppress(DvcException, OSError, DataIndexDirError):
                 if experiment.files.info(dep["path"]).get("md5", dep["md5"]) != dep["md5"]:
                     outdated.add(key)
     return outdated
@@ -269,7 +283,7 @@ def read_decodings(experiment: Experiment, name: str) -> pd.DataFrame:
 def collect(experiments: list[Experiment]) -> Collection:
     """Read all results of experiments.
 
-    Of several results with the same identity, the result of the first experiment is returned.
+    If several results have the same identity, the first experiment's result is kept.
 
     Raises:
         UserError: The experiments have no results.

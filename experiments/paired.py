@@ -18,7 +18,7 @@ from colorpipe.app.options import number_between
 from colorpipe.data import arrays
 from colorpipe.inference import predict, prepare_device
 from colorpipe.runtime.process import run_main, slug
-from experiments.seeds import half_interval
+from experiments.seeds import half_width
 
 BATCH = 32  # images
 
@@ -38,7 +38,7 @@ def measure_errors(path: Path, images: Tensor, vividness: float | None) -> pd.Se
     errors = []
     for batch in images.split(BATCH):
         colorized = predict(model, batch)
-        errors.append((colorized.prediction.ab - colorized.ab).square().mean(dim=(1, 2, 3)))
+        errors.append((colorized.prediction.ab - colorized.true_ab).square().mean(dim=(1, 2, 3)))
     return pd.Series(torch.cat(errors).cpu().numpy())
 
 
@@ -67,7 +67,7 @@ def main() -> None:
     for name, values in errors.items():
         print(f"{name}: ab MSE {values.mean():.4g} on {len(images)} test images")
     difference = errors[args.colorizer] - errors[args.reference]
-    print(f"difference: {difference.mean():+.4g} ± {half_interval(difference):.2g}")
+    print(f"difference: {difference.mean():+.4g} ± {half_width(difference):.2g}")
 
 
 if __name__ == "__main__":

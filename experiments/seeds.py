@@ -6,7 +6,7 @@ import pandas as pd
 import scipy.stats
 
 
-def half_interval(values: pd.Series) -> float:
+def half_width(values: pd.Series) -> float:
     """Return half the width of the 95 % t-interval of a mean, or NaN for fewer than two values.
 
     Missing values do not count.
@@ -68,7 +68,7 @@ def compare(
                 continue
             differences = group[metric] - group[f"{metric}|reference"]
             if len(differences) > 1 and differences.notna().all():
-                cells[title] = f"{differences.mean():+.4g} ± {half_interval(differences):.2g}"
+                cells[title] = f"{differences.mean():+.4g} ± {half_width(differences):.2g}"
         if cells:
             line = dict(zip([*keys, column], values, strict=True))
             line[column] = f"{line[column]} - {reference}"

@@ -10,10 +10,10 @@ from colorpipe.evaluation import grids
 from colorpipe.evaluation.table import METRICS
 from colorpipe.report import color_figures, figures, page
 from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
-from colorpipe.report.results import CURVES
+from colorpipe.report.results import CURVES, split_label
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
 from experiments.collect import CURVE_KEYS, IDENTITY
-from experiments.seeds import half_interval
+from experiments.seeds import half_width
 
 PRETEXT = "pretext/"  # starts the names of the pretext task's results
 
@@ -32,9 +32,9 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
     colorizers, pretext = results[~is_pretext], split_names(results[is_pretext])
     points, runs = average_accuracies(pretext)
     histories = widen(curves, results)
-    tuned = {runs[line]: history for line, history in histories.items() if line in runs}
+    classifiers = {runs[line]: history for line, history in histories.items() if line in runs}
     if len(pretext):
-        draw_pretext(out / "pretext.png", points, tuned)
+        draw_pretext(out / "pretext.png", points, classifiers)
     trained = colorizers[colorizers["colorizer"] != GRAY_BASELINE].drop_duplicates("line")
     if trained.empty:
         return
@@ -56,10 +56,11 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         half_widths=half_widths,
         grids=images,
         colorfulness=color_figures.colorfulness_figures(scores, paths),
+        has_paths=bool(paths),
         curves=figures.small_multiples(histories, losses),
         pretext=accuracy_table(points),
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
-        pretext_figures=pretext_figures(points, tuned) if len(pretext) else {},
+        pretext_figures=pretext_figures(points, classifiers) if len(pretext) else {},
         trainings=trainings_table(results),
         facts=facts(results),
         settings="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
@@ -103,25 +104,26 @@ def average_scores(colorizers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame
     lines, half_widths = [], []
     for (data, line), rows in colorizers.groupby(["data", "line"], sort=False):
         name, loss = rows[["colorizer", "loss"]].iloc[0]
-        kind, _, vgg = loss.partition(", ")
-        run = {"data": data, "loss": kind, "lpips_weights": vgg.removesuffix(" VGG")}
-        scores = {title: rows[key].mean() for key, title in titles.items()}
+        is_baseline = name == GRAY_BASELINE
+        loss_name, vgg = split_label(loss)
+        run = {"data": data, "loss": loss_name, "lpips_weights": vgg}
         lines.append(
             {
-                "colorizer": name if name == GRAY_BASELINE else line,
+                "colorizer": name if is_baseline else line,
                 "data": data,
                 "n": rows["n"].max(),
                 "loss": loss,
+                "seeds": rows["seed"].nunique(),
+                **{title: rows[key].mean() for key, title in titles.items()},
+                **paper_numbers(name, run),
             }
-            | {"seeds": rows["seed"].nunique(), **scores}
-            | paper_numbers(name, run)
         )
-        if name != GRAY_BASELINE:
-            half_widths.append({title: half_interval(rows[key]) for key, title in titles.items()})
-            continue
-        colorfulness = rows["original_colorfulness"].mean()
-        lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
-        half_widths += [{}, {}]
+        widths = {title: half_width(rows[key]) for key, title in titles.items()}
+        half_widths.append({} if is_baseline else widths)
+        if is_baseline:
+            colorfulness = rows["original_colorfulness"].mean()
+            lines.append({"colorizer": ORIGINAL, "data": data, "colorfulness": colorfulness})
+            half_widths.append({})
     return pd.DataFrame(lines), pd.DataFrame(half_widths)
 
 
@@ -152,9 +154,15 @@ def average_accuracies(
         runs[str(line)] = config.PretextRun(f"{init} {variant}".strip(), mode, int(labels))
         stages = rows.filter(like="stages.").mean().dropna()
         stages.index = stages.index.str.removeprefix("stages.")
-        half = half_interval(rows["top1"]) if len(rows) > 1 else 0.0
-        point = {"accuracy": rows["top1"].mean(), "half": half, "stages": dict(stages)}
-        points.append({**runs[str(line)]._asdict(), "seeds": len(rows), **point})
+        points.append(
+            {
+                **runs[str(line)]._asdict(),
+                "seeds": len(rows),
+                "accuracy": rows["top1"].mean(),
+                "half_width": half_width(rows["top1"]) if len(rows) > 1 else 0.0,
+                "stages": dict(stages),
+            }
+        )
     return pd.DataFrame(points), runs
 
 
@@ -163,8 +171,8 @@ def accuracy_table(points: pd.DataFrame) -> pd.DataFrame:
     if points.empty:
         return points
     table = points[["mode", "labels", "init", "seeds"]].copy()
-    halves = points["half"].map(lambda half: f" ± {half:.3f}" if half else "")
-    table["test accuracy"] = points["accuracy"].map("{:.3f}".format) + halves
+    intervals = points["half_width"].map(lambda width: f" ± {width:.3f}" if width else "")
+    table["test accuracy"] = points["accuracy"].map("{:.3f}".format) + intervals
     return table.sort_values(["mode", "labels", "init"]).rename(columns={"labels": "labels (%)"})
 
 

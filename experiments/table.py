@@ -55,24 +55,24 @@ def merge(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame
     return new.sort_values(keys, kind="stable")
 
 
-def name_lines(results: pd.DataFrame, mix: bool) -> pd.DataFrame:
+def name_lines(results: pd.DataFrame, separate_settings: bool) -> pd.DataFrame:
     """Return the results with a column `line`, which tells several settings of a colorizer apart.
 
     Args:
         results: The rows of results.csv.
-        mix: Whether a colorizer may have several settings.
+        separate_settings: Whether each setting becomes a line of its own.
 
     Raises:
-        UserError: A colorizer has several settings, and they must not be mixed.
+        UserError: A colorizer has several settings, and `separate_settings` is false.
     """
     lines = results["colorizer"].copy()
     for (name, _), rows in results.groupby(["colorizer", "data"]):
         settings = {text: set(str(text).split("; ")) for text in rows["settings"].unique()}
-        if len(settings) > 1 and not mix:
+        if len(settings) > 1 and not separate_settings:
             raise UserError(
                 f"{name} was run with several settings: {'; '.join(map(repr, settings))}: name "
                 "fewer experiments, use another --out, or tabulate each setting as a line of its "
-                "own with --mix"
+                "own with --separate-settings"
             )
         for text, parts in settings.items() if len(settings) > 1 else ():
             own = sorted(parts - set.intersection(*settings.values()) - {""})
@@ -161,7 +161,11 @@ def main() -> None:
     parser.add_argument("experiments", nargs="*", help="names or patterns (default: all)")
     parser.add_argument("--out", type=Path, help="the folder to write or to add to")
     parser.add_argument("--reference", help="the colorizer to compare with (default: resnet)")
-    parser.add_argument("--mix", action="store_true", help="allow several settings of a colorizer")
+    parser.add_argument(
+        "--separate-settings",
+        action="store_true",
+        help="tabulate each setting of a colorizer as a line of its own",
+    )
     options = parser.parse_args()
     experiments = find_experiments(options.experiments)
     if options.out is None:
@@ -169,10 +173,11 @@ def main() -> None:
         return
     new = collect(experiments)
     results = merge(load_table(options.out / "results.csv"), new.results, IDENTITY)
-    lines = name_lines(results, options.mix)
+    lines = name_lines(results, options.separate_settings)
     reference = options.reference or "resnet"
     if options.reference and reference not in set(lines["line"]):
-        raise UserError(f"--reference {reference}: the table has no such colorizer")
+        names = ", ".join(dict.fromkeys(lines["line"]))
+        raise UserError(f"--reference {reference}: the table has no such colorizer; it has {names}")
     curves = merge(load_table(options.out / "curves.csv"), new.curves, CURVE_KEYS)
     curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
     decodings = merge(load_table(options.out / "decodings.csv"), new.decodings, IDENTITY)

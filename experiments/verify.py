@@ -40,7 +40,7 @@ from colorpipe.runtime.process import run_main
 from experiments.collect import IDENTITY, collect, drop_sources, load_experiment
 
 TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
-CONSTANT_RATE = "train"  # the recipe of the paper
+PAPER_RECIPE = "train"  # the recipe of the paper
 Rule = Literal["exact", "tolerant", "finite"]  # what a new value must be
 
 
@@ -76,7 +76,7 @@ def find_rule(file: str) -> Rule:
     if "/baseline/" in file:
         return "exact"
     columns = config.load_colorizers().get(Path(file).stem)
-    is_unstable = columns is not None and columns["recipe"] == CONSTANT_RATE
+    is_unstable = columns is not None and columns["recipe"] == PAPER_RECIPE
     return "finite" if is_unstable or "/pretext/" in file else "tolerant"
 
 
@@ -126,7 +126,8 @@ def compare_with_study(folder: Path) -> list[str]:
     if pairs.empty:
         settings = " or ".join(sorted(set(here["settings"]) - {""})) or "the default ones"
         raise UserError(
-            f"{folder} has no result of seed {here['seed'].max()} and these settings: {settings}"
+            f"{folder} has no result of seed {here['seed'].max()} and these settings: {settings}: "
+            "run with the seed and the settings of a line of its results.csv"
         )
     failures = []
     for _, row in pairs.iterrows():

@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("--start-from", required=True, type=Path, help="a file of initial weights")
     args = parser.parse_args()
     from colorpipe import config
-    from colorpipe.training.colorization import Columns
+    from colorpipe.training.colorization import ColorizerEntry
 
     params = config.load_params()
     if params.processes > 1 and not has_launcher():
@@ -28,9 +28,9 @@ def main() -> None:
 
         launch.run_in_processes(params.processes)
         return
-    columns = Columns(args.model, args.data, args.loss, args.recipe, args.start_from)
+    entry = ColorizerEntry(args.model, args.data, args.loss, args.recipe, args.start_from)
     train = importlib.import_module(f"colorpipe.training.{args.step}").train
-    train(args.name, columns, params)
+    train(args.name, entry, params)
 
 
 if __name__ == "__main__":

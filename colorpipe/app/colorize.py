@@ -115,8 +115,8 @@ def colorize(model: Colorizer, rgb: Array, size: int) -> Array:
     with torch.no_grad():
         L = torch.empty(1, 1, height, width)
         for rows in strips:
-            L[:, :, rows] = _read_lightness(rgb[rows], device)
-        ab = model(_read_lightness(shrink(rgb, size), device)).ab  # (1, 2, h, w)
+            L[:, :, rows] = _to_lightness(rgb[rows], device)
+        ab = model(_to_lightness(shrink(rgb, size), device)).ab  # (1, 2, h, w)
         if not ab.isfinite().all():
             raise PredictionError(
                 "the colorizer's prediction is not finite, so its weights are damaged: use another "
@@ -137,7 +137,7 @@ def to_gray(rgb: Array) -> Array:
     """
     gray = np.empty_like(rgb)
     for rows in _split_rows(*rgb.shape[:2]):
-        L = _read_lightness(rgb[rows], torch.device("cpu"))
+        L = _to_lightness(rgb[rows], torch.device("cpu"))
         image = gamut.render(L, L.new_zeros(1, 2, *L.shape[2:]))
         # One channel for all three, because rounding can make the channels differ by 1.
         gray[rows] = (image[0, 1] * 255).round().byte().numpy()[..., None]
@@ -161,10 +161,10 @@ def _split_rows(height: int, width: int) -> list[slice]:
     return [slice(top, min(top + rows, height)) for top in range(0, height, rows)]
 
 
-def _read_lightness(rgb: Array, device: torch.device) -> Tensor:
+def _to_lightness(rgb: Array, device: torch.device) -> Tensor:
     """Return L (1, 1, H, W) in [0, 100] of an image (H, W, 3) uint8."""
     pixels = torch.from_numpy(rgb).to(device).permute(2, 0, 1)[None]
-    return lab.lightness(lab.from_bytes(pixels))
+    return lab.lightness(lab.uint8_to_float(pixels))
 
 
 def _enlarge(ab: Tensor, height: int, width: int, strips: list[slice]) -> Iterator[Tensor]:

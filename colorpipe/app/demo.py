@@ -64,7 +64,7 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
                 # gradio.Image would decode the file itself, instead of images.read.
                 file = gradio.File(label=f"Photograph: {images.KINDS}", height=140)
                 name = gradio.Dropdown(list(models), value=weights.BUNDLED, label="Colorizer")
-                vividness = _make_slider(find_start(models[weights.BUNDLED]))
+                vividness = _make_slider(find_start_vividness(models[weights.BUNDLED]))
                 download = gradio.DownloadButton(DOWNLOAD, interactive=False)
             with gradio.Column(scale=2):
                 slider = gradio.ImageSlider(label="Gray and color, a preview", format="png")
@@ -76,7 +76,7 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
     return page
 
 
-def find_start(path: Path) -> float | None:
+def find_start_vividness(path: Path) -> float | None:
     """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
 
     The slider starts at the decoding on the path that is nearest to the test's. There is no
@@ -109,7 +109,7 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
         no_download = gradio.DownloadButton(DOWNLOAD, value=None, interactive=False)
         target = downloads / f"{Path(file or '').stem}-{name}.png"
         try:
-            start = find_start(models[name])
+            start = find_start_vividness(models[name])
             if vividness is None:
                 vividness = start
                 yield gradio.skip(), gradio.skip(), _make_slider(start)

@@ -17,11 +17,12 @@ from colorpipe import files
 from colorpipe.app.jobs import COMPARISON
 from colorpipe.color import gamut, lab
 from colorpipe.data import album, images
-from colorpipe.data.imagenet import read_torchvision
+from colorpipe.data.imagenet import load_imagenet_weights
 from colorpipe.evaluation.color_statistics import ColorStatistics
 from colorpipe.evaluation.table import METRICS, Metric
 from colorpipe.inference import MetricAverager, average
 from colorpipe.losses import lpips
+from colorpipe.losses.lpips import LPIPS
 from colorpipe.runtime.errors import UserError, name_files, printable_path
 
 VGG = files.ARCHIVES / "imagenet-lpips.pth"  # where the download stage puts it
@@ -51,34 +52,34 @@ class Pair:
     """A colorized image and its original, as `evaluation.table` takes them.
 
     Attributes:
-        image: The colorized image as sRGB in [0, 1], (1, 3, H, W).
-        rgb: The original as sRGB in [0, 1], (1, 3, H, W).
-        distance: LPIPS, or None.
+        predicted_rgb: The colorized image as sRGB in [0, 1], (1, 3, H, W).
+        true_rgb: The original as sRGB in [0, 1], (1, 3, H, W).
+        lpips: The LPIPS distance, or None.
     """
 
-    image: Tensor
-    rgb: Tensor
-    distance: lpips.LPIPS | None
+    predicted_rgb: Tensor
+    true_rgb: Tensor
+    lpips: LPIPS | None
 
     @property
-    def predicted(self) -> Tensor:
+    def predicted_ab(self) -> Tensor:
         """The ab of the colorized image in Lab units, (1, 2, H, W)."""
-        return lab.rgb_to_lab(self.image)[:, 1:]
+        return lab.rgb_to_lab(self.predicted_rgb)[:, 1:]
 
     @property
-    def ab(self) -> Tensor:
+    def true_ab(self) -> Tensor:
         """The ab of the original in Lab units, (1, 2, H, W)."""
-        return lab.rgb_to_lab(self.rgb)[:, 1:]
+        return lab.rgb_to_lab(self.true_rgb)[:, 1:]
 
     def compute_lpips(self) -> Tensor:
         """Compute the LPIPS distance of the two images."""
-        assert self.distance is not None
-        return self.distance.distance(self.image, self.rgb).mean()
+        assert self.lpips is not None
+        return self.lpips.distance(self.predicted_rgb, self.true_rgb).mean()
 
     def to_gray(self) -> "Pair":
         """Return the pair of the gray baseline's image and the original."""
-        L = lab.lightness(self.rgb)
-        return Pair(gamut.render(L, L.new_zeros(1, 2, *L.shape[2:])), self.rgb, self.distance)
+        L = lab.lightness(self.true_rgb)
+        return Pair(gamut.render(L, L.new_zeros(1, 2, *L.shape[2:])), self.true_rgb, self.lpips)
 
 
 class Averages:
@@ -94,14 +95,18 @@ class Averages:
 
     def update(self, pair: Pair) -> None:
         """Add a pair."""
-        self.statistics.update(pair.predicted, pair.ab)
+        self.statistics.update(pair.predicted_ab, pair.true_ab)
         means = {m.key: m.batch_value(pair) for m in self.metrics if m.batch_value}  # type: ignore[arg-type]
         self.averager.update(means, 1)
 
     def compute(self) -> dict[str, float]:
         """Return the value of each metric by its key."""
         values = average([self.averager.totals()])
-        values |= {m.key: m.set_value(self.statistics, values) for m in self.metrics if m.set_value}
+        values |= {
+            m.key: m.test_set_value(self.statistics, values)
+            for m in self.metrics
+            if m.test_set_value
+        }
         return values
 
 
@@ -147,7 +152,7 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
 def _measure(
     pairs: list[tuple[Path, Path]],
     size: int,
-    distance: lpips.LPIPS | None,
+    distance: LPIPS | None,
     colorized: Averages,
     baseline: Averages,
 ) -> list[str]:
@@ -185,9 +190,10 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
     comparisons = {path.with_stem(path.stem + COMPARISON) for path in colorized.files}
     pairs, alone = [], []
     for path in colorized.files:
-        stem = path.relative_to(predicted).with_suffix("")
-        name = stem if stem in sources else stems.get(stem)
-        source = sources.pop(name, None) if name else None
+        name = path.relative_to(predicted)
+        stem = name.with_suffix("")
+        candidates = [name, stem, stems.get(stem, name)]  # of a.jpg.png: itself, a.jpg, a.jpg.tif
+        source = next((sources.pop(other) for other in candidates if other in sources), None)
         if source:
             pairs.append((path, source))
         elif path not in comparisons:
@@ -200,15 +206,15 @@ def _load_image(path: Path, size: int) -> Tensor:
     image = Image.fromarray(images.read(path).rgb)
     if image.size != (size, size):
         image = image.resize((size, size), Image.Resampling.LANCZOS)
-    return lab.from_bytes(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous())
+    return lab.uint8_to_float(torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].contiguous())
 
 
-def _load_lpips() -> lpips.LPIPS | None:
+def _load_lpips() -> LPIPS | None:
     """Return LPIPS on ImageNet's VGG-16, or None if its weights have not been downloaded."""
     if not VGG.is_file():
         return None
     config = lpips.Config(random_seed=0)  # not used with weights
-    return lpips.build(config, torch.empty(0), read_torchvision(VGG)).eval()
+    return lpips.build(config, torch.empty(0), load_imagenet_weights(VGG)).eval()
 
 
 def _format_table(metrics: list[Metric], results: dict[str, dict[str, float]]) -> str:

@@ -59,7 +59,7 @@ def export_onnx(path: Path, target: Path, vividness: float | None = None) -> flo
         program.save(temporary)
         session = onnxruntime.InferenceSession(temporary, providers=["CPUExecutionProvider"])
         difference = _largest_difference(session, model)
-        if not difference <= TOLERANCE:  # a NaN is not
+        if not difference <= TOLERANCE:  # also true for NaN
             raise UserError(
                 f"{target}: not written, because onnxruntime and PyTorch differ by "
                 f"{difference:.2g} Lab units: use another --model"

@@ -49,10 +49,8 @@ def find_colorizer(choice: str) -> Path:
 
 def _can_be_trained(name: str) -> bool:
     """Return whether dvc.yaml has a colorizer of this name that is not being trained."""
-    live = files.LIVE / "metrics.json"
     with contextlib.suppress(UserError):  # there is no dvc.yaml here, or it is damaged
-        is_running = live.is_file() and files.read_json(live).get("training") == name
-        return name in load_colorizers() and not is_running
+        return name in load_colorizers() and not weights.is_training(name)
     return False
 
 

@@ -18,7 +18,7 @@ def number_between(
             value = kind(text)
         except ValueError:
             value = math.nan
-        if not low <= value <= high:  # NaN is not
+        if not low <= value <= high:  # also true for NaN
             number = "a whole number" if kind is int else "a number"
             raise argparse.ArgumentTypeError(f"use {number} from {low} to {high}, not {text}")
         return value
@@ -105,9 +105,9 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--vividness",
         type=number_between(float, 0, 1),
-        help="0 to 1, for a tested colorizer that classifies over the 313 color bins: 0 gives its "
-        "faithful colors, with the lowest error, and 1 its vivid colors, about as colorful as the "
-        "originals (default: the decoding with which the colorizer was tested)",
+        help="0 to 1: 0 gives the colors with the lowest error, and 1 colors about as vivid as the "
+        "originals'; needs a tested colorizer with color classification (default: the tested "
+        "decoding)",
     )
 
 

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +25,7 @@ def colorize_all(
     size: int | None,
     vividness: float | None,
     force: bool,
-    strip: bool = False,
+    strip: bool,
 ) -> bool:
     """Colorize photographs with a progress bar, and print how many were colorized.
 
@@ -48,16 +47,19 @@ def colorize_all(
         UserError: The colorizer cannot be used, or the only photograph fails.
     """
     conflicts = find_conflicts(jobs, force=force)
-    allowed = [job for job, error in zip(jobs, conflicts, strict=True) if error is None]
     workers = max(1, min(WORKERS, len(jobs)))
     torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     model, default_size = colorize.load_model(weights, device_name, vividness)
-    size = size or default_size
-    work = partial(
-        colorize_one, model=model, size=size, budget=PixelBudget(), force=force, strip=strip
-    )
-    results = ordered_map(work, allowed, workers)
-    failed, existing = _print_results(jobs, (error or next(results) for error in conflicts))
+    budget = PixelBudget()
+
+    def work(pair: tuple[Job, UserError | None]) -> str | UserError:
+        job, conflict = pair
+        return conflict or colorize_one(
+            job, model, size or default_size, budget, force=force, strip=strip
+        )
+
+    results = ordered_map(work, zip(jobs, conflicts, strict=True), workers)
+    failed, existing = _print_results(jobs, results)
     _print_counts(len(jobs), failed, existing)
     return not failed
 
@@ -68,8 +70,8 @@ def colorize_one(
     size: int,
     budget: PixelBudget,
     *,
-    force: bool = False,
-    strip: bool = False,
+    force: bool,
+    strip: bool,
 ) -> str | UserError:
     """Colorize a photograph and write its files.
 
@@ -91,12 +93,12 @@ def colorize_one(
             colored = colorize.colorize(model, photograph.rgb, size)
             missing = [path for path in job.outputs() if force or not os.path.lexists(path)]
             notes = [*photograph.notes]
-            if job.comparison in missing:
-                pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
-                images.write(job.comparison, pair, None)
             if job.target in missing:
                 metadata = None if strip else photograph.metadata
                 notes += images.write(job.target, colored, photograph.alpha, metadata)
+            if job.comparison in missing:
+                pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
+                images.write(job.comparison, pair, None)
     except colorize.PredictionError as error:
         return UserError(f"{source}: {error}")
     except UserError as error:

@@ -69,7 +69,7 @@ def lightness(rgb: Tensor) -> Tensor:
 
 
 def lightness_to_srgb(L: Tensor) -> Tensor:
-    """Convert L to the sRGB value of gray, which R, G and B share. For gray images, it inverts L.
+    """Return the sRGB value of the gray with lightness L, the inverse of `lightness` for grays.
 
     Args:
         L: L of shape (B, 1, H, W) in [0, 100].
@@ -95,7 +95,7 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     return linear_to_srgb(lab_to_linear(lab))
 
 
-def from_bytes(rgb: Tensor) -> Tensor:
+def uint8_to_float(rgb: Tensor) -> Tensor:
     """Convert stored sRGB (uint8) to float32 in [0, 1], in the same shape."""
     return rgb.float() / 255
 

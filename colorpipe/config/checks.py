@@ -6,10 +6,17 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from colorpipe.config.schema import REFERENCE_ENCODERS, Params
-from colorpipe.config.strict import format_errors, format_value, join_names, validate_section
+from colorpipe.config.strict import (
+    Strict,
+    format_errors,
+    format_value,
+    join_names,
+    validate_section,
+)
 from colorpipe.config.yaml_files import (
     PIPELINE,
     load_baselines,
@@ -18,11 +25,12 @@ from colorpipe.config.yaml_files import (
 )
 from colorpipe.runtime.errors import UserError, one_line
 
+PARAMS = Path("params.yaml")
 # The package with a module for each entry of a section. Each module defines `build`.
 PACKAGES = {"datasets": "data", "models": "models", "losses": "losses"}
 
 
-def load_params(path: Path = Path("params.yaml")) -> Params:
+def load_params(path: Path = PARAMS) -> Params:
     """Return the checked parameters.
 
     Raises:
@@ -36,17 +44,13 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         params = Params.model_validate(content)
     except ValidationError as error:
         raise UserError(format_errors(error, f"{path}: ")) from None
-    choices: dict[str, Mapping[str, Any]] = {
-        "loss": params.losses,
-        "dataset": params.datasets,
-        "large_dataset": params.datasets,
-    }
-    for key, allowed in choices.items():
-        _require_one_of(f"{path}: {key}", getattr(params, key), allowed)
+    _require_one_of(f"{path}: loss", params.loss, params.losses)
+    _require_one_of(f"{path}: dataset", params.dataset, params.datasets)
+    _require_one_of(f"{path}: large_dataset", params.large_dataset, params.datasets)
     return params
 
 
-def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
+def check_params() -> dict[str, list[str]]:
     """Check params.yaml and the table of colorizers against each other and against the modules.
 
     Returns:
@@ -55,61 +59,87 @@ def check_params(path: Path = Path("params.yaml")) -> dict[str, list[str]]:
     Raises:
         UserError: As `load_params`, and if params.yaml names something that does not exist.
     """
-    params = load_params(path)
+    params = load_params()
     for section in PACKAGES:
         for name in getattr(params, section):
             module = load_plugin(section, name)
-            if section != "datasets":
-                settings = getattr(params, section)[name]
-                validate_section(module.Config, settings, f"{path}: {section}.{name}")
+            if section == "datasets":
+                continue
+            where = f"{PARAMS}: {section}.{name}"
+            settings = validate_section(module.Config, getattr(params, section)[name], where)
+            if section == "models":
+                _build_without_weights(module, settings)
     colorizers = load_colorizers()
     for name, columns in colorizers.items():
-        key = f"{PIPELINE}: {name}"
-        _require_one_of(f"{key}: model", columns["model"], params.models)
-        for column, allowed in (("loss", params.losses), ("data", params.datasets)):
-            if not columns[column].startswith("${"):
-                _require_one_of(f"{key}: {column}", columns[column], allowed)
-        recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
-        _require_one_of(f"{key}: recipe", columns["recipe"], recipes)
-        step = "adversarial" if params.recipe(columns["recipe"]).adversarial else "colorization"
-        if columns["step"] != step:
-            raise UserError(
-                f"{key}: the recipe {columns['recipe']} needs the step {step}, got "
-                f"{format_value(columns['step'])}"
-            )
-        batch_size = params.recipe(columns["recipe"]).batch_size
-        if 2 * params.processes > batch_size:
-            raise UserError(
-                f"{path}: processes: input should be at most {batch_size // 2}, because BatchNorm "
-                f"needs two images in each process, and {columns['recipe']}.batch_size is "
-                f"{batch_size}; got {params.processes}"
-            )
+        _check_colorizer(name, columns, params)
     models = {name: columns["model"] for name, columns in colorizers.items()}
-    if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
-        raise UserError(
-            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has a "
-            "reference encoder of that name"
-        )
-    pretext = params.pretext
-    _require_one_of(f"{path}: pretext.model", pretext.model, params.models)
-    encoders = [name for name, model in models.items() if model == pretext.model]
-    for init in pretext.inits:
-        _require_one_of(f"{path}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
+    _check_pretext(models, params)
     for name in params.imagenet:
-        _require_one_of(f"{path}: imagenet", name, [*params.models, *params.losses])
-    for name, settings in params.datasets.items():
-        if settings.toned and name != "folder":
-            raise UserError(f"{path}: datasets.{name}.toned: only the data set folder has it")
-    for name in (params.dataset, params.large_dataset):  # other sources need not exist
-        if hasattr(module := load_plugin("datasets", name), "check_source"):
-            module.check_source(f"{path}: datasets.{name}", params.datasets[name])
-    used = {*models.values(), pretext.model}  # the download stage finds the weights of these alone
+        _require_one_of(f"{PARAMS}: imagenet", name, [*params.models, *params.losses])
+    _check_datasets(params)
+    # The download stage finds the weights of these models only.
+    used = {*models.values(), params.pretext.model}
     return {
         "models": [name for name in params.models if name in used],
         "losses": list(params.losses),
         "colorizers": list(colorizers),
         "baselines": load_baselines(),
     }
+
+
+def _build_without_weights(module: ModuleType, settings: Strict) -> None:
+    """Build a model on the meta device, to check its settings against each other."""
+    try:
+        with torch.device("meta"):
+            module.build(settings, "ab")
+    except UserError as error:
+        raise UserError(f"{PARAMS}: {error}") from None
+
+
+def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> None:
+    key = f"{PIPELINE}: {name}"
+    _require_one_of(f"{key}: model", columns["model"], params.models)
+    for column, allowed in (("loss", params.losses), ("data", params.datasets)):
+        if not columns[column].startswith("${"):
+            _require_one_of(f"{key}: {column}", columns[column], allowed)
+    recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
+    _require_one_of(f"{key}: recipe", columns["recipe"], recipes)
+    recipe = params.recipe(columns["recipe"])
+    step = "adversarial" if recipe.adversarial else "colorization"
+    if columns["step"] != step:
+        raise UserError(
+            f"{key}: the recipe {columns['recipe']} needs the step {step}, got "
+            f"{format_value(columns['step'])}"
+        )
+    if 2 * params.processes > recipe.batch_size:
+        raise UserError(
+            f"{PARAMS}: processes: input should be at most {recipe.batch_size // 2}, because "
+            f"BatchNorm needs two images in each process, and {columns['recipe']}.batch_size is "
+            f"{recipe.batch_size}; got {params.processes}"
+        )
+
+
+def _check_pretext(models: Mapping[str, str], params: Params) -> None:
+    """Check the settings of the pretext task against the models of the colorizers."""
+    if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
+        raise UserError(
+            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has a "
+            "reference encoder of that name"
+        )
+    model = params.pretext.model
+    _require_one_of(f"{PARAMS}: pretext.model", model, params.models)
+    encoders = [name for name in models if models[name] == model]
+    for init in params.pretext.inits:
+        _require_one_of(f"{PARAMS}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
+
+
+def _check_datasets(params: Params) -> None:
+    for name, settings in params.datasets.items():
+        if settings.toned and name != "folder":
+            raise UserError(f"{PARAMS}: datasets.{name}.toned: only the data set folder has it")
+    for name in (params.dataset, params.large_dataset):  # other sources need not exist
+        if hasattr(module := load_plugin("datasets", name), "check_source"):
+            module.check_source(f"{PARAMS}: datasets.{name}", params.datasets[name])
 
 
 def load_plugin(section: str, name: str) -> ModuleType:
@@ -119,15 +149,16 @@ def load_plugin(section: str, name: str) -> ModuleType:
         UserError: There is no such module.
     """
     package = PACKAGES[section]
+    path = f"colorpipe.{package}.{name}"
     try:
-        module = importlib.import_module(f"colorpipe.{package}.{name}")
+        module = importlib.import_module(path)
     except ModuleNotFoundError as error:
-        if error.name != f"colorpipe.{package}.{name}":
+        if not f"{path}.".startswith(f"{error.name}."):  # a package that the module imports
             raise
         module = ModuleType(name)
     if not hasattr(module, "build"):
         path = f"colorpipe/{package}/{one_line(name)}.py"
-        raise UserError(f"params.yaml: {section}.{format_value(name)}: no {path} defines `build`")
+        raise UserError(f"{PARAMS}: {section}.{format_value(name)}: no {path} defines `build`")
     return module
 
 

@@ -47,7 +47,7 @@ class AdversarialConfig(Strict):
 class TrainConfig(Strict):
     optimizer: Literal["adam", "adamw"]
     lr: Annotated[float, Field(gt=0, le=1)]
-    encoder_lr: Annotated[float, Field(gt=0, le=10)]
+    encoder_lr_factor: Annotated[float, Field(gt=0, le=10)]
     weight_decay: Annotated[float, Field(ge=0, le=1)]
     schedule: Literal["constant", "one_cycle", "cosine"]
     ema: Annotated[float, Field(ge=0, lt=1)]
@@ -100,7 +100,7 @@ class PretextConfig(Strict):
     inits: Annotated[list[Text], Field(min_length=1, max_length=100), Unique]
     modes: Annotated[list[Literal["finetune", "probe", "knn"]], Field(min_length=1), Unique]
     labels: Annotated[list[Annotated[int, Field(ge=1, le=100)]], Field(min_length=1), Unique]
-    steps: Annotated[int, Field(ge=1, le=10_000_000)]
+    min_steps: Annotated[int, Field(ge=1, le=10_000_000)]
     neighbors: Annotated[int, Field(ge=1, le=1_000_000)]
     temperature: Temperature
 

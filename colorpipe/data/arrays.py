@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.runtime.errors import UserError, missing_output, one_line, permission_error
 
 
 def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tensor:
@@ -34,11 +34,9 @@ def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tens
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+        raise missing_output(path) from None
     except PermissionError:
-        raise UserError(
-            f"{path} cannot be read (permission denied): check the file's permissions"
-        ) from None
+        raise permission_error(path) from None
     except (OSError, ValueError, EOFError) as error:
         raise UserError(
             f"{path} is not a prepared array ({one_line(error)}): delete it and run `dvc repro`"

@@ -58,6 +58,22 @@ def describe_depth(image: Image.Image) -> list[str]:
     return [f"{bits} bits reduced to 8"] if bits > 8 else []
 
 
+def scale_transparent_color(image: Image.Image) -> None:
+    """Scale the transparent color of a PNG to 8 bits. Pillow scales only the pixels.
+
+    In an image with 16 bits per channel, all colors with the same high bytes become transparent.
+    """
+    key = image.info.get("transparency")
+    if image.format != "PNG" or key is None:
+        return
+    modes = str(getattr(image, "tile", ""))
+    if "RGB;16B" in modes:
+        image.info["transparency"] = tuple(value >> 8 for value in key)
+    for bits in (2, 4):
+        if f"'L;{bits}'" in modes:
+            image.info["transparency"] = key * 255 // (2**bits - 1)
+
+
 def turn_upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
     """Apply the EXIF orientation to a loaded image.
 

@@ -12,7 +12,7 @@ import torch
 
 from colorpipe import config, files, weights
 from colorpipe.config import DatasetConfig, ImageNetConfig, Params
-from colorpipe.data.imagenet import read_torchvision
+from colorpipe.data.imagenet import load_imagenet_weights
 from colorpipe.runtime.errors import UserError, one_line
 
 
@@ -63,8 +63,8 @@ def find_source(data: str, settings: DatasetConfig) -> dict[str, Any]:
         return source
     if not settings.md5:
         local = _local_path(settings.source)
-        md5 = f"{files.hash_file(local, 'md5')}, " if local and local.is_file() else ""
-        raise UserError(f"{key}.md5: is empty: set it to {md5}the md5 of {settings.source}")
+        md5 = f", {files.hash_file(local, 'md5')}" if local and local.is_file() else ""
+        raise UserError(f"{key}.md5 is empty: set it to the md5 of {settings.source}{md5}")
     alternative = "use the bundled photographs (dataset=photos, large_dataset=photos96)"
     path = find_file(settings.source, module.ARCHIVE, "md5", settings.md5, alternative)
     archive = path if path.is_absolute() else path.relative_to(files.ROOT)
@@ -89,7 +89,7 @@ def write_weights(data: str, name: str, source: ImageNetConfig | None, alternati
         return
     path = find_file(source.source, f"imagenet-{name}.pth", "sha256", source.sha256, alternative)
     metadata = {"weights": "imagenet", "source": source.source, "sha256": source.sha256}
-    weights.save(target, read_torchvision(path), metadata)
+    weights.save(target, load_imagenet_weights(path), metadata)
 
 
 def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
@@ -112,7 +112,10 @@ def write_colorizer(data: str, start: str, models: Sequence[str]) -> None:
         raise UserError(f"{error}; or use random or imagenet") from None
     tensors, metadata = weights.load(path)
     if metadata.get("model") not in models or "classes" in metadata:
-        raise UserError(f"{key}: {path} is no colorizer whose model is one of {', '.join(models)}")
+        raise UserError(
+            f"{key}: {path} is not a colorizer with a model of dvc.yaml: use a colorizer with "
+            f"{' or '.join(models)}"
+        )
     print(f"{data}: {metadata['model']} starts from {path}, and other models start at random")
     for model in models:
         if model == metadata["model"]:

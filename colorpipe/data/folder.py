@@ -22,7 +22,7 @@ from colorpipe.config import DatasetConfig
 from colorpipe.data import duplicates, gray, images
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.listing import list_photographs, print_left_out, read_listed
-from colorpipe.runtime.errors import UserError, name_files, naming_write_errors, one_line
+from colorpipe.runtime.errors import UserError, convert_write_errors, name_files, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 MAX_NAMED = 3  # number of unreadable files that a message names
@@ -101,7 +101,7 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
     place = files.source_path("folder").parent
     with _open_unnamed_file(place) as file:
         for name, pixels in _select_squares(squares, config.toned):
-            with naming_write_errors(place):
+            with convert_write_errors(place):
                 file.write(pixels.tobytes())
                 file.flush()
             names.append(name)
@@ -121,7 +121,7 @@ def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
 
 def _open_unnamed_file(folder: Path) -> IO[bytes]:
     """Open a file that is deleted when nothing uses it any more, even if the process is killed."""
-    with naming_write_errors(folder):
+    with convert_write_errors(folder):
         return tempfile.TemporaryFile(dir=folder)
 
 

@@ -27,7 +27,7 @@ def classify(image: Array) -> Literal["gray", "toned", "color"]:
     pixels are sorted by lightness and divided into levels. The image is toned if its lightness
     varies, and 90 % of the pixels are within 3.5 Lab units of the median color of their level.
     """
-    pixels = _flatten(image)
+    pixels = _to_lab_pixels(image)
     if pixels[1:].norm(dim=0).quantile(SHARE) <= CHROMA:
         return "gray"
     return "toned" if _is_toned(pixels) else "color"
@@ -46,8 +46,8 @@ def _is_toned(pixels: Tensor) -> bool:
     return bool(within and high - low >= RANGE)
 
 
-def _flatten(image: Array) -> Tensor:
+def _to_lab_pixels(image: Array) -> Tensor:
     """Return pixels of an image in Lab, (3, N): all, or a coarse grid of a large image."""
     step = -(-max(image.shape[1:]) // MAX_SIDE)
     image = image[:, ::step, ::step]
-    return lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(image.copy())[None]))[0].flatten(1)
+    return lab.rgb_to_lab(lab.uint8_to_float(torch.from_numpy(image.copy())[None]))[0].flatten(1)

@@ -14,7 +14,7 @@ OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
 EXPECTED = "but trained weights of torchvision or timm are expected"
 
 
-def read_torchvision(path: Path) -> dict[str, Tensor]:
+def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
     """Return the weights in a file of torchvision or timm, without the classification layers.
 
     Names are those of today's layers, without "features.", because the encoders have no such level.

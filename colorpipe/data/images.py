@@ -1,6 +1,7 @@
 """Image files of many formats are read as 8-bit sRGB and written atomically."""
 
 import contextlib
+import io
 import stat
 import warnings
 from dataclasses import dataclass, field
@@ -15,7 +16,7 @@ from colorpipe import files
 from colorpipe.data import decode, profiles
 from colorpipe.data.dataset import Array
 from colorpipe.data.metadata import Metadata, read_metadata, save_options
-from colorpipe.runtime.errors import UserError, printable_path
+from colorpipe.runtime.errors import UserError, permission_error, printable_path
 
 pillow_heif.register_heif_opener()
 # Pillow warns about odd metadata, and raises an error for anything worse. A filter around each
@@ -26,6 +27,7 @@ warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
 # Pillow's names. JPEG includes MPO, in which phones store several images.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")
 KINDS = "JPEG, PNG, WebP, TIFF, HEIC or AVIF"
+MAX_JPEG_SIDE = 65_500  # pixels, a limit of libjpeg
 SUFFIXES = {
     ".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif"
 }  # fmt: skip
@@ -85,17 +87,17 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
     try:
         if not content and stat.S_ISFIFO(path.stat().st_mode):
             raise UserError("it is a pipe, not a file")
-        with Image.open(content or path, formats=FORMATS) as image:
+        with contextlib.ExitStack() as stack:
+            # Of a rotated TIFF that it opens by its path, Pillow scrambles the pixels.
+            file = content or stack.enter_context(path.open("rb"))
+            image = stack.enter_context(Image.open(file, formats=FORMATS))
             return _decode(image)
     except FileNotFoundError:
         raise UserError(f"{printable_path(path)} is missing: check its path") from None
     except IsADirectoryError:
         raise UserError(f"{printable_path(path)} is a folder: use a file") from None
     except PermissionError:
-        raise UserError(
-            f"{printable_path(path)} cannot be read (permission denied): check the file's "
-            "permissions"
-        ) from None
+        raise permission_error(path) from None
     except Image.UnidentifiedImageError:
         raise _explain_unknown(path, content) from None
     except Image.DecompressionBombError as error:
@@ -115,6 +117,7 @@ def _decode(image: Image.Image) -> Photograph:
     if name == "HEIF" and file and decode.has_rotation_box(file):
         image.info["rotated_by_container"] = True
     unknown_color = name == "PNG" and file and profiles.has_unknown_cicp(file)
+    decode.scale_transparent_color(image)
     image.load()
     tags = getattr(image, "tag_v2", {})
     profile = image.info.get("icc_profile")
@@ -169,9 +172,16 @@ def write(
         notes += ("its transparency is dropped: JPEG has none",)
     elif alpha is not None:
         image.putalpha(Image.fromarray(alpha))
-    with files.atomic_write(path) as temporary, temporary.open("wb") as file:
-        try:
-            image.save(file, name, **{**options, **extra})
-        except ValueError as error:  # a size that the format does not allow
-            raise UserError(f"{printable_path(path)} cannot be written: {error}") from error
+    if name == "JPEG" and max(image.size) > MAX_JPEG_SIDE:
+        raise UserError(
+            f"{printable_path(path)} cannot be written: a JPEG has at most {MAX_JPEG_SIDE} pixels "
+            f"per side, and the image has {image.width}x{image.height}: use another --format"
+        )
+    encoded = io.BytesIO()  # Pillow's encoders do not report a full disk
+    try:
+        image.save(encoded, name, **{**options, **extra})
+    except (ValueError, OSError) as error:  # for example a size that the format does not allow
+        raise UserError(f"{printable_path(path)} cannot be written: {error}") from error
+    with files.atomic_write(path) as temporary:
+        temporary.write_bytes(encoded.getbuffer())
     return notes

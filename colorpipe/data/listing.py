@@ -1,4 +1,4 @@
-"""Listing a folder's photographs with sizes and hashes."""
+"""Listing a folder's photographs with their hashes."""
 
 import hashlib
 from collections.abc import Mapping
@@ -8,12 +8,12 @@ from typing import Any
 from tqdm import tqdm
 
 from colorpipe.data import album, images
-from colorpipe.runtime.errors import UserError, name_files, printable_path
+from colorpipe.runtime.errors import UserError, name_files, permission_error, printable_path
 from colorpipe.runtime.parallel import ordered_map
 
 
 def list_photographs(folder: Path) -> dict[str, Any]:
-    """Return the names, sizes in bytes and sha256 of all photographs in and below a folder.
+    """Return the names and sha256 of all photographs in and below a folder.
 
     Other files are reported.
 
@@ -23,10 +23,7 @@ def list_photographs(folder: Path) -> dict[str, Any]:
     paths, system = album.list_files(folder)
     for path in paths:
         if path.is_dir():
-            raise UserError(
-                f"{printable_path(path)} cannot be read (permission denied): check the folder's "
-                "permissions"
-            )
+            raise permission_error(path)
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
     photographs, others = album.separate_photographs(names, images.SUFFIXES)
     print_left_out(f"they are not {images.KINDS}", others)
@@ -44,9 +41,7 @@ def list_photographs(folder: Path) -> dict[str, Any]:
             )
 
     def describe(name: str) -> dict[str, Any]:
-        content = _read_file(folder / name)
-        sha256 = hashlib.sha256(content).hexdigest()
-        return {"name": name, "bytes": len(content), "sha256": sha256}
+        return {"name": name, "sha256": hashlib.sha256(_read_file(folder / name)).hexdigest()}
 
     entries = tqdm(
         ordered_map(describe, photographs),
@@ -70,7 +65,7 @@ def read_listed(folder: Path, entry: Mapping[str, Any]) -> bytes:
 
     Args:
         folder: The folder that was listed.
-        entry: The photograph's name, size and sha256.
+        entry: The photograph's name and sha256.
 
     Raises:
         UserError: The file is gone or has changed since it was listed.
@@ -92,7 +87,4 @@ def _read_file(path: Path) -> bytes:
             f"{printable_path(path)} is gone since it was listed: run `dvc repro` again"
         ) from None
     except PermissionError:
-        raise UserError(
-            f"{printable_path(path)} cannot be read (permission denied): check the file's "
-            "permissions"
-        ) from None
+        raise permission_error(path) from None

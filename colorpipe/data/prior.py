@@ -29,7 +29,7 @@ def color_prior(images: Tensor, neighbors: int, sigma: float, title: str) -> Ten
     counts = torch.zeros(side * side, dtype=torch.int64)
     batch = max(1, PIXELS // images[0, 0].numel())
     for start in tqdm(range(0, len(images), batch), title, unit="batch", leave=False, disable=None):
-        ab = lab.rgb_to_lab(lab.from_bytes(images[start : start + batch]))[:, 1:]
+        ab = lab.rgb_to_lab(lab.uint8_to_float(images[start : start + batch]))[:, 1:]
         a, b = (ab / STEP).round().long().add(HALF).unbind(1)
         counts += (a * side + b).flatten().bincount(minlength=side * side)
     occupied = counts.nonzero().flatten()

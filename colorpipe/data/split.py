@@ -51,7 +51,7 @@ class Part(NamedTuple):
 def split(data: str, params: Params) -> None:
     """Write a data set's train, val and test arrays, their labels, the classes and the color prior.
 
-    If the data set has no test set, one of the validation set's size is drawn first.
+    If the data set has no test set, a test set of the validation set's size is drawn first.
 
     Args:
         data: Name of a data set in params.yaml.
@@ -62,18 +62,12 @@ def split(data: str, params: Params) -> None:
         UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
     module = config.load_plugin("datasets", data)
-    settings, seed, encoding = (
-        params.data(data),
-        params.seed,
-        params.loss_settings("color_classification"),
-    )
+    settings, seed = params.data(data), params.seed
+    encoding = params.loss_settings("color_classification")
     content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
-    val_size = settings.val_size  # below 1, a share of all images
-    if val_size >= 1:
-        count = int(val_size)
-    else:
-        count = max(MIN_IMAGES, round(val_size * len(train.numbers)))
+    size, total = settings.val_size, len(train.numbers)
+    count = int(size) if size >= 1 else max(MIN_IMAGES, round(size * total))  # below 1, a share
     if content.test:
         test = Part.whole(content.test)
     elif 2 * count < len(train.numbers):

@@ -69,12 +69,14 @@ def measure_decodings(
         logits = colorized.prediction.logits
         assert logits is not None
         height, width = batch.shape[-2:]
-        originals.update({"colorfulness": metrics.colorfulness(colorized.rgb).mean()}, len(batch))
+        originals.update(
+            {"colorfulness": metrics.colorfulness(colorized.true_rgb).mean()}, len(batch)
+        )
         for (alpha, temperature), averager in zip(pairs, averagers, strict=True):
             ab = model.decode(logits, temperature, alpha)[..., :height, :width]
             rendered = gamut.render(colorized.L, ab)
             colorfulness = metrics.colorfulness(rendered).mean()
-            means = {"mse": F.mse_loss(ab, colorized.ab), "colorfulness": colorfulness}
+            means = {"mse": F.mse_loss(ab, colorized.true_ab), "colorfulness": colorfulness}
             averager.update(means, len(batch))
     decodings = [
         Decoding(alpha, temperature, **average([averager.totals()]))

@@ -55,17 +55,12 @@ def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     Returns:
         The images (H, W, 3) of the rows "gray", "predicted" and "original".
     """
-    with Image.open(path) as grid:
-        pixels = np.asarray(grid.convert("RGB"))
+    with Image.open(path) as image:
+        pixels = np.asarray(image.convert("RGB"))
     step = (pixels.shape[0] - GAP) // len(ROWS)
     side = step - GAP
-    columns = range(LABEL + GAP, pixels.shape[1] - side, step)
-    cells = np.array(
-        [
-            [pixels[top : top + side, left : left + side] for left in columns]
-            for top in range(GAP, pixels.shape[0] - side, step)
-        ]
-    )
+    grid = pixels[GAP:, LABEL + GAP :].reshape(len(ROWS), step, -1, step, 3)
+    cells = grid[:, :side, :, :side].swapaxes(1, 2)  # (row, column, y, x, channel)
     for factor in range(side, 0, -1):  # the largest factor whose enlargement gives the same pixels
         small = cells[:, :, ::factor, ::factor]
         enlarged = small.repeat(factor, axis=2).repeat(factor, axis=3)

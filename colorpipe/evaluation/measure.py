@@ -35,23 +35,23 @@ class TestBatch:
     """A colorized batch of test images.
 
     Attributes:
-        rgb: The true images as sRGB in [0, 1], (B, 3, H, W).
-        ab: The true ab in Lab units, (B, 2, H, W).
-        predicted: The predicted ab in Lab units, (B, 2, H, W).
-        image: The rendered prediction as sRGB in [0, 1], (B, 3, H, W).
+        true_rgb: The true images as sRGB in [0, 1], (B, 3, H, W).
+        true_ab: The true ab in Lab units, (B, 2, H, W).
+        predicted_rgb: The rendered prediction as sRGB in [0, 1], (B, 3, H, W).
+        predicted_ab: The predicted ab in Lab units, (B, 2, H, W).
     """
 
     __test__ = False  # not a test case of pytest
-    rgb: Tensor
-    ab: Tensor
-    predicted: Tensor
-    image: Tensor
+    true_rgb: Tensor
+    true_ab: Tensor
+    predicted_rgb: Tensor
+    predicted_ab: Tensor
 
     def __init__(self, colorized: Colorized, loss: Loss, lpips: LPIPS) -> None:
         self.colorized, self.loss, self.lpips = colorized, loss, lpips
-        self.rgb, self.ab = colorized.rgb, colorized.ab
-        self.predicted = colorized.prediction.ab
-        self.image = gamut.render(colorized.L, self.predicted)
+        self.true_rgb, self.true_ab = colorized.true_rgb, colorized.true_ab
+        self.predicted_ab = colorized.prediction.ab
+        self.predicted_rgb = gamut.render(colorized.L, self.predicted_ab)
 
     def compute_loss(self) -> Tensor:
         """Compute the loss to report."""
@@ -61,12 +61,12 @@ class TestBatch:
         """Compute the loss of the gray baseline, with logits of the colorizer's resolution."""
         logits = self.colorized.prediction.logits
         uniform = None if logits is None else torch.zeros_like(logits)
-        gray = Prediction(torch.zeros_like(self.ab), uniform)
+        gray = Prediction(torch.zeros_like(self.true_ab), uniform)
         return compute_loss(self.loss, self.colorized._replace(prediction=gray))
 
     def compute_lpips(self) -> Tensor:
         """Compute the LPIPS distance of the rendered prediction, the mean over images."""
-        return self.lpips.distance(self.image, self.rgb).mean()
+        return self.lpips.distance(self.predicted_rgb, self.true_rgb).mean()
 
     def compute_ab_ssim(self) -> Tensor:
         """Compute the paper's SSIM with torchmetrics, the mean over images.
@@ -74,7 +74,7 @@ class TestBatch:
         The data range is the larger of max - min of the predicted batch and of the target batch,
         which is torchmetrics' default.
         """
-        ssim = structural_similarity_index_measure(self.predicted, self.ab)
+        ssim = structural_similarity_index_measure(self.predicted_ab, self.true_ab)
         assert isinstance(ssim, Tensor)
         return ssim
 
@@ -84,8 +84,8 @@ class TestBatch:
         The squared error is pooled over the batch. The data range is max - min of the target batch,
         which was torchmetrics' default in 2023.
         """
-        data_range = (self.ab.max() - self.ab.min()).item()
-        return peak_signal_noise_ratio(self.predicted, self.ab, data_range=data_range)
+        data_range = (self.true_ab.max() - self.true_ab.min()).item()
+        return peak_signal_noise_ratio(self.predicted_ab, self.true_ab, data_range=data_range)
 
 
 @dataclass(frozen=True)
@@ -115,10 +115,10 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
     batches = images.split(PROTOCOL_BATCH)
     for stored in tqdm(batches, "testing", unit="batch", leave=False, disable=None):
         batch = TestBatch(predict(model, stored), loss, lpips)
-        errors.append((batch.predicted - batch.ab).square().mean(dim=(1, 2, 3)))
-        statistics.update(batch.predicted, batch.ab)
+        errors.append((batch.predicted_ab - batch.true_ab).square().mean(dim=(1, 2, 3)))
+        statistics.update(batch.predicted_ab, batch.true_ab)
         means = {metric.key: metric.batch_value(batch) for metric in METRICS if metric.batch_value}
         averager.update(means, len(stored))
     metrics = average([averager.totals()])
-    metrics |= {m.key: m.set_value(statistics, metrics) for m in METRICS if m.set_value}
+    metrics |= {m.key: m.test_set_value(statistics, metrics) for m in METRICS if m.test_set_value}
     return Measurement(metrics, torch.cat(errors).cpu())

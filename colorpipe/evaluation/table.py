@@ -34,8 +34,8 @@ class Metric:
             `experiments.verify`).
         tracked: Whether it is in metrics/<name>.json, which DVC tracks.
         batch_value: Function that computes the mean over the images of a batch.
-        set_value: Function that computes the value of the test set, from the pixel statistics and
-            from the means of the other metrics.
+        test_set_value: Function that computes the value of the test set, from the pixel statistics
+            and from the means of the other metrics.
     """
 
     key: str
@@ -47,7 +47,7 @@ class Metric:
     tolerance: tuple[float, float] = (0.0, 0.0)
     tracked: bool = False
     batch_value: "Callable[[TestBatch], Tensor] | None" = None
-    set_value: "Callable[[ColorStatistics, dict[str, float]], float] | None" = None
+    test_set_value: "Callable[[ColorStatistics, dict[str, float]], float] | None" = None
 
 
 METRICS = (
@@ -66,27 +66,27 @@ METRICS = (
     ),
     Metric(
         "test.mse", "ab MSE", "results", "squared Lab units", 1, "lower", (0.15, 0.0), tracked=True,
-        batch_value=lambda batch: (batch.predicted - batch.ab).square().mean(),
+        batch_value=lambda batch: (batch.predicted_ab - batch.true_ab).square().mean(),
     ),
     Metric(
         "rgb.ssim", "RGB SSIM", "results", "-1 to 1", 3, "higher",
-        batch_value=lambda batch: metrics.ssim(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.ssim(batch.predicted_rgb, batch.true_rgb).mean(),
     ),
     Metric(
         "rgb.psnr", "RGB PSNR", "results", "dB", 2, "higher", (0.0, 0.7), tracked=True,
-        batch_value=lambda batch: metrics.psnr(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.psnr(batch.predicted_rgb, batch.true_rgb).mean(),
     ),
     Metric(
         "colorfulness", "colorfulness", "results", "from 0", 1, None, (0.15, 0.0), tracked=True,
-        batch_value=lambda batch: metrics.colorfulness(batch.image).mean(),
+        batch_value=lambda batch: metrics.colorfulness(batch.predicted_rgb).mean(),
     ),
     Metric(
         "auc", "AuC", "colors", "0 to 1", 3, "higher",
-        set_value=lambda statistics, _: statistics.auc()[0],
+        test_set_value=lambda statistics, _: statistics.auc()[0],
     ),
     Metric(
         "auc_rebalanced", "AuC re-balanced", "colors", "0 to 1", 3, "higher",
-        set_value=lambda statistics, _: statistics.auc()[1],
+        test_set_value=lambda statistics, _: statistics.auc()[1],
     ),
     Metric(
         "lpips", "LPIPS", "colors", "from 0", 4, "lower", (0.15, 0.0), tracked=True,
@@ -94,19 +94,19 @@ METRICS = (
     ),
     Metric(
         "rgb.mae", "RGB MAE", "colors", "% of the range", 2, "lower",
-        batch_value=lambda batch: metrics.mae(batch.image, batch.rgb).mean(),
+        batch_value=lambda batch: metrics.mae(batch.predicted_rgb, batch.true_rgb).mean(),
     ),
     Metric(
         "colorfulness_distance", "colorfulness distance", "colors", "from 0", 1, "lower",
-        set_value=lambda _, means: abs(means["colorfulness"] - means["original_colorfulness"]),
+        test_set_value=lambda _, means: abs(means["colorfulness"] - means["original_colorfulness"]),
     ),
     Metric(
         "histogram_divergence", "histogram divergence", "colors", "bits, 0 to 1", 3, "lower",
-        set_value=lambda statistics, _: statistics.divergence(),
+        test_set_value=lambda statistics, _: statistics.divergence(),
     ),
     Metric(
         "original_colorfulness", "original colorfulness", "", "from 0", 1, None,
-        batch_value=lambda batch: metrics.colorfulness(batch.rgb).mean(),
+        batch_value=lambda batch: metrics.colorfulness(batch.true_rgb).mean(),
     ),
     Metric(
         "baseline_loss", "gray baseline's loss", "", "unit of the loss", None, None,

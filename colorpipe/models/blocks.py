@@ -41,7 +41,7 @@ def one_channel(convolution: nn.Conv2d) -> nn.Conv2d:
     return convolution
 
 
-def melas_decoder(channels: int, stride: int, head: str = "ab") -> nn.Sequential:
+def melas_decoder(channels: int, stride: int, head: str) -> nn.Sequential:
     """Build the decoder of Luke Melas' colorization network: five 3x3 convolutions.
 
     All convolutions but the last are followed by BatchNorm and ReLU. At stride 8, there is a 2x

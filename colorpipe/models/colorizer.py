@@ -116,7 +116,7 @@ class Colorizer(nn.Module):
         """
         if self.head != "bins":
             return
-        log_weights = torch.zeros(bins.COUNT) if weights is None else weights.log()
+        log_weights = torch.zeros_like(self.log_weights) if weights is None else weights.log()
         if trained:
             *_, last = (m for m in self.decoder.modules() if isinstance(m, nn.Conv2d))
             assert last.bias is not None

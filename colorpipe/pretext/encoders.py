@@ -1,6 +1,6 @@
 """Encoders of the pretext task: those of trained colorizers, and the reference encoders."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,26 +28,22 @@ def write_reference_encoders(start: Path, params: Params) -> None:
     """
     model = params.pretext.model
     tensors, stored = weights.load(start)
-    if stored.get("weights") != "imagenet":
-        tensors = {}
-    initializers: dict[str, Callable[[nn.Module], None] | None] = {
-        "xavier": lambda encoder: redraw_xavier(encoder, params.seed),
-        "random": lambda encoder: None,
-        "imagenet": (lambda encoder: load_imagenet(encoder, tensors, model)) if tensors else None,
-    }
     for name in REFERENCE_ENCODERS:
         metadata = {"model": model, "settings": params.model(model), "init": name}
         path = files.weights_path(name, "best")
-        if initialize := initializers[name]:
-            prepare_device(params.seed, params.threads)
-            colorizer = build_colorizer(model, params.model(model))
-            initialize(colorizer.encoder)
-            state = colorizer.state_dict()
-            weights.save(path, {k: v for k, v in state.items() if k.startswith(ENCODER)}, metadata)
-        else:
+        if name == "imagenet" and stored.get("weights") != "imagenet":
             reason = f"{start} holds no ImageNet weights"
             weights.save(path, {}, {**metadata, "left_out": reason})
             print(f"{name}: left out: {reason}")
+            continue
+        prepare_device(params.seed, params.threads)
+        colorizer = build_colorizer(model, params.model(model))
+        if name == "xavier":
+            redraw_xavier(colorizer.encoder, params.seed)
+        elif name == "imagenet":
+            load_imagenet(colorizer.encoder, tensors, model)
+        state = colorizer.state_dict()
+        weights.save(path, {k: v for k, v in state.items() if k.startswith(ENCODER)}, metadata)
 
 
 def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Colorizer:
@@ -58,7 +54,10 @@ def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Coloriz
     """
     tensors, metadata = weights.load(path)
     if "left_out" in metadata:
-        raise UserError(f"{path} is empty: {metadata['left_out']}")
+        raise UserError(
+            f"{path} is empty, because {metadata['left_out']}: remove imagenet from pretext.inits, "
+            "or set datasets.<name>.start=imagenet"
+        )
     stored = tuple(metadata.get(key) for key in ("model", "settings"))
     if stored != (model, settings):
         raise UserError(f"pretext.model: {path} is {stored[0]} {stored[1]}, not {model} {settings}")

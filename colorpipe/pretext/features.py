@@ -51,7 +51,9 @@ def pool_stages(encoder: nn.Module, images: Tensor, batch_size: int) -> dict[str
     encoder.eval()
     chunks: dict[str, list[Tensor]] = {}
     for batch in images.split(batch_size):
-        for name, output in encode_stages(encoder, lab.lightness(lab.from_bytes(batch))).items():
+        for name, output in encode_stages(
+            encoder, lab.lightness(lab.uint8_to_float(batch))
+        ).items():
             chunks.setdefault(name, []).append(output.float().mean(dim=(2, 3)))
     encoder.train(was_training)
     return {name: torch.cat(parts) for name, parts in chunks.items()}

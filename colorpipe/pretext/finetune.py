@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from colorpipe.color import lab
 from colorpipe.inference import Metrics, autocast
 from colorpipe.training.batches import Batch
-from colorpipe.training.supervised import SupervisedTask
+from colorpipe.training.task import TrainingTask
 
 
 class Classifier(nn.Module):
@@ -32,13 +32,13 @@ class Classifier(nn.Module):
         return logits.float()
 
 
-class FinetuneTask(SupervisedTask):
+class FinetuneTask(TrainingTask):
     """Training of a `Classifier` with cross-entropy."""
 
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return loss and accuracy for images (B, 3, H, W) uint8 and labels (B,)."""
         images, labels = batch
-        L = lab.lightness(lab.from_bytes(images))
+        L = lab.lightness(lab.uint8_to_float(images))
         with autocast(images.device, self.precision):
             logits = model(L)  # (B, classes)
         accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from colorpipe.inference import Metrics
 from colorpipe.training.batches import Batch
-from colorpipe.training.supervised import SupervisedTask
+from colorpipe.training.task import TrainingTask
 
 MIN_DEVIATION = 1e-6  # avoids a division by zero if a feature is constant
 
@@ -49,7 +49,7 @@ class LinearProbes(nn.Module):
         return {name: self.heads[name](part) for name, part in zip(self.widths, parts, strict=True)}
 
 
-class ProbeTask(SupervisedTask):
+class ProbeTask(TrainingTask):
     """Training of `LinearProbes` with cross-entropy. The layers share no weights or gradients."""
 
     def __init__(self) -> None:

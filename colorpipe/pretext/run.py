@@ -24,10 +24,10 @@ from colorpipe.pretext.encoders import load_encoder, redraw_xavier
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
 from colorpipe.pretext.probe import LinearProbes, ProbeTask
 from colorpipe.pretext.subsets import choose_subset
-from colorpipe.training import loop, supervised
+from colorpipe.training import loop
 from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
-from colorpipe.training.supervised import SupervisedTask
+from colorpipe.training.task import TrainingTask, train_task
 
 
 class Setup(NamedTuple):
@@ -79,20 +79,20 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
         total = len(train[0])
         chosen = choose_subset(train[1].cpu().numpy(), run.labels, params.seed)
         train = tuple(tensor[torch.from_numpy(chosen).to(device)] for tensor in train)
-        epochs = count_epochs(settings, total, len(chosen), params.pretext.steps)
+        epochs = count_epochs(settings, total, len(chosen), params.pretext.min_steps)
         settings = dataclasses.replace(settings, epochs=epochs)
     modes = {"finetune": finetune, "probe": probe, "knn": nearest_neighbors}
     modes[run.mode](Setup(run, data, classes, colorizer, train, val, test, settings, params))
 
 
-def count_epochs(settings: TrainSettings, total: int, labeled: int, steps: int) -> int:
+def count_epochs(settings: TrainSettings, total: int, labeled: int, min_steps: int) -> int:
     """Return the number of epochs to train on the labeled images.
 
-    With few labels an epoch is short, so there are more epochs: enough for `steps` optimizer steps,
-    but not for more steps than `settings.epochs` epochs on all images have.
+    With few labels an epoch is short, so there are more epochs: enough for `min_steps` optimizer
+    steps, but not for more steps than `settings.epochs` epochs on all images have.
     """
     per_epoch, all_images = (math.ceil(count / settings.batch_size) for count in (labeled, total))
-    steps = min(settings.epochs * all_images, steps)
+    steps = min(settings.epochs * all_images, min_steps)
     return max(settings.epochs, math.ceil(steps / per_epoch))
 
 
@@ -169,7 +169,7 @@ def _frozen_features(setup: Setup, images: Batch) -> tuple[Batch, dict[str, int]
     return (torch.cat(list(pooled.values()), dim=1), images[1]), widths
 
 
-def _train(setup: Setup, task: SupervisedTask, model: nn.Module, train: Batch, val: Batch) -> None:
+def _train(setup: Setup, task: TrainingTask, model: nn.Module, train: Batch, val: Batch) -> None:
     """Train `model` on images or features, resuming if a training of it was killed."""
     name = setup.params.pretext.model
     metadata = {
@@ -181,11 +181,11 @@ def _train(setup: Setup, task: SupervisedTask, model: nn.Module, train: Batch, v
     }
     inputs = [*_paths(setup.data, "train"), *_paths(setup.data, "val")]
     inputs.append(files.weights_path(setup.run.init, "best"))
-    supervised.train(setup.run.name, task, model, (train, val), setup.settings, metadata, inputs)
+    train_task(setup.run.name, task, model, (train, val), setup.settings, metadata, inputs)
 
 
 def _test(
-    setup: Setup, task: SupervisedTask, model: nn.Module, test: Batch
+    setup: Setup, task: TrainingTask, model: nn.Module, test: Batch
 ) -> tuple[Mapping[str, float], dict[str, int]]:
     """Return the best epoch's test metrics, the number of that epoch, and the number of epochs."""
     state, metadata = weights.load(files.weights_path(setup.run.name, "best"))

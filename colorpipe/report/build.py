@@ -58,7 +58,9 @@ def build() -> None:
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
         colorfulness=color_figures.colorfulness_figures(scores, paths),
         has_paths=bool(paths),
-        curves=small_multiples(histories, {name: r.run["loss"] for name, r in results.items()}),
+        curves=small_multiples(
+            histories, {name: r.evaluation["loss"] for name, r in results.items()}
+        ),
         pretext=select_page_columns(pretext),
         pretext_note=note,
         pretext_figures=pretext_figures(accuracies(runs), classifiers) if len(pretext) else {},
@@ -77,7 +79,7 @@ def draw_plots(
     """Draw the plots of DVC: the grid of all colorizers, and error against colorfulness."""
     groups: dict[str, dict[str, Path]] = {}
     for name, result in results.items():
-        groups.setdefault(result.run["data"], {})[name] = files.grid_path(name)
+        groups.setdefault(result.evaluation["data"], {})[name] = files.grid_path(name)
     grids.compare(files.REPORT / "overview.png", list(groups.values()))
     color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores, paths)
 
@@ -107,7 +109,7 @@ def write_tables(
     """
     files.write_text(files.REPORT / "results.csv", scores.to_csv(index=False))
     files.write_text(files.REPORT / "pretext.csv", pretext.to_csv(index=False))
-    vgg = " or ".join(sorted({result.run["lpips_vgg"] for result in results.values()}))
+    vgg = " or ".join(sorted({result.evaluation["lpips_vgg"] for result in results.values()}))
     sections = [f"{data}: {' '.join(lines)}" for data, lines in highlights(scores).items()]
     sections += [to_markdown(scores.drop(columns=list(COLOR_SCORES))), CAPTION]
     sections += [to_markdown(color_table(scores)), COLOR_CAPTION.format(vgg=vgg)]

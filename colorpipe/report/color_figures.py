@@ -4,7 +4,6 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -28,9 +27,7 @@ Paths = Mapping[str, Sequence[Point]]  # by colorizer, from faithful to vivid
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
-def error_against_colorfulness(
-    path: Path, table: pd.DataFrame, paths: Paths = MappingProxyType({})
-) -> None:
+def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
     """Draw ab MSE against colorfulness, one panel per data set.
 
     Colorizers and the gray baseline are points. The originals' colorfulness is a dotted line. A
@@ -52,9 +49,7 @@ def error_against_colorfulness(
     save(figure, path)
 
 
-def colorfulness_figures(
-    table: pd.DataFrame, paths: Paths = MappingProxyType({})
-) -> dict[str, str]:
+def colorfulness_figures(table: pd.DataFrame, paths: Paths) -> dict[str, str]:
     """Return the panels of `error_against_colorfulness` by data set, as SVG data URLs.
 
     A data set with a single colorizer has no figure.

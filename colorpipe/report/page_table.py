@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from colorpipe.report.results import split_label
 from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS, formatted
 
 # The columns and their meaning. The test loss has no column, because colorizers differ in losses.
@@ -138,7 +139,7 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
 
 def _about(row: "pd.Series[str]") -> Iterator[str]:
     references = {GRAY_BASELINE: "predicts a = b = 0", ORIGINAL: "the true colors"}
-    loss = str(row["loss"]).partition(",")[0].partition(" at ")[0].replace("_", " ")
+    loss = split_label(str(row["loss"]))[0].replace("_", " ")
     yield references.get(row["colorizer"], f"loss: {loss}")
     if row.get("seeds", 1) > 1 and row["colorizer"] not in REFERENCE_ROWS:
         yield f"{row['seeds']:.0f} seeds"
@@ -152,7 +153,7 @@ def _explain(title: str) -> str:
 
 def _paper(row: "pd.Series[float]", title: str) -> str:
     """Return the paper's number for a cell, or "". Its loss is the ab MSE or LPIPS."""
-    loss = {"mse": "ab MSE", "lpips": "LPIPS"}.get(str(row["loss"]).partition(",")[0])
+    loss = {"mse": "ab MSE", "lpips": "LPIPS"}.get(split_label(str(row["loss"]))[0])
     columns = {loss: "paper's loss", "ab SSIM": "paper's SSIM", "ab PSNR": "paper's PSNR"}
     value = row.get(columns.get(title, ""), float("nan"))
     return "" if pd.isna(value) else f"{value:.{BY_TITLE[title].digits}f}"

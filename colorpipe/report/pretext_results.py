@@ -56,7 +56,7 @@ def load_pretext_results(settings: PretextConfig) -> tuple[dict[PretextRun, Resu
     """
     runs = {Path(run.name).name: run for run in settings.runs()}
     results = load_results(list(runs), "pretext")
-    reason = next(iter(results.values())).run.get("left_out")
+    reason = next(iter(results.values())).evaluation.get("left_out")
     if reason:  # All runs share a data set, so all of them are left out.
         return {}, f"The pretext task is left out: {reason}."
     return {run: results[name] for name, run in runs.items()}, PRETEXT_CAPTION
@@ -76,12 +76,12 @@ def pretext_table(results: Mapping[PretextRun, Result], histories: Curves) -> pd
             "mode": run.mode,
             "labels": run.labels,
             "test accuracy": result.metrics["top1"],
-            **{key: result.run[key] for key in ("data", "n", "seed")},
+            **{key: result.evaluation[key] for key in ("data", "n", "seed")},
         }
         history = histories[run]
         if len(history):
             row |= {
-                "epoch": result.run["best_epoch"],
+                "epoch": result.evaluation["best_epoch"],
                 "first train accuracy": history["train_accuracy"].iloc[0],
                 "last train accuracy": history["train_accuracy"].iloc[-1],
                 "last train loss": history["train_loss"].iloc[-1],
@@ -113,12 +113,12 @@ def accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:
         {
             **run._asdict(),
             "accuracy": result.metrics["top1"],
-            "half": 0.0,
-            "stages": result.run.get("stages", {}),
+            "half_width": 0.0,
+            "stages": result.evaluation.get("stages", {}),
         }
         for run, result in results.items()
     ]
-    return pd.DataFrame(rows, columns=[*PretextRun._fields, "accuracy", "half", "stages"])
+    return pd.DataFrame(rows, columns=[*PretextRun._fields, "accuracy", "half_width", "stages"])
 
 
 def draw_pretext(path: Path, points: pd.DataFrame, curves: Curves) -> None:
@@ -128,12 +128,12 @@ def draw_pretext(path: Path, points: pd.DataFrame, curves: Curves) -> None:
 
     Args:
         path: The PNG to write.
-        points: One row per run. The columns are init, mode, labels, accuracy in [0, 1], half
-            (half the width of the accuracy's interval) and stages (accuracies by stage of a probe).
+        points: One row per run. The columns are init, mode, labels, accuracy in [0, 1],
+            half_width (half the accuracy's interval) and stages (accuracies by stage of a probe).
         curves: The training histories. The histories of several seeds are one below the other.
     """
     inits = list(dict.fromkeys(points["init"]))
-    rows = _panel_rows(points, {run: curves[run] for run in curves if run.mode == "finetune"})
+    rows = _panel_rows(points, curves)
     size = (4.4 * max(map(len, rows)) + 0.6, 3.4 * len(rows) + 0.5)
     figure = Figure(figsize=size, layout="constrained")
     parts = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
@@ -148,9 +148,8 @@ def draw_pretext(path: Path, points: pd.DataFrame, curves: Curves) -> None:
 def pretext_figures(points: pd.DataFrame, curves: Curves) -> dict[str, str]:
     """Return the panels of `draw_pretext` by title, as SVG data URLs."""
     inits = list(dict.fromkeys(points["init"]))
-    tuned = {run: curves[run] for run in curves if run.mode == "finetune"}
     figures = {}
-    for draw in itertools.chain(*_panel_rows(points, tuned)):
+    for draw in itertools.chain(*_panel_rows(points, curves)):
         figure, (panel,) = panel_grid(1, 1, width=4.2, height=3)
         draw(panel, inits)
         tidy(panel)
@@ -159,22 +158,20 @@ def pretext_figures(points: pd.DataFrame, curves: Curves) -> dict[str, str]:
     return figures
 
 
-def _panel_rows(points: pd.DataFrame, tuned: Curves) -> list[list[DrawPanel]]:
+def _panel_rows(points: pd.DataFrame, curves: Curves) -> list[list[DrawPanel]]:
     """Return the functions that draw the panels, by row. There is at least one panel."""
+    tuned = {run: curves[run] for run in curves if run.mode == "finetune"}
     labels, modes = (list(dict.fromkeys(points[column])) for column in ("labels", "mode"))
     rows: list[list[DrawPanel]] = []
     if len(labels) > 1:
-        by_mode = [(points[points["mode"] == mode], MODES[mode]) for mode in modes]
-        rows.append([partial(_draw_by_labels, *arguments) for arguments in by_mode])
+        by_mode = {mode: points[points["mode"] == mode] for mode in modes}
+        rows.append([partial(_draw_by_labels, by_mode[mode], MODES[mode]) for mode in modes])
     if "probe" in modes:
         probes = points[points["mode"] == "probe"]
-        by_share = [(probes[probes["labels"] == share], share) for share in labels]
-        rows.append([partial(_draw_by_depth, *arguments) for arguments in by_share])
+        rows.append([partial(_draw_by_depth, probes[probes["labels"] == n], n) for n in labels])
     if tuned:
-        accuracy: list[DrawPanel] = [
-            partial(_draw_by_epoch, tuned, share, "accuracy") for share in labels
-        ]
-        loss: list[DrawPanel] = [partial(_draw_by_epoch, tuned, share, "loss") for share in labels]
+        accuracy: list[DrawPanel] = [partial(_draw_by_epoch, tuned, n, "accuracy") for n in labels]
+        loss: list[DrawPanel] = [partial(_draw_by_epoch, tuned, n, "loss") for n in labels]
         rows += [accuracy, loss] if len(labels) > 1 else [accuracy + loss]
     return rows or [[partial(_draw_by_labels, points, MODES["knn"])]]
 
@@ -184,31 +181,31 @@ def _draw_by_labels(points: pd.DataFrame, title: str, panel: Axes, inits: Sequen
         panel.errorbar(
             rows["labels"],
             rows["accuracy"],
-            yerr=rows["half"],
+            yerr=rows["half_width"],
             color=line_color(inits.index(str(init))),
             marker="o",
             markersize=4,
             capsize=3,
         )
-    shares = sorted(set(points["labels"]))
+    percents = sorted(set(points["labels"]))
     panel.set(title=title, xlabel="labels (% of the training set)", ylabel="test accuracy")
     panel.set_xscale("log")
-    panel.set_xticks(shares, [str(share) for share in shares], minor=False)
+    panel.set_xticks(percents, list(map(str, percents)), minor=False)
     panel.minorticks_off()
 
 
-def _draw_by_depth(points: pd.DataFrame, share: int, panel: Axes, inits: Sequence[str]) -> None:
+def _draw_by_depth(points: pd.DataFrame, percent: int, panel: Axes, inits: Sequence[str]) -> None:
     for _, row in points.iterrows():
         color = line_color(inits.index(row["init"]))
         names, values = list(row["stages"]), list(row["stages"].values())
         panel.plot(names, values, color=color, marker="o", markersize=4)
-    panel.set(title=f"Linear probe of each stage, {share}% of the labels", ylabel="test accuracy")
+    panel.set(title=f"Linear probe of each stage, {percent}% of the labels", ylabel="test accuracy")
 
 
 def _draw_by_epoch(
-    curves: Curves, share: int, metric: str, panel: Axes, inits: Sequence[str]
+    curves: Curves, percent: int, metric: str, panel: Axes, inits: Sequence[str]
 ) -> None:
-    of_share = {run.init: frame for run, frame in curves.items() if run.labels == share}
-    draw_lines(panel, of_share, inits, metric)
+    histories = {run.init: frame for run, frame in curves.items() if run.labels == percent}
+    draw_lines(panel, histories, inits, metric)
     title = {"accuracy": "accuracy", "loss": "cross-entropy"}[metric]
-    panel.set_title(f"Fine-tuned: {title}, {share}% of the labels")
+    panel.set_title(f"Fine-tuned: {title}, {percent}% of the labels")

@@ -9,7 +9,7 @@ import pandas as pd
 
 from colorpipe import files
 from colorpipe.evaluation.table import METRICS
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.runtime.errors import UserError, missing_output, one_line
 
 CURVES = {"ssim": "ab SSIM", "psnr": "ab PSNR (dB)", "accuracy": "accuracy"}  # and the loss
 
@@ -19,19 +19,19 @@ class Result:
     """The test result of a colorizer, of a gray baseline, or of a classifier of the pretext task.
 
     Attributes:
-        run: The content of evaluations/<name>.json. It says what the result belongs to (data, n,
-            seed, loss).
+        evaluation: The content of evaluations/<name>.json. It says what the result belongs to
+            (data, n, seed, loss).
         metrics: The metrics in metrics/<name>.json and evaluations/<name>.json by the keys of
             `evaluation.table`. A metric that is not finite is NaN.
     """
 
-    run: Mapping[str, Any]
+    evaluation: Mapping[str, Any]
     metrics: Mapping[str, float]
 
     @property
     def setting(self) -> tuple[str, str]:
         """The data set and the label of the loss. Test losses compare only within a setting."""
-        return self.run["data"], loss_label(self.run)
+        return self.evaluation["data"], loss_label(self.evaluation)
 
     @property
     def vividness_path(self) -> list[tuple[float, float]]:
@@ -40,24 +40,30 @@ class Result:
         The list is empty if the colorizer does not classify over the color bins, or if one decoding
         is both faithful and vivid.
         """
-        points = self.run.get("test_vividness", ())
+        points = self.evaluation.get("test_vividness", ())
         path = [(point["colorfulness"], point["mse"]) for point in points]
         return path if len(set(path)) > 1 else []
 
 
-def loss_label(run: Mapping[str, Any]) -> str:
+def loss_label(evaluation: Mapping[str, Any]) -> str:
     """Return the name of a loss and what else decides its value.
 
     LPIPS depends on the weights of its VGG, and a loss over color bins on the resolution of the
     logits. A pretext classifier has no choice of losses, so its label is empty.
 
     Args:
-        run: What a result belongs to, as in evaluations/<name>.json.
+        evaluation: The content of evaluations/<name>.json.
     """
-    if "lpips_weights" in run:
-        return f"lpips, {run['lpips_weights']} VGG"
-    loss = str(run.get("loss", ""))
-    return f"{loss} at 1/{run['logits_stride']}" if "logits_stride" in run else loss
+    if "lpips_weights" in evaluation:
+        return f"lpips, {evaluation['lpips_weights']} VGG"
+    loss = str(evaluation.get("loss", ""))
+    return f"{loss} at 1/{evaluation['logits_stride']}" if "logits_stride" in evaluation else loss
+
+
+def split_label(label: str) -> tuple[str, str]:
+    """Return the name of the loss in a `loss_label`, and the weights of its VGG or ""."""
+    name, _, vgg = label.partition(", ")
+    return name.partition(" at ")[0], vgg.removesuffix(" VGG")
 
 
 def load_results(names: Sequence[str], group: str = "") -> dict[str, Result]:
@@ -75,7 +81,7 @@ def load_results(names: Sequence[str], group: str = "") -> dict[str, Result]:
         UserError: A file is missing or damaged.
     """
     results = {name: _load_result((Path(group) / name).as_posix()) for name in names}
-    sets = [result.run["data"] for result in results.values()]
+    sets = [result.evaluation["data"] for result in results.values()]
 
     def order(item: tuple[str, Result]) -> tuple[int, str, bool, str, str]:
         name, result = item
@@ -86,16 +92,18 @@ def load_results(names: Sequence[str], group: str = "") -> dict[str, Result]:
 
 
 def _load_result(name: str) -> Result:
-    run_path, metrics_path = files.evaluation_path(name), files.metrics_path(name)
-    run, metrics = files.read_json(run_path), files.read_json(metrics_path)
-    if not isinstance(run, dict) or "data" not in run:
-        raise UserError(f"{run_path} is damaged (no data set): delete it and run `dvc repro`")
+    evaluation_path, metrics_path = files.evaluation_path(name), files.metrics_path(name)
+    evaluation, metrics = files.read_json(evaluation_path), files.read_json(metrics_path)
+    if not isinstance(evaluation, dict) or "data" not in evaluation:
+        raise UserError(
+            f"{evaluation_path} is damaged (no data set): delete it and run `dvc repro`"
+        )
     if not isinstance(metrics, dict):
         raise UserError(f"{metrics_path} is damaged (no metrics): delete it and run `dvc repro`")
-    values = {**dict(flatten(run)), **dict(flatten(metrics))}
+    values = {**dict(flatten(evaluation)), **dict(flatten(metrics))}
     missing = float("nan")  # JSON has no NaN, so the file has null
     return Result(
-        run,
+        evaluation,
         {
             metric.key: missing if values[metric.key] is None else values[metric.key]
             for metric in METRICS
@@ -126,7 +134,7 @@ def load_history(name: str) -> pd.DataFrame:
     try:
         return pd.read_csv(path)
     except FileNotFoundError:
-        raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+        raise missing_output(path) from None
     except ValueError as error:  # pandas' own errors are ValueErrors
         reason = one_line(error)
         raise UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro`") from error

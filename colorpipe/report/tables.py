@@ -73,8 +73,10 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         SCORES, COLOR_SCORES, the paper's numbers if they apply, and IDENTITY.
     """
     rows: list[dict[str, Any]] = []
-    baseline_of = {baseline.run["data"]: baseline for baseline in baselines.values()}
-    for data, in_data in itertools.groupby(results.items(), key=lambda item: item[1].run["data"]):
+    baseline_of = {baseline.evaluation["data"]: baseline for baseline in baselines.values()}
+    for data, in_data in itertools.groupby(
+        results.items(), key=lambda item: item[1].evaluation["data"]
+    ):
         baseline = baseline_of.get(data)
         for _, comparable in itertools.groupby(in_data, key=lambda item: item[1].setting):
             group = list(comparable)
@@ -89,7 +91,7 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
 
 
 def _colorizer_row(name: str, result: Result) -> dict[str, Any]:
-    run = result.run
+    run = result.evaluation
     identity = {"seed": run["seed"], "epoch": run["best_epoch"], "start": run["start"]}
     scores = {**_scores(result), **paper_numbers(name, run)}
     return {"colorizer": name, **_setting(result), **identity, **scores}
@@ -102,13 +104,17 @@ def _baseline_row(baseline: Result, colorizer: Result) -> dict[str, Any]:
 
 
 def _original_row(baseline: Result) -> dict[str, Any]:
-    run = baseline.run
+    run = baseline.evaluation
     scores = {"colorfulness": baseline.metrics["original_colorfulness"]}
     return {"colorizer": ORIGINAL, "data": run["data"], "n": run["n"], **scores}
 
 
 def _setting(result: Result) -> dict[str, Any]:
-    return {"data": result.run["data"], "n": result.run["n"], "loss": loss_label(result.run)}
+    return {
+        "data": result.evaluation["data"],
+        "n": result.evaluation["n"],
+        "loss": loss_label(result.evaluation),
+    }
 
 
 def _scores(result: Result) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """The section of the page about the run: trainings, machine, code and data."""
 
-import json
 import time
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -65,7 +64,7 @@ def load_record(history: bytes) -> dict[str, Any]:
         history: The content of the training's file in curves/.
     """
     path = files.run_record_path(history)
-    record: dict[str, Any] = json.loads(path.read_text()) if path.is_file() else {}
+    record: dict[str, Any] = files.read_json(path) if path.is_file() else {}
     return record
 
 

@@ -51,6 +51,18 @@ def list_names(names: Sequence[str | Path]) -> str:
     return f"{listed}, ..." if len(names) > MAX_NAMED else listed
 
 
+def missing_output(path: Path) -> UserError:
+    """Return the error to raise if a file that a stage writes is missing."""
+    return UserError(f"{printable_path(path)} is missing: run `dvc repro` to create it")
+
+
+def permission_error(path: Path) -> UserError:
+    """Return the error to raise if the permissions of `path` forbid to read it."""
+    return UserError(
+        f"{printable_path(path)} cannot be read (permission denied): check its permissions"
+    )
+
+
 def write_error(path: Path, error: OSError) -> UserError:
     """Return the error to raise if `path` cannot be written."""
     reason = error.strerror or error
@@ -60,7 +72,7 @@ def write_error(path: Path, error: OSError) -> UserError:
 
 
 @contextlib.contextmanager
-def naming_write_errors(path: Path) -> Iterator[None]:
+def convert_write_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of a library that writes to `path` into a UserError that names `path`."""
     try:
         yield

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dvclive import Live
 
-from colorpipe.runtime.errors import naming_write_errors
+from colorpipe.runtime.errors import convert_write_errors
 
 
 @contextlib.contextmanager
@@ -25,11 +25,11 @@ def live_metrics(folder: Path, training: str) -> Iterator[Callable[[Mapping[str,
     Raises:
         UserError: A file in `folder` cannot be written.
     """
-    with naming_write_errors(folder):
+    with convert_write_errors(folder):
         live = Live(str(folder), save_dvc_exp=False, dvcyaml=None, report=None)
 
     def log(epoch: Mapping[str, float]) -> None:
-        with naming_write_errors(folder):
+        with convert_write_errors(folder):
             live.log_metric("training", training, plot=False)
             for key, value in epoch.items():
                 live.log_metric(key.replace("_", "/", 1), value, plot=key != "epoch")
@@ -38,6 +38,6 @@ def live_metrics(folder: Path, training: str) -> Iterator[Callable[[Mapping[str,
     try:
         yield log
     finally:
-        with naming_write_errors(folder):
+        with convert_write_errors(folder):
             live.end()
             (folder / "metrics.json").write_text("{}\n")

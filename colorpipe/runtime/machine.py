@@ -17,7 +17,7 @@ PACKAGES = ("torch", "torchvision", "timm", "lpips", "torchmetrics", "numpy", "d
 def describe_machine() -> dict[str, str]:
     """Return the processor, the GPU, the usable cores, and the versions of packages."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    hardware = f"{find_processor()}, {cores} cores"
+    hardware = f"{find_processor()}, {cores} core{'' if cores == 1 else 's'}"
     if torch.cuda.is_available():
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
     packages = {name: version(name) for name in PACKAGES}
@@ -26,7 +26,7 @@ def describe_machine() -> dict[str, str]:
 
 
 def find_commit() -> str:
-    """Return the short hash of HEAD, and whether code or parameters differ from it.
+    """Return the short hash of HEAD, with ", with changes" if code or parameters differ from it.
 
     Outside a git repository, or without git, return an empty string.
     """

@@ -59,11 +59,10 @@ def run_main(main: Callable[[], None]) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except OSError as error:
-        path = ""
-        if isinstance(error.filename, str | bytes):
-            path = f": {printable_path(Path(os.fsdecode(error.filename)))}"
         reason = error.strerror or one_line(error)
-        sys.exit(f"{prefix}: {reason}{path}; fix that and run the command again")
+        if isinstance(error.filename, str | bytes):
+            reason = f"{printable_path(Path(os.fsdecode(error.filename)))}: {reason}"
+        sys.exit(f"{prefix}: {reason}; fix that and run the command again")
     except KeyboardInterrupt as interrupt:
         if rank is None:  # otherwise the launcher prints it
             print(f"interrupted: {str(interrupt) or 'run the command again'}", file=sys.stderr)

@@ -23,7 +23,7 @@ from colorpipe.inference import Colorized, Metrics, autocast
 from colorpipe.losses.loss import Loss
 from colorpipe.training import colorization, optim
 from colorpipe.training.batches import Batch
-from colorpipe.training.colorization import ColorizationTask, Columns
+from colorpipe.training.colorization import ColorizationTask, ColorizerEntry
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
@@ -124,9 +124,9 @@ class AdversarialTask(ColorizationTask):
         assert isinstance(discriminator, PatchGAN)
         discriminator_only = len(state.history) < self.settings.discriminator_epochs
         with torch.set_grad_enabled(not discriminator_only):
-            colorized, loss = self.apply(state.trained(MODEL), batch[0])
+            colorized, loss = self.apply(state.wrapped_model(MODEL), batch[0])
         discriminator.estimate_norms()
-        hinge = self._hinge(state.trained(DISCRIMINATOR), colorized)
+        hinge = self._hinge(state.wrapped_model(DISCRIMINATOR), colorized)
         state.step(DISCRIMINATOR, hinge)
         if not discriminator_only:
             discriminator.requires_grad_(False)
@@ -137,7 +137,7 @@ class AdversarialTask(ColorizationTask):
 
     def _hinge(self, discriminator: nn.Module, colorized: Colorized) -> Tensor:
         """Return the discriminator's loss on the true and the predicted colors."""
-        real = self._score(discriminator, colorized.L, colorized.ab)
+        real = self._score(discriminator, colorized.L, colorized.true_ab)
         fake = self._score(discriminator, colorized.L, colorized.prediction.ab.detach())
         return F.relu(1 - real).mean() + F.relu(1 + fake).mean()
 
@@ -153,10 +153,10 @@ class AdversarialTask(ColorizationTask):
         image = gamut.render(colorized.L, predicted)
         return {
             **self.compute_metrics(loss, colorized),
-            "mse": F.mse_loss(predicted, colorized.ab),
-            "baseline_mse": colorized.ab.square().mean(),
+            "mse": F.mse_loss(predicted, colorized.true_ab),
+            "baseline_mse": colorized.true_ab.square().mean(),
             "colorfulness": metrics.colorfulness(image).mean(),
-            "original_colorfulness": metrics.colorfulness(colorized.rgb).mean(),
+            "original_colorfulness": metrics.colorfulness(colorized.true_rgb).mean(),
         }
 
     def selection(self, epoch: EpochMetrics) -> float:
@@ -173,9 +173,9 @@ class AdversarialTask(ColorizationTask):
         print("adversarial training is not compiled: compile=true changes nothing here")
 
 
-def train(name: str, columns: Columns, params: Params) -> None:
+def train(name: str, entry: ColorizerEntry, params: Params) -> None:
     """Train a colorizer against a discriminator (see `colorization.train_colorizer`)."""
-    settings = params.recipe(columns.recipe).adversarial
+    settings = params.recipe(entry.recipe).adversarial
     assert settings is not None  # `config.check_params` compares the step with the recipe
     task = functools.partial(AdversarialTask, settings)
-    colorization.train_colorizer(task, name, columns, params)
+    colorization.train_colorizer(task, name, entry, params)

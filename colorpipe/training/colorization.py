@@ -16,14 +16,14 @@ from colorpipe.data import arrays
 from colorpipe.inference import Colorized, Metrics, compute_loss, predict, prepare_device
 from colorpipe.losses.loss import Loss, load_loss
 from colorpipe.models.loading import build_colorizer, initialize
-from colorpipe.training import processes, supervised
+from colorpipe.training import processes
 from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
-from colorpipe.training.supervised import SupervisedTask
+from colorpipe.training.task import TrainingTask, train_task
 
 
-class Columns(NamedTuple):
-    """The columns of a colorizer in the table of dvc.yaml.
+class ColorizerEntry(NamedTuple):
+    """A colorizer's entry in the table of dvc.yaml.
 
     Attributes:
         model: A module of colorpipe/models.
@@ -40,7 +40,7 @@ class Columns(NamedTuple):
     start: Path
 
 
-class ColorizationTask(SupervisedTask):
+class ColorizationTask(TrainingTask):
     """Training of a colorizer on a loss."""
 
     def __init__(self, loss: Loss, precision: str) -> None:
@@ -61,57 +61,57 @@ class ColorizationTask(SupervisedTask):
     def compute_metrics(loss: Tensor, colorized: Colorized) -> Metrics:
         """Return the loss, and SSIM and PSNR on the ab planes."""
         with torch.no_grad():
-            predicted, ab = colorized.prediction.ab, colorized.ab
+            predicted, ab = colorized.prediction.ab, colorized.true_ab
             ssim, psnr = metrics.batch_ssim(predicted, ab), metrics.batch_psnr(predicted, ab)
             return {"loss": loss, "ssim": ssim, "psnr": psnr}
 
 
-def train(name: str, columns: Columns, params: Params) -> None:
+def train(name: str, entry: ColorizerEntry, params: Params) -> None:
     """Train a colorizer on its loss (see `train_colorizer`)."""
-    train_colorizer(ColorizationTask, name, columns, params)
+    train_colorizer(ColorizationTask, name, entry, params)
 
 
 def train_colorizer(
-    make_task: Callable[[Loss, str], SupervisedTask], name: str, columns: Columns, params: Params
+    make_task: Callable[[Loss, str], TrainingTask], name: str, entry: ColorizerEntry, params: Params
 ) -> None:
     """Train a colorizer. Write models/<name>/{best,last}.safetensors and curves/<name>.csv.
 
     Args:
         make_task: Makes the task from the loss and the precision.
         name: The name of the colorizer.
-        columns: The colorizer's columns in the table of dvc.yaml.
+        entry: The colorizer's entry in the table of dvc.yaml.
         params: All settings.
     """
     device = prepare_device(params.seed, params.threads, processes.join(params.processes))
-    data, recipe = columns.data, params.recipe(columns.recipe)
+    data, recipe = entry.data, params.recipe(entry.recipe)
     settings = TrainSettings.from_params(
-        recipe, params.data(data), params.seed, device, params.processes, columns.recipe
+        recipe, params.data(data), params.seed, device, params.processes, entry.recipe
     )
     train_images = arrays.load_array(files.images_path(data, "train"), device, shuffled=True)
     val_images = arrays.load_array(files.images_path(data, "val"), device)
-    loss = load_loss(columns.loss, data, params, device)
-    model = build_colorizer(columns.model, params.model(columns.model), loss.head)
-    start = initialize(model, columns.model, params.model(columns.model), columns.start)
-    was_trained = weights.load_metadata(columns.start).get("head") == "bins"
-    model.set_bin_weights(loss.bin_weights, was_trained)  # the start file has those of its data
+    loss = load_loss(entry.loss, data, params, device)
+    model = build_colorizer(entry.model, params.model(entry.model), loss.head)
+    start = initialize(model, entry.model, params.model(entry.model), entry.start)
+    was_trained = weights.load_metadata(entry.start).get("head") == "bins"
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model.set_bin_weights(loss.bin_weights, was_trained)  # the start file has those of its data
     metadata = {
-        "model": columns.model,
-        "settings": params.model(columns.model),
+        "model": entry.model,
+        "settings": params.model(entry.model),
         "head": loss.head,
         "start": start,
         "data": data,
         "size": list(train_images.shape[2:]),
         "loss": {
-            "name": columns.loss,
-            "settings": params.loss_settings(columns.loss),
+            "name": entry.loss,
+            "settings": params.loss_settings(entry.loss),
             **loss.metadata,
         },
     }
     images = [files.images_path(data, split) for split in ("train", "val")]
-    loss_weights = files.start_path(data, columns.loss)
-    inputs = [columns.start, *images, files.prior_path(data), loss_weights]
+    loss_weights = files.start_path(data, entry.loss)
+    inputs = [entry.start, *images, files.prior_path(data), loss_weights]
     task = make_task(loss, settings.precision)
     sets = ((train_images,), (val_images,))
-    supervised.train(name, task, model, sets, settings, metadata, inputs)
+    train_task(name, task, model, sets, settings, metadata, inputs)
     processes.leave()

@@ -7,7 +7,7 @@ epoch.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import torch
@@ -49,7 +49,7 @@ def fit(
     train: Batch,
     val: Batch,
     settings: TrainSettings,
-    save: Callable[[str, EpochMetrics], None],
+    save: Callable[[str, EpochMetrics, Mapping[str, Tensor]], None],
     log: Callable[[list[EpochMetrics]], None] = lambda history: None,
     checkpoint: Checkpoint | None = None,
 ) -> list[EpochMetrics]:
@@ -61,8 +61,8 @@ def fit(
         train: Training set: tensors (N, ...) of equal length on the device.
         val: Validation set of the same form.
         settings: Epochs, batch size, augmentation and seed.
-        save: Called with "best" and the epoch's metrics whenever `task.selection` has a new
-            minimum, and with "last" at the end. The weights to save are those of `state.model`.
+        save: Called with "best", the epoch's metrics and the weights whenever `task.selection` has
+            a new minimum, and with "last" at the end.
         log: Called with the history after each epoch.
         checkpoint: Where to resume from and what to save after each epoch. If several processes
             share the training, only rank 0 has a checkpoint.
@@ -81,18 +81,19 @@ def fit(
         resume.restore(state, content)
         for epoch in range(1, len(state.history) + 1):
             log(state.history[:epoch])
-        save_best(state, save)
-    with naming_memory_errors(settings):
+        # DVC deleted the stage's outputs before it ran the stage again.
+        save("best", state.history[state.best_epoch - 1], state.best)
+    with convert_memory_errors(settings):
         while len(state.history) < settings.epochs:
             metrics = run_epoch(task, state, train, val, settings)
             is_best = state.append(metrics, task.selection(metrics))
             print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
             log(state.history)
             if is_best:
-                save("best", metrics)
+                save("best", metrics, state.best)
             if checkpoint and len(state.history) < settings.epochs:
                 checkpoint.save(state)
-    save("last", state.history[-1])
+    save("last", state.history[-1], state.model.state_dict())
     return state.history
 
 
@@ -188,17 +189,6 @@ class NonFiniteGuard:
         self.losses.clear()
 
 
-def save_best(state: TrainState, save: Callable[[str, EpochMetrics], None]) -> None:
-    """Save the best weights of a resumed training again.
-
-    DVC deletes a stage's outputs before it runs the stage.
-    """
-    current = {name: tensor.clone() for name, tensor in state.model.state_dict().items()}
-    state.model.load_state_dict(state.best)
-    save("best", state.history[state.best_epoch - 1])
-    state.model.load_state_dict(current)
-
-
 def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
     """Return the error for a loss that is NaN or infinite."""
     precision = ""
@@ -211,7 +201,7 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
 
 
 @contextlib.contextmanager
-def naming_memory_errors(settings: TrainSettings) -> Iterator[None]:
+def convert_memory_errors(settings: TrainSettings) -> Iterator[None]:
     """Turn exhausted memory into a UserError that names the parameter to lower."""
     try:
         yield

@@ -20,21 +20,22 @@ def build_optimizer(
     lr: float,
     weight_decay: float = 0.0,
     betas: tuple[float, float] = (0.9, 0.999),
-    encoder_lr: float = 1.0,
+    encoder_lr_factor: float = 1.0,
 ) -> Optimizer:
     """Build a fused Adam or AdamW. Biases and the vectors of BatchNorm have no weight decay.
 
-    The learning rate of the model's encoder is `encoder_lr` times `lr`.
+    The learning rate of the model's encoder is `encoder_lr_factor` times `lr`.
     """
-    parameters = dict(model.named_parameters())
-    encoder = {name for name in parameters if name.startswith(ENCODER) and encoder_lr != 1}
     groups: list[dict[str, object]] = []
-    for names, rate in ((parameters.keys() - encoder, lr), (encoder, lr * encoder_lr)):
-        part = [tensor for name, tensor in parameters.items() if name in names]
+    for in_encoder, rate in ((False, lr), (True, lr * encoder_lr_factor)):
+        part = [
+            tensor
+            for name, tensor in model.named_parameters()
+            if (name.startswith(ENCODER) and encoder_lr_factor != 1) == in_encoder
+        ]
         if part:
-            matrices = [tensor for tensor in part if tensor.ndim > 1]
+            groups.append({"params": [tensor for tensor in part if tensor.ndim > 1], "lr": rate})
             vectors = [tensor for tensor in part if tensor.ndim <= 1]
-            groups.append({"params": matrices, "lr": rate})
             groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 

@@ -24,7 +24,7 @@ import torch
 
 from colorpipe import files
 from colorpipe.runtime import machine
-from colorpipe.runtime.errors import UserError, naming_write_errors
+from colorpipe.runtime.errors import convert_write_errors, missing_output
 from colorpipe.training.state import TrainState
 
 CHUNK = 1 << 20  # bytes
@@ -81,15 +81,18 @@ class Checkpoint:
         others = sorted(set(files.RESUME.glob(pattern)) - {self.folder})
         if others:
             print(
-                f"{self.name}: {others[0]} belongs to other code, params, data or hardware: "
-                "ignored; delete it if no other training uses it"
+                f"{self.name}: {others[0]} is not used, because it was made with other code, "
+                "params, data or hardware: delete it if no other training uses it"
             )
 
     def _write(self, content: dict[str, Any], epoch: int) -> None:
         old = self.paths()
         unnamed = self.folder / "checkpoint.pt"
-        with files.atomic_write(unnamed) as temporary:
-            torch.save(content, temporary)
+        with files.atomic_write(unnamed) as temporary, temporary.open("wb") as file:
+            try:
+                torch.save(content, file)
+            except RuntimeError as error:  # torch hides the OSError of a full disk in its own error
+                raise error.__context__ or error from None
         path = self.folder / f"{epoch}-{_checksum(unnamed)}.pt"
         unnamed.replace(path)
         for other in old:
@@ -113,7 +116,7 @@ def checkpointed(
         KeyboardInterrupt: Ctrl-C was pressed. The message says how to resume.
     """
     checkpoint = Checkpoint(name, _make_key(metadata, inputs))
-    with naming_write_errors(files.RESUME):
+    with convert_write_errors(files.RESUME):
         checkpoint.folder.mkdir(parents=True, exist_ok=True)
         # Delete what a killed process has left half-written.
         for partial in [*checkpoint.folder.glob(".*"), *checkpoint.folder.glob("checkpoint.pt")]:
@@ -149,15 +152,14 @@ def _make_key(metadata: Mapping[str, object], inputs: Iterable[Path]) -> str:
         and not name.startswith(NOT_IN_KEY)
         and getattr(module, "__file__", None)
     }
-    data = {}
+    input_hashes = {}
     for path in inputs:
         try:
-            with path.open("rb") as file:
-                data[str(path)] = hashlib.file_digest(file, "sha256").hexdigest()
+            input_hashes[str(path)] = files.hash_file(path, "sha256")
         except FileNotFoundError:
-            raise UserError(f"{path} is missing: run `dvc repro` to create it") from None
+            raise missing_output(path) from None
     hardware = {key: value for key, value in machine.describe_machine().items() if key != "dvc"}
-    content = [metadata, code, data, hardware, torch.get_num_threads()]
+    content = [metadata, code, input_hashes, hardware, torch.get_num_threads()]
     return _hash(json.dumps(content, sort_keys=True, default=str).encode())
 
 

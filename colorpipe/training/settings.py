@@ -26,7 +26,7 @@ class TrainSettings:
     flips: bool = False
     shifts: int = 0
     optimizer: str = "adam"
-    encoder_lr: float = 1.0
+    encoder_lr_factor: float = 1.0
     weight_decay: float = 0.0
     schedule: str = "constant"
     ema: float = 0.0

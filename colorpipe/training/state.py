@@ -31,7 +31,7 @@ class TrainState:
     best_epoch: int = 0
     best_selection: float = math.inf
     best: dict[str, Tensor] = field(default_factory=dict)
-    wrapped: dict[str, nn.Module] = field(default_factory=dict)  # see `trained`
+    wrapped: dict[str, nn.Module] = field(default_factory=dict)  # see `wrapped_model`
 
     @property
     def model(self) -> nn.Module:
@@ -39,8 +39,8 @@ class TrainState:
         average = self.models.get(AVERAGE)
         return average.module if isinstance(average, WeightAverage) else self.models[MODEL]
 
-    def trained(self, name: str) -> nn.Module:
-        """Return a model for a training step (see `processes.wrap`). It is wrapped once."""
+    def wrapped_model(self, name: str) -> nn.Module:
+        """Return the model to call in a training step. It averages gradients over all processes."""
         if name not in self.wrapped:
             self.wrapped[name] = processes.wrap(self.models[name])
         return self.wrapped[name]
@@ -50,7 +50,7 @@ class TrainState:
 
         Args:
             name: The name of the model.
-            loss: The loss of this process's part of a batch, computed with `trained(name)`.
+            loss: The loss of this process's part of a batch, computed with `wrapped_model(name)`.
         """
         self.models[name].zero_grad(set_to_none=True)
         loss.backward()

@@ -4,7 +4,6 @@ import contextlib
 import errno
 import importlib
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from limits import no_file_larger_than
 from project import ROOT
 
 from colorpipe.runtime.process import run_main
@@ -143,17 +143,6 @@ def run_and_fail(stage: str, named: str) -> tuple[dict[str, bytes], dict[str, by
     assert named in said
     assert "\n" not in said
     return before, contents(Path())
-
-
-@contextlib.contextmanager
-def no_file_larger_than(size: int) -> Iterator[None]:
-    """What the system does on a full disk, without one: a write fails in the middle of a file."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("stage", STAGES)

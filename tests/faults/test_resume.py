@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from archives import PRIOR
+from limits import no_file_larger_than
 from project import ROOT
 from stages_in_folder import (
     ADVERSARIAL,
@@ -30,7 +31,7 @@ from stages_in_folder import (
 from colorpipe import config, files, weights
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization, loop, resume
-from colorpipe.training.colorization import Columns
+from colorpipe.training.colorization import ColorizerEntry
 from colorpipe.training.state import MODEL, TrainState
 
 
@@ -147,7 +148,7 @@ def small(tmp_path, monkeypatch):
             monkeypatch.setattr(loop, "validate", stopping(loop.validate, stop))
         try:
             start = files.start_path("photos", "resnet18")
-            columns = Columns("resnet18", "photos", loss, "train", start)
+            columns = ColorizerEntry("resnet18", "photos", loss, "train", start)
             colorization.train("resnet", columns, params.model_copy(update=update))
         finally:
             monkeypatch.undo()
@@ -171,16 +172,25 @@ def checkpoints() -> list[Path]:
     return sorted(files.RESUME.glob("*/[0-9]*-*.pt"))
 
 
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_named(small):
+    small(epochs=1)
+    size = files.weights_path("resnet", "last").stat().st_size
+    with (
+        no_file_larger_than(2 * size),  # a checkpoint has the weights and two moments of each
+        pytest.raises(UserError, match=r"checkpoint\.pt cannot be written: File too large"),
+    ):
+        small()
+    assert not checkpoints()
+    assert files.weights_path("resnet", "best").is_file()
+
+
 def test_a_checkpoint_of_other_params_or_data_is_ignored(small, capsys):
     with pytest.raises(SystemExit):
         small(stop=2)
     (checkpoint,) = checkpoints()
     small(seed=3)
     said = capsys.readouterr().out
-    assert (
-        f"resnet: {checkpoint.parent} belongs to other code, params, data or hardware: ignored"
-        in said
-    )
+    assert f"resnet: {checkpoint.parent} is not used, because it was made with other code" in said
     assert "resuming" not in said
     assert checkpoints() == [checkpoint]  # the other training may still resume
     small(threads=2)
@@ -221,7 +231,7 @@ def test_a_checkpoint_of_other_code_is_ignored(small, monkeypatch, tmp_path, cap
         changed.setattr(sys.modules["colorpipe.metrics"], "__file__", str(other))
         small()
     said = capsys.readouterr().out
-    assert "belongs to other code" in said
+    assert "it was made with other code" in said
     assert "resuming" not in said
 
 

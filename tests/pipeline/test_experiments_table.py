@@ -68,7 +68,7 @@ else:
                        "colorfulness": 20 - 10 * a} for a in (1.0, 0.5, 0.0)]
             about |= {"decodings": points, "test_vividness": points}
         Path("grids").mkdir(exist_ok=True)
-        Image.fromarray(np.full((124, 300, 3), params["seed"], np.uint8)).save(f"grids/{name}.png")
+        Image.fromarray(np.full((124, 288, 3), params["seed"], np.uint8)).save(f"grids/{name}.png")
     write(f"evaluations/{path}.json", json.dumps(about))
 """
 
@@ -93,12 +93,19 @@ def make_pipeline(baselines: list[str]) -> dict:
             "params": ["side"],
             "outs": ["data.txt"],
         },
-        "train": stage("train", ["resnet", "unet"], both, ["curves/${item}.csv"]),
+        "train": {
+            "foreach": {"resnet": {"loss": "${loss}"}, "unet": {"loss": "mse"}},
+            "do": {
+                "cmd": f"{sys.executable} make.py train ${{key}} --data tiny --loss ${{item.loss}}",
+                "deps": ["make.py", "data.txt"],
+                "params": both,
+                "outs": ["curves/${key}.csv"],
+            },
+        },
         "evaluate": stage("evaluate", ["resnet", "unet"], [], grid, "${item}"),
         "baseline": stage("baseline", baselines, ["gain"], gray, "baseline/${item}"),
         "pretext": stage("pretext", runs, ["seed"], classifier, "pretext/${item}"),
     }
-    stages["train"]["do"]["deps"].append("data.txt")
     stages["evaluate"]["do"]["deps"].append("curves/${item}.csv")
     return {"stages": stages}
 
@@ -114,7 +121,8 @@ def project(tmp_path_factory) -> Project:
     project = Project(folder)
     (project.root / "make.py").write_text(STAGE)
     (project.root / "dvc.yaml").write_text(yaml.safe_dump(make_pipeline(["gray", "removed"])))
-    params = {"seed": 0, "gain": 1, "side": 1, "dataset": "tiny", "large_dataset": "tiny"}
+    params = {"seed": 0, "gain": 1, "side": 1, "loss": "mse"}
+    params |= {"dataset": "tiny", "large_dataset": "tiny"}
     (project.root / "params.yaml").write_text(yaml.safe_dump(params))
     outputs = (
         "curves",
@@ -232,12 +240,14 @@ def test_other_settings_are_not_mixed(project):
     assert "error: gray baseline was run with several settings: '" in output
     assert "gain=2" in output
     assert not (project.root / "other").exists()
-    printed = tabulate(project, "seed-1", "gain", "--out", "other", "--mix")
+    printed = tabulate(project, "seed-1", "gain", "--out", "other", "--separate-settings")
     assert find_line(printed, "tiny", "unet (gain=2)")[:2] == ["1", "21"]
     assert find_line(printed, "tiny", "unet (default)")[:2] == ["1", "11"]
     names = {path.stem for path in (project.root / "other/images").iterdir()}
     assert names >= {"unet (default)", "unet (gain=2)"}
-    output = tabulate(project, "seed-1", "--out", "other", "--mix", "--reference", "none", code=1)
+    output = tabulate(
+        project, "seed-1", "--out", "other", "--separate-settings", "--reference", "none", code=1
+    )
     assert "error: --reference none: the table has no such colorizer" in output
     classifiers = pd.read_csv(project.root / "other/results.csv").set_index("colorizer")
     assert pd.isna(classifiers.loc["pretext/resnet-finetune-100", "settings"])  # without gain
@@ -257,6 +267,23 @@ def test_results_of_older_data_do_not_belong_to_an_experiment(project, tmp_path)
     assert own == {"gray baseline": "", "unet": "side=2"}
 
 
+def test_the_loss_is_a_setting_of_the_colorizers_that_follow_it(project, tmp_path):
+    shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
+    copy = Project.at(tmp_path / "copy", project)
+    copy.run("dvc", "exp", "run", "--name", "l1", "-S", "seed=1", "-S", "loss=l1")
+    copy.run("git", "checkout", "--", ".")
+    copy.run("dvc", "exp", "run", "--name", "l1-alone", "-S", "loss=l1", "evaluate@unet")
+    tabulate(copy, "l1", "--out", str(tmp_path / "mine"))
+    results = pd.read_csv(tmp_path / "mine/results.csv").set_index("colorizer")["settings"]
+    own = {name: text for name, text in results.fillna("").items() if "/" not in name}
+    assert own == {"gray baseline": "", "resnet": "loss=l1", "unet": ""}
+    output = tabulate(copy, "l1", "seed-1", "--out", str(tmp_path / "mine"), code=1)
+    assert "error: resnet was run with several settings: ''; 'loss=l1'" in output
+    tabulate(copy, "l1-alone", "--out", str(tmp_path / "alone"))
+    names = set(pd.read_csv(tmp_path / "alone/results.csv")["colorizer"])
+    assert {name for name in names if "/" not in name} == {"gray baseline", "unet"}
+
+
 def test_settings_are_those_that_differ_from_head(project, tmp_path):
     shutil.copytree(project.root, tmp_path / "copy", symlinks=True)
     copy = Project.at(tmp_path / "copy", project)
@@ -268,7 +295,7 @@ def test_settings_are_those_that_differ_from_head(project, tmp_path):
     copy.run("git", "checkout", "HEAD~", "--", "params.yaml")
     copy.commit("gain 1 again")
     copy.run("dvc", "exp", "run", "--name", "seed-1", "-S", "seed=1")
-    tabulate(copy, "seed-1", "--out", str(tmp_path / "mine"), "--mix")
+    tabulate(copy, "seed-1", "--out", str(tmp_path / "mine"), "--separate-settings")
     results = pd.read_csv(tmp_path / "mine/results.csv").fillna({"settings": ""})
     commits = results.set_index(["colorizer", "settings"])["commit"]
     assert commits["unet"].index.to_list() == ["", "gain=3"]

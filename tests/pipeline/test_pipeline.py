@@ -230,7 +230,7 @@ def test_parameters_read_are_the_declared_ones(project):
             read.setdefault(stage, set()).update(ran[note]["keys"])
             declared.setdefault(stage, set()).update(own)
         elif stage == "pretext":  # each mode and share reads its own of these
-            of_some = {"pretext.neighbors", "pretext.steps", "pretext.temperature"}
+            of_some = {"pretext.neighbors", "pretext.min_steps", "pretext.temperature"}
             assert set(ran[note]["keys"]) >= own - of_some, row["name"]
         elif stage == "train":  # a recipe with flips of its own does not read the data set's
             flips = {key for key in own if key.startswith("datasets.") and key.endswith("flips")}

@@ -46,7 +46,7 @@ from pathlib import Path
 if "adversarial" in sys.argv:  # no more is imported than the stage does: that code is part of the checkpoint's key
     from colorpipe.training.adversarial import AdversarialTask as Task
 else:
-    from colorpipe.training.supervised import SupervisedTask as Task
+    from colorpipe.training.task import TrainingTask as Task
 
 step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
 

@@ -65,8 +65,8 @@ def test_a_network_sees_L_and_nothing_else(images):
     assert model.L.shape == (5, 1, 24, 24)
     assert np.abs(model.L.numpy() - lab[:, :1]).max() < 1e-3
     assert np.abs(colorized.L.numpy() - lab[:, :1]).max() < 1e-3
-    assert np.abs(colorized.ab.numpy() - lab[:, 1:]).max() < 1e-2
-    assert np.abs(colorized.rgb.numpy() - images / 255).max() < 1e-6
+    assert np.abs(colorized.true_ab.numpy() - lab[:, 1:]).max() < 1e-2
+    assert np.abs(colorized.true_rgb.numpy() - images / 255).max() < 1e-6
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_the_precision_is_that_of_the_network(images, precision, dtype):
     model = Recorder()
     colorized = predict(model, torch.from_numpy(images), precision)
     assert model.dtype == dtype
-    assert colorized.lab.dtype == colorized.rgb.dtype == torch.float32
+    assert colorized.true_lab.dtype == colorized.true_rgb.dtype == torch.float32
 
 
 def test_a_loss_gets_what_its_head_compares():

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from colorpipe import files, weights
-from colorpipe.data.imagenet import read_torchvision
+from colorpipe.data.imagenet import load_imagenet_weights
 from colorpipe.models.loading import build_colorizer, load_colorizer
 from colorpipe.runtime.errors import UserError
 
@@ -141,11 +141,11 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     for name, content in (("a.pth", {"conv1.weight": Harmful()}), ("b.pth", Harmful())):
         torch.save(content, name)
         with pytest.raises(UserError, match=rf"{name[0]}\.pth is not a complete file of weights"):
-            read_torchvision(Path(name))
+            load_imagenet_weights(Path(name))
     Path("c.pth").write_bytes(pickle.dumps(Harmful()))
     Path("best.safetensors").write_bytes(pickle.dumps(Harmful()))
     with pytest.raises(UserError, match=r"c\.pth is not a complete file"):
-        read_torchvision(Path("c.pth"))
+        load_imagenet_weights(Path("c.pth"))
     with pytest.raises(UserError, match=r"best\.safetensors is not a complete"):
         load_colorizer(Path("best.safetensors"), CPU)
     assert not Path("harm").exists()
@@ -171,7 +171,7 @@ WEIGHT = torch.ones(2, 2)
 def test_torchvision_weights_of_another_kind_are_named(tmp_path, content, message):
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(UserError, match=message) as raised:
-        read_torchvision(tmp_path / "w.pth")
+        load_imagenet_weights(tmp_path / "w.pth")
     assert str(raised.value).isprintable()
 
 
@@ -186,7 +186,7 @@ def test_weights_know_what_they_are(tmp_path):
 
 def test_weights_that_share_their_memory_can_be_kept(tmp_path):
     torch.save({"a": WEIGHT, "b": WEIGHT.T, "fc.weight": WEIGHT}, tmp_path / "w.pth")
-    weights.save(tmp_path / "w.safetensors", read_torchvision(tmp_path / "w.pth"), {})
+    weights.save(tmp_path / "w.safetensors", load_imagenet_weights(tmp_path / "w.pth"), {})
     assert weights.load(tmp_path / "w.safetensors")[0].keys() == {"a", "b"}
 
 

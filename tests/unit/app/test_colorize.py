@@ -97,7 +97,7 @@ def test_colors_are_those_that_the_network_predicts(weights):
     model, size = colorize.load_model(weights, "cpu")
     assert size == 32
     gray = np.full((32, 32, 3), 118, np.uint8)
-    L = lab.lightness(lab.from_bytes(torch.from_numpy(gray).permute(2, 0, 1)[None]))
+    L = lab.lightness(lab.uint8_to_float(torch.from_numpy(gray).permute(2, 0, 1)[None]))
     with torch.no_grad():
         expected = gamut.render_preserving_lightness(L, model(L).ab)
     colored = colorize.colorize(model, gray, 32)

@@ -77,7 +77,7 @@ def test_the_metrics_are_those_of_the_images(folders, tmp_path):
     run(*folders, "--size", SIZE, "-o", tmp_path / "metrics.json")
     metrics = read_metrics(tmp_path / "metrics.json")["predicted"]
     colored, originals = (torch.from_numpy(images) for images in (COLORED, ORIGINALS))
-    ab = [lab.rgb_to_lab(lab.from_bytes(images))[:, 1:] for images in (colored, originals)]
+    ab = [lab.rgb_to_lab(lab.uint8_to_float(images))[:, 1:] for images in (colored, originals)]
     assert metrics["test.mse"] == pytest.approx(float((ab[0] - ab[1]).square().mean()), rel=1e-4)
     squared = (colored.double() - originals).div(255).square().mean(dim=(1, 2, 3))
     assert metrics["rgb.psnr"] == pytest.approx(float(-10 * squared.log10().mean()), rel=1e-4)
@@ -95,11 +95,11 @@ def test_lpips_is_computed_if_its_weights_are_there(folders, tmp_path, monkeypat
     monkeypatch.setattr(evaluate, "_load_lpips", lambda: lpips.LPIPS(0, "random").eval())
     run(*folders, "--size", SIZE, "-o", tmp_path / "metrics.json")
     metrics = read_metrics(tmp_path / "metrics.json")
-    L = lab.lightness(lab.from_bytes(torch.from_numpy(ORIGINALS)))
+    L = lab.lightness(lab.uint8_to_float(torch.from_numpy(ORIGINALS)))
     gray = gamut.render(L, L.new_zeros(3, 2, SIZE, SIZE))
     with torch.no_grad():
         expected = lpips.LPIPS(0, "random").distance(
-            gray, lab.from_bytes(torch.from_numpy(ORIGINALS))
+            gray, lab.uint8_to_float(torch.from_numpy(ORIGINALS))
         )
     assert metrics["gray_baseline"]["lpips"] == pytest.approx(float(expected.mean()), rel=1e-2)
 
@@ -119,6 +119,21 @@ def test_files_without_a_pair_and_damaged_files_are_named(folders, capsys):
     assert f"or a NAS: 1 file or folder: {originals}/Thumbs.db\n" in output.err
     alone = f"2 files (1 .png, 1 .jpg): {colored}/more.png, {originals}/other.jpg"
     assert f"skipped: not in both folders: {alone}" in output.err
+
+
+def test_the_same_name_comes_before_the_same_stem(tmp_path):
+    names = ("a.jpg", "a.png")
+    for folder in ("colored", "originals"):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
+    assert {(one.name, other.name) for one, other in pairs} == {(name, name) for name in names}
+    assert not alone
+    (tmp_path / "colored/a.jpg").unlink()
+    pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
+    assert pairs == [(tmp_path / "colored/a.png", tmp_path / "originals/a.png")]
+    assert alone == [tmp_path / "originals/a.jpg"]
 
 
 def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):

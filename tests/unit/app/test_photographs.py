@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from limits import no_file_larger_than
 from PIL import Image, ImageCms
 
 from colorpipe.data import images
@@ -107,24 +108,33 @@ def test_32_bit_numbers_are_refused(tmp_path):
         images.read(tmp_path / "f.tif")
 
 
+def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    return {
+        1: pixels,
+        2: pixels[:, ::-1],
+        3: pixels[::-1, ::-1],
+        4: pixels[::-1],
+        5: pixels.transpose(1, 0, 2),
+        6: pixels[::-1].transpose(1, 0, 2),
+        7: pixels[::-1, ::-1].transpose(1, 0, 2),
+        8: pixels[:, ::-1].transpose(1, 0, 2),
+    }[orientation]
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(tmp_path, orientation):
-    upright = {
-        1: PIXELS,
-        2: PIXELS[:, ::-1],
-        3: PIXELS[::-1, ::-1],
-        4: PIXELS[::-1],
-        5: PIXELS.transpose(1, 0, 2),
-        6: PIXELS[::-1].transpose(1, 0, 2),
-        7: PIXELS[::-1, ::-1].transpose(1, 0, 2),
-        8: PIXELS[:, ::-1].transpose(1, 0, 2),
-    }[orientation]
+    upright = turn(PIXELS, orientation)
     exif = Image.Exif()
     exif[0x0112] = orientation
     for suffix in (".png", ".webp"):
         assert np.array_equal(
             saved(tmp_path / f"a{suffix}", COLORS, exif=exif, lossless=True).rgb, upright
         )
+    for mode in ("L", "RGB", "RGBA", "CMYK"):
+        image = COLORS.convert(mode)
+        plain = saved(tmp_path / "a.tif", image).rgb
+        rotated = saved(tmp_path / "b.tif", image, exif=exif).rgb
+        assert np.array_equal(rotated, turn(plain, orientation))
 
 
 def test_damaged_exif_is_no_reason_to_stop(tmp_path):
@@ -220,15 +230,24 @@ def test_what_is_written_is_read_again(tmp_path, suffix):
         assert np.array_equal(found.alpha, alpha)
 
 
-def test_a_failed_write_leaves_what_was_there(tmp_path, monkeypatch):
-    path = tmp_path / "a.png"
-    path.write_bytes(b"before")
+@pytest.mark.parametrize("suffix", images.WRITERS)
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
+def test_a_full_disk_leaves_the_old_file(tmp_path, suffix, share):
+    path = tmp_path / f"a{suffix}"
+    pixels = RNG.integers(0, 256, (99, 99, 3), dtype=np.uint8)
+    images.write(path, pixels, None)
+    before = path.read_bytes()
+    with (
+        no_file_larger_than(int(share * len(before))),
+        pytest.raises(UserError, match=rf"a\{suffix} cannot be written: File too large"),
+    ):
+        images.write(path, pixels, None)
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
 
-    def fail(*arguments, **options):
-        raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Image.Image, "save", fail)
-    with pytest.raises(UserError, match=r"a\.png cannot be written: No space"):
-        images.write(path, PIXELS, None)
-    assert path.read_bytes() == b"before"
-    assert [file.name for file in tmp_path.iterdir()] == ["a.png"]
+def test_sides_that_a_format_does_not_allow_are_named(tmp_path):
+    for suffix, message in ((".jpg", "a JPEG has at most 65500 pixels per side"), (".webp", "")):
+        with pytest.raises(UserError, match=rf"a\{suffix} cannot be written: {message}"):
+            images.write(tmp_path / f"a{suffix}", np.zeros((1, 70_000, 3), np.uint8), None)
+    assert not any(tmp_path.iterdir())

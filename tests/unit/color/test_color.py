@@ -102,7 +102,7 @@ def test_scales_undo_each_other():
     ab = torch.randn(1, 2, 2, 2) * 30
     assert torch.allclose(lab.denormalize_ab(lab.normalize_ab(ab)), ab)
     assert lab.normalize_L(torch.tensor([0.0, 50.0, 100.0])).tolist() == [-1, 0, 1]
-    assert lab.from_bytes(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0, 1]
+    assert lab.uint8_to_float(torch.tensor([0, 255], dtype=torch.uint8)).tolist() == [0, 1]
 
 
 def test_lightness_is_that_of_lab_to_the_bit():

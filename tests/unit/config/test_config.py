@@ -232,6 +232,7 @@ WRONG = [
         "pretext.inits: input should be 'resnet', 'resnet_lpips', 'resnet_large', 'xavier', "
         "'random' or 'imagenet', got 'eccv'",
     ),
+    ("models.timm_unet.widths", [160, 96], "models.timm_unet.widths: tf_efficientnet_lite0 has "),
     (
         "pretext.modes",
         ["tune"],
@@ -356,7 +357,7 @@ def test_a_file_that_is_not_text_is_reported_in_one_line(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").mkdir()
     assert (
         check_stage(tmp_path, monkeypatch)
-        == "error: Is a directory: params.yaml; fix that and run the command again"
+        == "error: params.yaml: Is a directory; fix that and run the command again"
     )
 
 

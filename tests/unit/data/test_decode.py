@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import numpy as np
 import pillow_heif
@@ -61,6 +62,42 @@ def test_floats_are_refused_with_the_reason(tmp_path):
 def test_16_bits_where_0_is_white(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(RAMP * 16, 16, photometric=0))
     assert images.read(tmp_path / "a.tif").rgb[0, :, 0].tolist() == [255, 128, 0]
+
+
+def png(bits: int, color: int, rows: list[bytes], key: bytes) -> bytes:
+    """Return a PNG that is 4 pixels wide, with a transparent color."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        body = name + data
+        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
+
+    header = struct.pack(">IIBBBBB", 4, len(rows), bits, color, 0, 0, 0)
+    data = zlib.compress(b"".join(b"\0" + row for row in rows))
+    chunks = (
+        chunk(b"IHDR", header),
+        chunk(b"tRNS", key),
+        chunk(b"IDAT", data),
+        chunk(b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+@pytest.mark.parametrize(
+    ("bits", "color", "row", "key"),
+    [
+        (2, 0, bytes([0b00011011]), 3),  # gray: 0, 1, 2, 3
+        (4, 0, bytes([0x05, 0xAF]), 15),
+        (8, 0, bytes([0, 1, 2, 255]), 255),
+        (16, 0, struct.pack(">4H", 0, 256, 512, 65_535), 65_535),
+        (16, 2, struct.pack(">12H", *[0] * 9, 65_280, 0, 65_280), (65_280, 0, 65_280)),
+    ],
+)
+def test_the_transparent_color_of_a_png(tmp_path, bits, color, row, key):
+    """Only the last pixel has this color."""
+    path = tmp_path / "a.png"
+    numbers = key if isinstance(key, tuple) else (key,)
+    path.write_bytes(png(bits, color, [row], struct.pack(f">{len(numbers)}H", *numbers)))
+    assert images.read(path).alpha.tolist() == [[255, 255, 255, 0]]
 
 
 def heic(image: Image.Image, orientation: int, rotated: bool) -> bytes:

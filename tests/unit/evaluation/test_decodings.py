@@ -38,12 +38,14 @@ def test_a_decoding_is_measured_as_if_the_colorizer_used_it(model, size):
         colorized = predict(model, images)
         rendered = gamut.render(colorized.L, colorized.prediction.ab)
         expected = (
-            (colorized.prediction.ab - colorized.ab).square().mean().item(),
+            (colorized.prediction.ab - colorized.true_ab).square().mean().item(),
             metrics.colorfulness(rendered).mean().item(),
         )
         assert decoding[:2] == (alpha, temperature)
         assert decoding[2:] == pytest.approx(expected, rel=1e-4)
-    assert original == pytest.approx(metrics.colorfulness(colorized.rgb).mean().item(), rel=1e-5)
+    assert original == pytest.approx(
+        metrics.colorfulness(colorized.true_rgb).mean().item(), rel=1e-5
+    )
 
 
 def test_the_description_has_all_pairs_and_the_path_on_both_sets(model):

@@ -30,7 +30,7 @@ from colorpipe.models.colorizer import Prediction
 from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
-from colorpipe.training.colorization import Columns
+from colorpipe.training.colorization import ColorizerEntry
 
 N = 70  # a batch of 64 and a short one
 CUT = {"cut": "layer1"}
@@ -245,7 +245,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     params = params.model_copy(
         update={"train": params.train.model_copy(update={"lr": 1e-12, "precision": "float32"})}
     )
-    colorization.train("some", Columns("resnet18", "photos", "mse", "train", start), params)
+    colorization.train("some", ColorizerEntry("resnet18", "photos", "mse", "train", start), params)
     tensors, metadata = weights.load(files.weights_path("some", "best"))
     assert metadata["start"] == "imagenet"
     assert metadata["train"]["lr"] == 1e-12

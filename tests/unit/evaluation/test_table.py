@@ -19,7 +19,9 @@ def test_no_key_is_a_section_of_another():
 
 
 def test_a_metric_is_computed_from_a_batch_or_from_the_set():
-    assert all((metric.batch_value is None) != (metric.set_value is None) for metric in MEASURED)
+    assert all(
+        (metric.batch_value is None) != (metric.test_set_value is None) for metric in MEASURED
+    )
 
 
 def test_a_metric_that_is_tracked_has_a_tolerance():

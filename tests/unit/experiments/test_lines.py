@@ -18,7 +18,9 @@ def test_classifiers_of_several_settings_and_data_sets_are_lines_of_their_own():
     other = first.assign(settings="train.lr=0.1", top1=0.4)
     large = first.assign(data="stl10", top1=0.2)
     results = pd.concat([first, other, large], ignore_index=True)
-    lines = tables(name_lines(results, mix=True), pd.DataFrame(), "resnet").splitlines()
+    lines = tables(
+        name_lines(results, separate_settings=True), pd.DataFrame(), "resnet"
+    ).splitlines()
     start = "| cifar10 | knn | 100 | (default) | resnet"
     assert f"{start} | 2 | 0.85 ± 0.071 |" in lines
     assert f"{start} - xavier | 2 | +0.2 ± 0 |" in lines

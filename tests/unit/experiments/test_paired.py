@@ -36,7 +36,7 @@ def images(tmp_path, monkeypatch) -> np.ndarray:
 def test_the_difference_and_its_interval_are_over_the_test_images(images, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["paired", "constant", "gray", "--data", "photos"])
     paired.main()
-    ab = lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(images)))[:, 1:]
+    ab = lab.rgb_to_lab(lab.uint8_to_float(torch.from_numpy(images)))[:, 1:]
     errors = {
         "constant": (ab - 0.1 * lab.AB_SCALE).square().mean(dim=(1, 2, 3)),
         "gray": ab.square().mean(dim=(1, 2, 3)),

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from experiments.seeds import half_interval
+from experiments.seeds import half_width
 from experiments.study import average_scores
 
 
@@ -28,6 +28,6 @@ def test_means_and_the_papers_numbers():
 
 
 def test_missing_values_do_not_narrow_an_interval():
-    assert half_interval(pd.Series([1.0, 2.0, 3.0, None, None])) == half_interval(
+    assert half_width(pd.Series([1.0, 2.0, 3.0, None, None])) == half_width(
         pd.Series([1.0, 2.0, 3.0])
     )

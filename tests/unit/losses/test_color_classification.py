@@ -34,7 +34,7 @@ def prior(images) -> torch.Tensor:
 
 
 def ab_of(images: np.ndarray) -> torch.Tensor:
-    return lab.rgb_to_lab(lab.from_bytes(torch.from_numpy(images)))[:, 1:]
+    return lab.rgb_to_lab(lab.uint8_to_float(torch.from_numpy(images)))[:, 1:]
 
 
 def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
@@ -143,7 +143,7 @@ def test_the_auc_is_computed_by_trapezoids():
     predicted, steps = torch.zeros(1, 2, 1, 400), np.arange(151)
     target = torch.stack((torch.linspace(0, 170, 400), torch.zeros(400)))[None, :, None]
     shares = [(target[0, 0, 0].numpy() <= step).mean() for step in steps]
-    auc = metrics.within(predicted, target).mean().item() / metrics.AUC_FULL
+    auc = metrics.auc_area(predicted, target).mean().item() / metrics.AUC_FULL
     assert auc == pytest.approx(area(np.array(shares)))
 
 

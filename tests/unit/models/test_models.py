@@ -314,6 +314,7 @@ def test_a_classifier_works_on_any_encoder(name, settings):
         ("eccv16", {"bins": 2}, r"models\.eccv16\.bins: extra inputs are not permitted, got 2"),
         ("resnet50", {}, r"models\.'resnet50': no colorpipe/models/resnet50\.py defines `build`"),
         ("blocks", {}, r"models\.'blocks': no colorpipe/models/blocks\.py defines `build`"),
+        ("wide.v2", {}, r"models\.'wide\.v2': no colorpipe/models/wide\.v2\.py defines `build`"),
     ],
 )
 def test_wrong_settings_are_named(name, settings, message):

@@ -13,7 +13,7 @@ from torch import nn
 from colorpipe import config, weights
 from colorpipe.app import export
 from colorpipe.color import bins, lab
-from colorpipe.data.imagenet import read_torchvision
+from colorpipe.data.imagenet import load_imagenet_weights
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer, initialize
 from colorpipe.runtime.errors import UserError
@@ -109,7 +109,7 @@ def test_imagenet_weights_are_loaded(tmp_path, encoder):
     classifier = timm.create_model(encoder).eval()
     torch.save(classifier.state_dict(), tmp_path / "w.pth")
     model = build(encoder).eval()
-    tensors = read_torchvision(tmp_path / "w.pth")
+    tensors = load_imagenet_weights(tmp_path / "w.pth")
     weights.save(tmp_path / "w.safetensors", tensors, {"weights": "imagenet"})
     assert initialize(model, "timm_unet", {}, tmp_path / "w.safetensors") == "imagenet"
     loaded = [*model.encoder.network.state_dict().values()]  # in the order of the classifier

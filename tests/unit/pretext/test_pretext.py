@@ -26,7 +26,7 @@ from colorpipe.pretext.finetune import Classifier
 from colorpipe.pretext.run import run_pretext
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
-from colorpipe.training.colorization import Columns
+from colorpipe.training.colorization import ColorizerEntry
 from colorpipe.training.settings import TrainSettings
 
 CUT = {"cut": "layer2"}
@@ -39,7 +39,7 @@ def params():
     loaded = config.load_params()
     photos = loaded.data("photos").model_copy(update={"epochs": 3})
     train = loaded.train.model_copy(update={"batch_size": 8})
-    chosen = loaded.pretext.model_copy(update={"steps": 20})
+    chosen = loaded.pretext.model_copy(update={"min_steps": 20})
     update = {
         "datasets": {**loaded.datasets, "photos": photos},
         "train": train,
@@ -115,11 +115,13 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
     def seen(name, task, model, *rest):
         started.update({key: tensor.clone() for key, tensor in model.encoder.state_dict().items()})
 
-    monkeypatch.setattr(colorization.supervised, "train", seen)
+    monkeypatch.setattr(colorization, "train_task", seen)
     for name in ("resnet18", "mse"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
-    row = Columns("resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18"))
+    row = ColorizerEntry(
+        "resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18")
+    )
     colorization.train("resnet", row, params)
     write_reference_encoders(files.start_path("photos", "resnet18"), params)
     tensors, _ = weights.load(files.weights_path("random", "best"))
@@ -301,8 +303,8 @@ def test_a_run_of_each_mode(folder, params, mode, labels):
 @pytest.mark.parametrize(
     ("mode", "change"),
     [
-        ("finetune", {"steps": 30}),
-        ("probe", {"steps": 30}),
+        ("finetune", {"min_steps": 30}),
+        ("probe", {"min_steps": 30}),
         ("knn", {"neighbors": 3}),
         ("knn", {"temperature": 1e-5}),
     ],
@@ -383,7 +385,7 @@ def test_inits_differ_in_the_encoder_alone(folder, params, mode, monkeypatch):
             )
         )
 
-    monkeypatch.setattr(pretext_run.supervised, "train", train)
+    monkeypatch.setattr(pretext_run, "train_task", train)
     for init in ("one", "other"):
         with pytest.raises(UserError, match=r"best\.safetensors is missing"):
             run_pretext(PretextRun(init, mode, 20), "photos", params)

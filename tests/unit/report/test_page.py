@@ -14,7 +14,7 @@ from colorpipe import files
 from colorpipe.evaluation import gallery, grids
 from colorpipe.report import build, page
 from colorpipe.runtime.errors import UserError
-from colorpipe.training.supervised import record_run
+from colorpipe.training.task import record_run
 
 UNTRACKED = {
     "rgb": {"ssim": 0.9, "mae": 5.0},

@@ -34,7 +34,7 @@ def result(loss, data="photos", **changes):
 def baseline(data):
     gray = result("mse", data)
     changes = {"test.loss": 180.0, "rgb.ssim": 0.8, "colorfulness": 0.0}
-    return Result(gray.run, {**gray.metrics, **changes})
+    return Result(gray.evaluation, {**gray.metrics, **changes})
 
 
 BASELINES = {"gray": baseline("photos"), "gray_large": baseline("photos96")}

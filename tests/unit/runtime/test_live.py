@@ -6,7 +6,7 @@ import pytest
 
 from colorpipe import files
 from colorpipe.runtime.live import live_metrics
-from colorpipe.training.supervised import record_run
+from colorpipe.training.task import record_run
 
 
 def row(epoch: int) -> dict[str, float]:

@@ -51,7 +51,7 @@ def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
         "error: old.tif: cannot read the file"
     )
     assert fail_with(OSError(28, "No space left on device", "a.npy")) == (
-        "error: No space left on device: a.npy; fix that and run the command again"
+        "error: a.npy: No space left on device; fix that and run the command again"
     )
     assert fail_with(MemoryError()) == (
         "error: out of memory (MemoryError): use smaller data or images, or a machine with more "

@@ -105,7 +105,7 @@ def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatc
     generator.zero_grad()
     discriminator.zero_grad()
     colorized = predict(generator, batch[0])
-    L, real, fake = colorized.L, colorized.ab, colorized.prediction.ab
+    L, real, fake = colorized.L, colorized.true_ab, colorized.prediction.ab
     hinge = (1 - discriminator(L, real)).relu().mean()
     hinge = hinge + (1 + discriminator(L, fake.detach())).relu().mean()
     expected = list(torch.autograd.grad(hinge, list(discriminator.parameters())))

@@ -11,7 +11,7 @@ from colorpipe.color import bins
 from colorpipe.losses.color_classification import rebalancing_weights
 from colorpipe.models.loading import build_colorizer
 from colorpipe.training import colorization, loop
-from colorpipe.training.colorization import Columns
+from colorpipe.training.colorization import ColorizerEntry
 
 UNET = {"widths": [8, 16], "blocks": [1, 1]}
 PRIOR = torch.linspace(1, 9, bins.COUNT) / torch.linspace(1, 9, bins.COUNT).sum()
@@ -46,7 +46,7 @@ def params(tmp_path, monkeypatch) -> config.Params:
 
 def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]]:
     start = files.start_path("photos", "unet")
-    columns = Columns("unet", "photos", loss, "recipes.refined", start)
+    columns = ColorizerEntry("unet", "photos", loss, "recipes.refined", start)
     colorization.train("some", columns, params)
     paths = {which: files.weights_path("some", which) for which in ("best", "last")}
     return {which: weights.load(path)[0] for which, path in paths.items()}
@@ -85,8 +85,8 @@ def test_a_start_with_the_same_head_keeps_its_colors(params, monkeypatch, traine
         state = build_colorizer("unet", UNET).state_dict()
         weights.save(path, state, {**metadata, "head": "ab"})
     models = []
-    monkeypatch.setattr(colorization.supervised, "train", lambda *args: models.append(args[2]))
-    columns = Columns("unet", "photos", "color_classification", "recipes.refined", path)
+    monkeypatch.setattr(colorization, "train_task", lambda *args: models.append(args[2]))
+    columns = ColorizerEntry("unet", "photos", "color_classification", "recipes.refined", path)
     colorization.train("some", columns, params)
     shift = rebalancing_weights(PRIOR, 0.5).log() - other["log_weights"]
     expected = shift if trained_with == "color_classification" else torch.zeros(bins.COUNT)

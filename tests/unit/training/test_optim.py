@@ -84,7 +84,7 @@ def test_weights_decay_but_vectors_do_not():
 def test_the_encoder_has_a_learning_rate_of_its_own():
     model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
     names = {parameter: name for name, parameter in model.named_parameters()}
-    optimizer = optim.build_optimizer(model, "adamw", 0.1, 0.5, encoder_lr=0.3)
+    optimizer = optim.build_optimizer(model, "adamw", 0.1, 0.5, encoder_lr_factor=0.3)
     groups = optimizer.param_groups
     assert sum(len(group["params"]) for group in groups) == len(names)
     for group in groups:

@@ -18,7 +18,7 @@ from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.loop import NonFiniteGuard
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL, TrainState
-from colorpipe.training.supervised import SupervisedTask
+from colorpipe.training.task import TrainingTask
 
 SETTINGS = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", seed=5)
 
@@ -27,7 +27,7 @@ def state_of(model: nn.Module, lr: float = 0.01) -> TrainState:
     return TrainState({MODEL: model}, {MODEL: optim.build_optimizer(model, "adam", lr)})
 
 
-class ScriptedTask(SupervisedTask):
+class ScriptedTask(TrainingTask):
     """A task whose validation loss follows a script. The weights change in every step."""
 
     def __init__(self, validation_losses):
@@ -42,7 +42,7 @@ class ScriptedTask(SupervisedTask):
         }
 
 
-def fit(validation_losses, save=lambda which, metrics: None):
+def fit(validation_losses, save=lambda which, metrics, tensors: None):
     images = torch.zeros(16, 1)
     return loop.fit(
         ScriptedTask(validation_losses),
@@ -56,7 +56,10 @@ def fit(validation_losses, save=lambda which, metrics: None):
 
 def test_best_is_the_lowest_validation_loss():
     saved = []
-    fit([3.0, 1.0, 2.0, 1.0], lambda which, metrics: saved.append((which, metrics["epoch"])))
+    fit(
+        [3.0, 1.0, 2.0, 1.0],
+        lambda which, metrics, tensors: saved.append((which, metrics["epoch"])),
+    )
     assert saved == [("best", 1), ("best", 2), ("last", 4)]
 
 
@@ -120,14 +123,14 @@ def test_a_single_image_is_refused():
             (image,),
             (image,),
             SETTINGS,
-            lambda which, metrics: None,
+            lambda which, metrics, tensors: None,
         )
 
 
 def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
     seen = []
 
-    class Recording(SupervisedTask):
+    class Recording(TrainingTask):
         def metrics(self, model, batch):
             if model.training:
                 seen.extend(batch[0].flatten().tolist())
@@ -142,7 +145,7 @@ def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
             (images,),
             (images[:4],),
             SETTINGS,
-            lambda which, metrics: None,
+            lambda which, metrics, tensors: None,
         )
     first, second = seen[:80], seen[80:]
     assert first == second
@@ -194,7 +197,12 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
     def train(state, epochs):
         settings = replace(SETTINGS, epochs=epochs, flips=True)
         loop.fit(
-            TwoPlayers(), state, (images,), (images[:8],), settings, lambda which, metrics: None
+            TwoPlayers(),
+            state,
+            (images,),
+            (images[:8],),
+            settings,
+            lambda which, metrics, tensors: None,
         )
         return state
 
@@ -219,7 +227,7 @@ def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
         (images,),
         (images[:8],),
         settings,
-        lambda which, metrics: None,
+        lambda which, metrics, tensors: None,
         checkpoint=Restored(),
     )
     assert resumed.history == whole.history
@@ -273,7 +281,7 @@ def test_images_are_shifted_each_as_a_whole_and_mirrored_at_the_border():
 def test_only_training_images_are_flipped_and_shifted():
     seen = {True: [], False: []}
 
-    class Recording(SupervisedTask):
+    class Recording(TrainingTask):
         def metrics(self, model, batch):
             seen[model.training].append(batch[0])
             return {"loss": model.weight.sum() ** 2}
@@ -288,7 +296,7 @@ def test_only_training_images_are_flipped_and_shifted():
             (images,),
             (images,),
             settings,
-            lambda which, metrics: None,
+            lambda which, metrics, tensors: None,
         )
         rows = torch.cat(seen[True])[:, 0, 0]
         # Some images are mirrored or have a mirrored border.
@@ -309,7 +317,12 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
         task = ColorizationTask(MSE(), precision)
         state = state_of(model, 0.001)
         history = loop.fit(
-            task, state, (images[:32],), (images[32:],), settings, lambda which, metrics: None
+            task,
+            state,
+            (images[:32],),
+            (images[32:],),
+            settings,
+            lambda which, metrics, tensors: None,
         )
         return model.state_dict(), history
 
@@ -330,7 +343,12 @@ def test_training_learns_and_the_seed_matters():
         settings = TrainSettings(epochs=5, lr=0.003, batch_size=16, precision="float32", seed=seed)
         task, state = ColorizationTask(MSE(), "float32"), state_of(model, 0.003)
         history = loop.fit(
-            task, state, (L.byte(),), (L[:8].byte(),), settings, lambda which, metrics: None
+            task,
+            state,
+            (L.byte(),),
+            (L[:8].byte(),),
+            settings,
+            lambda which, metrics, tensors: None,
         )
         return [metrics["train_loss"] for metrics in history]
 

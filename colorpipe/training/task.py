@@ -22,7 +22,7 @@ from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 
 
-class SupervisedTask(ABC):
+class TrainingTask(ABC):
     """A task whose `metrics` depend on the model and a batch. A subclass defines `metrics`."""
 
     def __init__(self, precision: str) -> None:
@@ -34,7 +34,7 @@ class SupervisedTask(ABC):
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Take one step of the optimizer on the loss."""
-        metrics = self.metrics(state.trained(MODEL), batch)
+        metrics = self.metrics(state.wrapped_model(MODEL), batch)
         state.step(MODEL, metrics["loss"])
         return metrics
 
@@ -59,7 +59,7 @@ class SupervisedTask(ABC):
             settings.optimizer,
             settings.lr,
             settings.weight_decay,
-            encoder_lr=settings.encoder_lr,
+            encoder_lr_factor=settings.encoder_lr_factor,
         )
         state = TrainState({MODEL: model}, {MODEL: optimizer})
         steps = settings.steps(len(images))
@@ -94,9 +94,9 @@ class SupervisedTask(ABC):
         self.metrics = metrics  # type: ignore[method-assign]
 
 
-def train(
+def train_task(
     name: str,
-    task: SupervisedTask,
+    task: TrainingTask,
     model: nn.Module,
     data: tuple[Batch, Batch],
     settings: TrainSettings,
@@ -120,8 +120,7 @@ def train(
     device = data[0][0].device
     metadata = {**metadata, **task.metadata(), "train": vars(settings)}
 
-    def save(which: str, epoch: EpochMetrics) -> None:
-        tensors = state.model.state_dict()
+    def save(which: str, epoch: EpochMetrics, tensors: Mapping[str, Tensor]) -> None:
         weights.save(files.weights_path(name, which), tensors, {**metadata, "epoch": epoch})
 
     state = task.initial_state(model, settings, data[0][0])
@@ -129,7 +128,7 @@ def train(
         task.compile(device, settings.processes)
     print_training(name, model, len(data[0][0]), settings.epochs, settings.precision, device)
     if processes.rank() > 0:  # only rank 0 writes files
-        loop.fit(task, state, *data, settings, lambda which, epoch: None)
+        loop.fit(task, state, *data, settings, lambda which, epoch, tensors: None)
         return
     with (
         resume.checkpointed(name, metadata, inputs) as checkpoint,
