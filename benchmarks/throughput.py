@@ -63,8 +63,9 @@ def main() -> None:
 
 {to_markdown(pd.DataFrame(comparisons))}
 
-Images per second: medians of {ROUNDS} rounds, each of which runs the columns in turn. The ratio is
-that of colorpipe to the faster notebook of the same round (median; lowest to highest).
+The numbers are images per second, the medians of {ROUNDS} rounds. Each round runs the columns in
+turn. The ratio divides colorpipe's speed by that of the faster notebook in the same round. It shows
+the median, the lowest and the highest ratio.
 
 ## As the number of images grows
 

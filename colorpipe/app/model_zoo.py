@@ -14,7 +14,7 @@ from colorpipe.config import REFERENCE_ENCODERS, load_colorizers
 from colorpipe.runtime.errors import UserError, one_line
 
 ABOUT = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
-METRICS = ("ab MSE", "SSIM", "PSNR", "gray ab MSE")
+METRICS = ("ab MSE", "ab SSIM", "ab PSNR", "gray ab MSE")
 TEST_SET = ("data", "n", "original_colorfulness")  # equal in two results on the same test images
 
 

@@ -14,6 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from colorpipe import files
+from colorpipe.report.results import CURVES
 
 INK = "#010203"  # the color of text and lines, which follows the page's theme in an SVG
 for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
@@ -103,10 +104,9 @@ def training_curves(
         chosen = {name: frame for name, frame in curves.items() if losses[name] == kind}
         draw_lines(panel, chosen, names, "loss")
         panel.set_title(LOSS_TITLES.get(kind, f"Loss: {kind}"))
-    titles = {"ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
-    for panel, (metric, title) in zip(panels[-2:], titles.items(), strict=True):
+    for panel, metric in zip(panels[-2:], ("ssim", "psnr"), strict=True):
         draw_lines(panel, curves, names, metric)
-        panel.set_title(title)
+        panel.set_title(CURVES[metric])
     for panel in panels:
         tidy(panel)
     add_legend(figure, names)
@@ -124,7 +124,7 @@ def small_multiples(
         curves: The training histories, as `training_curves` takes them.
         losses: The loss that each colorizer is trained with.
     """
-    titles = {"loss": "Loss", "ssim": "SSIM of ab", "psnr": "PSNR of ab (dB)"}
+    titles = {"loss": "Loss", "ssim": CURVES["ssim"], "psnr": CURVES["psnr"]}
     figures: dict[str, dict[str, str]] = {title: {} for title in titles.values()}
     for metric, title in titles.items():
         columns = [f"{part}_{metric}" for part in STYLES]

@@ -39,7 +39,7 @@ def test_each_loss_has_its_own_panel(tmp_path, saved):
     losses = {"a": "mse", "b": "lpips"}
     figures.training_curves(tmp_path / "curves.png", dict.fromkeys(losses, history), losses)
     titles = [panel.get_title() for panel in saved[0].axes]
-    assert titles == ["Loss: MSE of ab", "Loss: LPIPS", "SSIM of ab", "PSNR of ab (dB)"]
+    assert titles == ["Loss: MSE of ab", "Loss: LPIPS", "ab SSIM", "ab PSNR (dB)"]
     assert [len(panel.lines) for panel in saved[0].axes] == [2, 2, 4, 4]
 
 
@@ -47,7 +47,7 @@ def test_each_colorizer_has_a_small_figure_per_metric():
     history = pd.DataFrame({"epoch": [1, 2], **{metric: [0.5, 0.4] for metric in METRICS}})
     losses = {"a": "mse", "b": "lpips"}
     shown = figures.small_multiples(dict.fromkeys(losses, history), losses)
-    assert list(shown) == ["Loss", "SSIM of ab", "PSNR of ab (dB)"]
+    assert list(shown) == ["Loss", "ab SSIM", "ab PSNR (dB)"]
     assert all(list(by_name) == ["a", "b"] for by_name in shown.values())
     again = figures.small_multiples(dict.fromkeys(losses, history), losses)
     assert shown == again  # the same bytes on every run
