@@ -23,7 +23,7 @@ def render(L: Tensor, ab: Tensor) -> Tensor:
 
 
 def render_preserving_lightness(L: Tensor, ab: Tensor) -> Tensor:
-    """Render as sRGB with exactly the given L in every pixel.
+    """Render as sRGB with the given L in every pixel, to within 0.2 Lab units.
 
     If a color is outside the sRGB gamut, its chroma is lowered at constant hue until the color is
     inside, to within 1 / 256 of the chroma. The function is not differentiable.

@@ -81,10 +81,11 @@ def lightness_to_srgb(L: Tensor) -> Tensor:
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
-    """Convert CIE Lab to sRGB without clipping, as `skimage.color.lab2rgb` does before it clips.
+    """Convert CIE Lab to sRGB without clipping.
 
     A loss on the unclipped image has a gradient that pulls a color back into the sRGB gamut.
-    `color.gamut.render` clips.
+    `color.gamut.render` clips. For colors of the sRGB gamut, the result is that of
+    `skimage.color.lab2rgb`.
 
     Args:
         lab: Lab images of shape (B, 3, H, W). L is in [0, 100].

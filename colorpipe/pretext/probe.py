@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from colorpipe.inference import Metrics
 from colorpipe.training.batches import Batch
+from colorpipe.training.state import EpochMetrics
 from colorpipe.training.task import TrainingTask
 
 MIN_DEVIATION = 1e-6  # avoids a division by zero if a feature is constant
@@ -50,10 +51,19 @@ class LinearProbes(nn.Module):
 
 
 class ProbeTask(TrainingTask):
-    """Training of `LinearProbes` with cross-entropy. The layers share no weights or gradients."""
+    """Training of `LinearProbes` with cross-entropy. The layers share no weights or gradients.
 
-    def __init__(self) -> None:
+    Args:
+        stage: The stage whose validation loss selects the best epoch.
+    """
+
+    def __init__(self, stage: str) -> None:
         super().__init__("float32")
+        self.stage = stage
+
+    def selection(self, epoch: EpochMetrics) -> float:
+        """Return the validation loss of the stage."""
+        return epoch[f"val_{self.stage}_loss"]
 
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return loss and accuracy for features (B, D) and labels (B,), overall and by stage.

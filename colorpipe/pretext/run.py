@@ -29,6 +29,8 @@ from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.task import TrainingTask, train_task
 
+LAST_SEED = 2**32 - 1  # heads count down from it, so they are not drawn like an encoder
+
 
 class Setup(NamedTuple):
     """All that a run needs.
@@ -100,7 +102,7 @@ def finetune(setup: Setup) -> None:
     """Train the encoder and a linear layer on its pooled output, and test them."""
     colorizer, classes = setup.colorizer, len(setup.classes)
     model = Classifier(colorizer.encoder, channels=colorizer.channels, classes=classes)
-    redraw_xavier(model.head, setup.params.seed)
+    redraw_xavier(model.head, LAST_SEED - setup.params.seed)
     device = setup.train[0].device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _train(setup, FinetuneTask(setup.settings.precision), model, setup.train, setup.val)
@@ -115,14 +117,16 @@ def probe(setup: Setup) -> None:
     )
     setup = setup._replace(settings=settings)
     train, widths = _frozen_features(setup, setup.train)
+    *_, last = widths
     model = LinearProbes(widths, len(setup.classes))
-    redraw_xavier(model, setup.params.seed)
+    redraw_xavier(model, LAST_SEED - setup.params.seed)
     model = model.to(train[0].device).standardize(train[0])
-    _train(setup, ProbeTask(), model, train, _frozen_features(setup, setup.val)[0])
+    task = ProbeTask(last)
+    _train(setup, task, model, train, _frozen_features(setup, setup.val)[0])
     test, _ = _frozen_features(setup, setup.test)
-    metrics, epochs = _test(setup, ProbeTask(), model, test)
+    metrics, epochs = _test(setup, task, model, test)
     stages = {stage: metrics[f"{stage}_accuracy"] for stage in widths}
-    loss = metrics[f"{list(widths)[-1]}_loss"]
+    loss = metrics[f"{last}_loss"]
     tracked = {"top1": metrics["accuracy"], "test": {"loss": loss}}
     _write(setup, tracked, {**epochs, "stages": stages})
 

@@ -2,8 +2,9 @@
 
 The paper describes such a phase without a result. The schedule follows DeOldify ("NoGAN"). The
 phase starts from a colorizer that was trained without a discriminator. The discriminator trains
-alone first, then both train for a few epochs. The discriminator's loss is a hinge loss (Lim and Ye
-2017). As in pix2pix, the colorizer's own loss is added to its adversarial loss.
+alone first, while only the running statistics of the colorizer's BatchNorm change. Then both train
+for a few epochs. The discriminator's loss is a hinge loss (Lim and Ye 2017). As in pix2pix, the
+colorizer's own loss is added to its adversarial loss.
 """
 
 import dataclasses

@@ -23,6 +23,7 @@ from colorpipe.pretext.encoders import (
     write_reference_encoders,
 )
 from colorpipe.pretext.finetune import Classifier
+from colorpipe.pretext.probe import ProbeTask
 from colorpipe.pretext.run import run_pretext
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
@@ -144,7 +145,9 @@ def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
         start = Path(name, "resnet18.safetensors")
         weights.save(start, state if name == "colorizer" else {}, stored)
         write_reference_encoders(start, params)
-        message = rf"best\.safetensors is empty: {name}/resnet18\.safetensors holds no ImageNet"
+        message = (
+            rf"best\.safetensors is empty, because {name}/resnet18\.safetensors holds no ImageNet"
+        )
         with pytest.raises(UserError, match=message):
             load_encoder(files.weights_path("imagenet", "best"), "resnet18", CUT)
 
@@ -452,3 +455,24 @@ def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
 
 def _lightness(images: np.ndarray) -> np.ndarray:
     return rgb2lab(images.transpose(0, 2, 3, 1))[..., :1].transpose(0, 3, 1, 2).astype(np.float32)
+
+
+def test_a_head_is_not_drawn_like_the_xavier_encoder(folder, params, monkeypatch):
+    models = []
+    monkeypatch.setattr(
+        pretext_run, "train_task", lambda name, task, model, *_: models.append(model)
+    )
+    weights.save(files.start_path("photos", "resnet18"), {}, {"weights": "random"})
+    write_reference_encoders(files.start_path("photos", "resnet18"), params)
+    with pytest.raises(UserError, match=r"best\.safetensors is missing"):
+        run_pretext(PretextRun("xavier", "finetune", 20), "photos", params)
+    (model,) = models
+    head, first = model.head.weight.flatten(), next(model.encoder.parameters()).flatten()
+    count = min(len(head), len(first))
+    drawn = torch.stack((head[:count], first[:count]))
+    assert abs(torch.corrcoef(drawn)[0, 1].item()) < 0.3
+
+
+def test_the_last_stage_selects_the_epoch_of_the_probes():
+    epoch = {"val_loss": 1.0, "val_stem_loss": 3.0, "val_layer1_loss": 2.0}
+    assert ProbeTask("layer1").selection(epoch) == 2.0
