@@ -7,13 +7,12 @@ bytes.
 import contextlib
 import json
 import os
-import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save as serialize
 from torch import Tensor
 
 from colorpipe import files
@@ -32,15 +31,9 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, objec
         UserError: The file cannot be written.
     """
     header = {KEY: json.dumps(metadata, sort_keys=True)}
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     with files.atomic_write(path) as temporary:
-        try:
-            contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-            save_file(contiguous, temporary, header)
-        except SafetensorError as error:
-            # The system's error number is only in the text of safetensors' error.
-            code = re.search(r"os error (\d+)", str(error))
-            reason = (int(code[1]), os.strerror(int(code[1]))) if code else (one_line(error),)
-            raise OSError(*reason) from error
+        temporary.write_bytes(serialize(contiguous, header))
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -102,7 +95,7 @@ def find_weights(choice: str, key: str) -> Path:
             "`dvc repro` to resume it"
         )
     raise UserError(
-        f"{key} {choice}: there are no such weights: use bundled, another name of "
+        f"{key} {one_line(choice)}: there are no such weights: use bundled, another name of "
         "`colorpipe models`, a folder or a file"
     )
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from colorpipe import files, weights
 from colorpipe.app import model_zoo
-from colorpipe.app.options import number_between
+from colorpipe.app.options import MAX_SIZE, number_between
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main, slug
 
@@ -51,8 +51,10 @@ def read_results(name: str, metadata: dict[str, Any]) -> dict[str, Any]:
     if "vividness" not in evaluation:
         raise UserError(f"{name} does not classify over the color bins: use another colorizer")
     baseline = files.evaluation_path("baseline/gray")
-    if not baseline.is_file() or files.read_json(baseline)["data"] != evaluation["data"]:
-        raise UserError(f"the gray baseline has no test on {evaluation['data']}: {command}")
+    if not baseline.is_file() or not model_zoo.share_test_set(
+        files.read_json(baseline), evaluation
+    ):
+        raise UserError(f"the gray baseline has no test on the same images: {command}")
     return {
         **{key: evaluation[key] for key in DECODING},
         "test": files.read_json(files.metrics_path(name))["test"],
@@ -70,7 +72,7 @@ def main() -> None:
     parser.add_argument("name", type=slug, help="a colorizer that `dvc repro` has tested")
     parser.add_argument(
         "--size",
-        type=number_between(int, 8, 4096),
+        type=number_between(int, 8, MAX_SIZE),
         required=True,
         help="size at which the network sees a photograph: about SIZE x SIZE pixels",
     )

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from colorpipe import weights
 from colorpipe.app.decoding import set_vividness
+from colorpipe.app.options import MAX_SIZE
 from colorpipe.color import gamut, lab
 from colorpipe.data.dataset import Array
 from colorpipe.models.colorizer import Colorizer
@@ -24,7 +25,6 @@ from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime import machine
 from colorpipe.runtime.errors import UserError, one_line
 
-MAX_SIZE = 4096  # pixels per side; a weight file with a larger training size is refused
 STRIP_PIXELS = 2**18  # pixels that are converted at a time, to limit the memory
 
 

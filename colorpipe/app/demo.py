@@ -3,6 +3,7 @@
 A preview comes first, then the photograph at its full resolution, to download.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -41,6 +42,9 @@ def serve(folder: Path, port: int) -> None:
     theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])
     with tempfile.TemporaryDirectory(prefix="colorpipe-") as downloads:
         page = build_page(model_zoo.list_colorizers(folder), Path(downloads))
+        # gradio visits the page once, which must not go through a proxy.
+        proxied = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+        os.environ["no_proxy"] = ",".join(filter(None, (proxied, "127.0.0.1")))
         try:
             page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
         except OSError as error:

@@ -182,7 +182,8 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
     for folder in (predicted, originals):
         if not album.is_folder(folder):
             raise UserError(f"{printable_path(folder)} is not a folder: use a folder of images")
-    colorized, true = album.list_files(predicted), album.list_files(originals)
+    colorized = album.list_files(predicted, exclude=originals)
+    true = album.list_files(originals, exclude=predicted)
     if skipped := colorized.skipped + true.skipped:
         print(album.explain_skipped(skipped), file=sys.stderr)
     sources = {path.relative_to(originals): path for path in true.files}

@@ -85,7 +85,7 @@ def find_conflicts(jobs: list[Job], *, force: bool) -> list[UserError | None]:
         if conflict is None and not force and all(map(os.path.lexists, outputs)):
             name = printable_path(job.target)
             conflict = ExistsError(f"{name} exists: use --force to overwrite it")
-        if conflict is None:
+        if conflict is None or isinstance(conflict, ExistsError):
             writers |= dict.fromkeys(outputs, job.source)
         conflicts.append(conflict)
     return conflicts
@@ -141,7 +141,8 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
         if not sources:
             raise UserError(f"{printable_path(path)} holds no files: use another folder")
         photographs += [(source, out / source.relative_to(path)) for source in sources]
-    return photographs
+    unique = {source.absolute(): (source, target) for source, target in reversed(photographs)}
+    return [*reversed(unique.values())]
 
 
 def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:

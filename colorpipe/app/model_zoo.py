@@ -149,11 +149,16 @@ def _find_baseline_mse(project: Path, evaluation: dict[str, Any]) -> float | Non
     """Return the gray baseline's ab MSE on the test set of an evaluation, or None if unknown."""
     for path in sorted((project / files.EVALUATIONS / "baseline").glob("*.json")):
         baseline = _read_results(path)
-        if all(baseline.get(key) == evaluation.get(key) for key in TEST_SET):
+        if share_test_set(baseline, evaluation):
             metrics = _read_results(project / files.metrics_path(f"baseline/{path.stem}"))
             mse: float | None = metrics["test"]["mse"]
             return mse
     return None
+
+
+def share_test_set(evaluation: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Return whether two contents of evaluations/ are results on the same test images."""
+    return all(evaluation.get(key) == other.get(key) for key in TEST_SET)
 
 
 def _find_result(path: Path, result: Callable[[str], Path]) -> Path:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from colorpipe import files
 
+MAX_SIZE = 1024  # pixels per side at which a network sees a photograph
+
 
 def number_between(
     kind: type[int] | type[float], low: float, high: float
@@ -26,17 +28,28 @@ def number_between(
     return parse
 
 
+def path_argument(text: str) -> Path:
+    """Return the path of an argument. An empty text, as of an unset variable, is an error."""
+    if not text:
+        raise argparse.ArgumentTypeError("use a path, not an empty text")
+    return Path(text)
+
+
 def add_colorize_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `colorpipe colorize`."""
     command.add_argument(
         "inputs",
         nargs="+",
-        type=Path,
+        type=path_argument,
         metavar="INPUT",
         help="a photograph (JPEG, PNG, WebP, TIFF, HEIC, AVIF) or a folder of photographs",
     )
     command.add_argument(
-        "-o", "--out", required=True, type=Path, help="a folder, or a file for one photograph"
+        "-o",
+        "--out",
+        required=True,
+        type=path_argument,
+        help="a folder, or a file for one photograph",
     )
     add_model_options(command)
     command.add_argument(
@@ -46,8 +59,8 @@ def add_colorize_options(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--size",
-        type=number_between(int, 8, 4096),
-        help="size at which the network sees a photograph: about SIZE x SIZE pixels, 8 to 4096 "
+        type=number_between(int, 8, MAX_SIZE),
+        help="size at which the network sees a photograph: about SIZE x SIZE pixels, 8 to 1024 "
         "(default: as stored in the weight file; 192 for the bundled colorizer)",
     )
     command.add_argument(
@@ -64,21 +77,27 @@ def add_colorize_options(command: argparse.ArgumentParser) -> None:
 
 def add_evaluate_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `colorpipe evaluate`."""
-    command.add_argument("predicted", type=Path, help="folder of the colorized photographs")
-    command.add_argument("originals", type=Path, help="folder of the originals, in color")
+    command.add_argument(
+        "predicted", type=path_argument, help="folder of the colorized photographs"
+    )
+    command.add_argument("originals", type=path_argument, help="folder of the originals, in color")
     command.add_argument(
         "--size",
         type=number_between(int, 16, 1024),
         default=256,
         help="all images are resized to SIZE x SIZE pixels first, 16 to 1024 (default: 256)",
     )
-    command.add_argument("-o", "--out", type=Path, help="also write the metrics to this .json file")
+    command.add_argument(
+        "-o", "--out", type=path_argument, help="also write the metrics to this .json file"
+    )
     command.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def add_export_options(command: argparse.ArgumentParser) -> None:
     """Add the options of `colorpipe export`."""
-    command.add_argument("-o", "--out", required=True, type=Path, help="the .onnx file to write")
+    command.add_argument(
+        "-o", "--out", required=True, type=path_argument, help="the .onnx file to write"
+    )
     add_model_options(command)
     command.add_argument("--force", action="store_true", help="overwrite an existing file")
 
@@ -116,7 +135,7 @@ def add_models_folder(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "folder",
         nargs="?",
-        type=Path,
+        type=path_argument,
         default=files.MODELS,
         help="folder of the trained colorizers (default: ./models)",
     )

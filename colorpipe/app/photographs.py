@@ -16,6 +16,8 @@ from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
 from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
 
+NETWORK_PIXELS = 35  # pixels of a photograph that take as much memory as one of the network's
+
 
 def colorize_all(
     jobs: list[Job],
@@ -88,7 +90,7 @@ def colorize_one(
     """
     source = printable_path(job.source)
     try:
-        with budget.spend(images.count_pixels(job.source)):
+        with budget.spend(max(images.count_pixels(job.source), NETWORK_PIXELS * size**2)):
             photograph = images.read(job.source)
             colored = colorize.colorize(model, photograph.rgb, size)
             missing = [path for path in job.outputs() if force or not os.path.lexists(path)]

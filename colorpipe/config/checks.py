@@ -1,6 +1,7 @@
 """Loading and checking params.yaml, and loading the modules that it names."""
 
 import importlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +27,8 @@ from colorpipe.config.yaml_files import (
 from colorpipe.runtime.errors import UserError, one_line
 
 PARAMS = Path("params.yaml")
+# Names in models/, on the page and of `colorpipe --model` that a colorizer cannot have.
+RESERVED = {*REFERENCE_ENCODERS, "bundled", "gray", "original"}
 # The package with a module for each entry of a section. Each module defines `build`.
 PACKAGES = {"datasets": "data", "models": "models", "losses": "losses"}
 
@@ -98,6 +101,11 @@ def _build_without_weights(module: ModuleType, settings: Strict) -> None:
 
 def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> None:
     key = f"{PIPELINE}: {name}"
+    if name in RESERVED or not re.fullmatch(r"\w[\w.-]*", name):
+        raise UserError(
+            f"{PIPELINE}: a colorizer cannot be called {format_value(name)}: use letters, digits, "
+            f"'_', '-' and '.', and none of {', '.join(sorted(RESERVED))}"
+        )
     _require_one_of(f"{key}: model", columns["model"], params.models)
     for column, allowed in (("loss", params.losses), ("data", params.datasets)):
         if not columns[column].startswith("${"):
@@ -121,11 +129,6 @@ def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> N
 
 def _check_pretext(models: Mapping[str, str], params: Params) -> None:
     """Check the settings of the pretext task against the models of the colorizers."""
-    if taken := sorted(models.keys() & set(REFERENCE_ENCODERS)):
-        raise UserError(
-            f"{PIPELINE}: a colorizer cannot be called {taken[0]}: the pretext task has a "
-            "reference encoder of that name"
-        )
     model = params.pretext.model
     _require_one_of(f"{PARAMS}: pretext.model", model, params.models)
     encoders = [name for name in models if models[name] == model]

@@ -33,7 +33,8 @@ def read_members(
         with tarfile.open(archive) as tar:
             for member in tar:
                 name = member.name.removeprefix("./")
-                if name in names and (file := tar.extractfile(member)):
+                file = tar.extractfile(member) if name in names and member.isfile() else None
+                if file:
                     members[name] = file.read()
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
         raise UserError(

@@ -181,6 +181,7 @@ def find_file(
 
 def _local_path(source: str) -> Path | None:
     """Return the path that a source names, or None if the source is to be downloaded."""
-    if source.startswith("file:"):
+    scheme = source.partition(":")[0].lower()
+    if scheme == "file":
         return Path(url2pathname(urlsplit(source).path))
-    return None if source.startswith(("http://", "https://")) else files.ROOT / source
+    return None if scheme in ("http", "https") else files.ROOT / source

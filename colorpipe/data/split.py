@@ -16,7 +16,7 @@ from colorpipe.config import Params
 from colorpipe.data import arrays
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.prior import color_prior
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, list_names
 
 MIN_IMAGES = 10  # in a validation or test set whose size is a share
 PORTION = 4 << 20  # approximate number of bytes of images in memory at a time
@@ -84,7 +84,7 @@ def split(data: str, params: Params) -> None:
         name for label, name in enumerate(content.classes) if not (train.labels == label).any()
     ]
     if absent:
-        print(f"{data}: there are no training images of {', '.join(absent)}")
+        print(f"{data}: there are no training images of {list_names(absent)}")
     for name, part in (("train", train), ("val", val), ("test", test)):
         _write_images(files.images_path(data, name), part, f"{data} {name}")
         _write_array(files.labels_path(data, name), part.labels)

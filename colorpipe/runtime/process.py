@@ -52,8 +52,8 @@ def run_main(main: Callable[[], None]) -> None:
         if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
             raise
         sys.exit(
-            f"{prefix}: {sys.executable} has no package {error.name}: run `make setup` and "
-            "`source .venv/bin/activate`, then run the command again"
+            f"{prefix}: {sys.executable} has no package {error.name}: delete .venv if it is there, "
+            "run `make setup` and `source .venv/bin/activate`, then run the command again"
         )
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -216,5 +216,14 @@ def test_unknown_weights_and_a_running_training_are_named(tmp_path, monkeypatch)
     with pytest.raises(UserError, match=message):
         weights.find_weights("resnet", "--weights")
     files.write_json(files.LIVE / "metrics.json", {"training": "resnet"})
-    with pytest.raises(UserError, match=r"^--weights resnet: its training is still running: wait"):
+    with pytest.raises(
+        UserError, match=r"^--weights resnet: its training is running or was killed: wait"
+    ):
         weights.find_weights("resnet", "--weights")
+
+
+def test_a_weight_file_has_the_permissions_of_other_files(tmp_path):
+    (tmp_path / "plain").touch()
+    weights.save(tmp_path / "w.safetensors", {"w": torch.ones(2)}, {})
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1

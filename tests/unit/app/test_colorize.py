@@ -410,6 +410,22 @@ def test_only_missing_files_are_written(weights, tmp_path):
             (tmp_path / "out" / name).unlink()
 
 
+def test_two_photographs_of_a_name_stay_a_conflict_when_run_again(weights, tmp_path, capsys):
+    for folder in ("2019", "2020"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(photograph(8, 8)).save(tmp_path / folder / "a.png")
+    inputs = (tmp_path / "2019", tmp_path / "2020", tmp_path / "2019/a.png")
+    options = ("-o", tmp_path / "out", "--model", weights)
+    (tmp_path / "2020/a.png").rename(tmp_path / "2020/a.1")
+    (tmp_path / "2019/a.png").rename(tmp_path / "2019/a.1")  # names without a known suffix
+    for _ in range(2):
+        run("colorize", *inputs[:2], *options, code=1)
+        assert "a.png is already the output of" in capsys.readouterr().err
+    (tmp_path / "2019/a.1").rename(tmp_path / "2019/a.png")
+    run("colorize", inputs[0], inputs[2], "-o", tmp_path / "new", "--model", weights)
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -449,7 +465,7 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
     files.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
     assert capsys.readouterr().err.startswith(
-        "error: --model resnet: its training is still running: wait"
+        "error: --model resnet: its training is running or was killed: wait"
     )
     run("colorize", "a.png", "-o", "out", "--model", "eccv", code=1)
     assert capsys.readouterr().err.startswith("error: --model eccv: there are no such weights")
@@ -466,7 +482,7 @@ def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: --model unnet: there are no such weights")
     files.write_json(Path("live/metrics.json"), {"training": "unet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "unet", code=1)
-    assert "its training is still running" in capsys.readouterr().err
+    assert "its training is running or was killed" in capsys.readouterr().err
     (tmp_path / "dvc.yaml").write_text("{")
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
     assert capsys.readouterr().err.startswith("error: --model resnet: there are no such weights")
@@ -570,7 +586,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     header, bundled = output.out.splitlines()
     expected = ["bundled", "timm_unet", "folder", "128x128", "color_classification"]
     assert bundled.split()[:5] == expected
-    assert header.endswith("ab MSE  SSIM   PSNR   gray ab MSE")
+    assert header.endswith("ab MSE  ab SSIM  ab PSNR  gray ab MSE")
     columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
     assert len(bundled.split()) == columns
     mse, ssim, psnr, gray_mse = map(float, bundled.split()[7:])

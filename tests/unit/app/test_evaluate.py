@@ -121,6 +121,15 @@ def test_files_without_a_pair_and_damaged_files_are_named(folders, capsys):
     assert f"skipped: not in both folders: {alone}" in output.err
 
 
+def test_a_folder_of_results_may_be_in_the_album(tmp_path):
+    for name in ("a.png", "out/a.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    pairs, alone = evaluate.find_pairs(tmp_path / "out", tmp_path)
+    assert pairs == [(tmp_path / "out/a.png", tmp_path / "a.png")]
+    assert not alone
+
+
 def test_the_same_name_comes_before_the_same_stem(tmp_path):
     names = ("a.jpg", "a.png")
     for folder in ("colored", "originals"):

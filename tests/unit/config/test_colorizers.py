@@ -126,10 +126,11 @@ def test_a_missing_column_is_named(column):
         config.check_params()
 
 
-def test_a_colorizer_cannot_have_the_name_of_a_reference_encoder():
+@pytest.mark.parametrize("name", ["imagenet", "original", "bundled", "a b", "../x"])
+def test_names_that_a_colorizer_cannot_have(name):
     write_table(ROW)
-    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", "imagenet:"))
-    with pytest.raises(UserError, match=r"^dvc\.yaml: a colorizer cannot be called imagenet: "):
+    Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", f'"{name}":'))
+    with pytest.raises(UserError, match=rf"^dvc\.yaml: a colorizer cannot be called '{name}': "):
         config.check_params()
 
 

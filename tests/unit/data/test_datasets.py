@@ -86,6 +86,16 @@ def test_an_archive_that_is_gone_or_has_changed_is_named(tmp_path):
         cifar10.build(archives.dataset(32), source)
 
 
+def test_a_link_in_an_archive_is_no_batch(tmp_path):
+    path = tmp_path / "c.tar"
+    with tarfile.open(path, "w") as tar:
+        link = tarfile.TarInfo(cifar10.TRAIN[0])
+        link.type, link.linkname = tarfile.SYMTYPE, "missing"
+        tar.addfile(link)
+    with pytest.raises(UserError, match=r"c\.tar has no cifar-10-batches-bin/"):
+        cifar10.build(archives.dataset(32), archives.describe(path))
+
+
 def test_truncated_and_wrong_archives_are_named(tmp_path):
     path, *_ = archives.cifar10(tmp_path / "c.tar.gz", 4)
     with pytest.raises(UserError, match=r"c\.tar\.gz has no stl10_binary/"):

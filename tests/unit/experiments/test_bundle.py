@@ -85,8 +85,10 @@ def test_a_colorizer_without_a_test_a_path_or_a_baseline_is_named():
     with pytest.raises(UserError, match="small does not classify over the color bins"):
         bundle("small", 48)
     files.write_json(files.evaluation_path("small"), EVALUATION)
-    files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos96"})
-    with pytest.raises(UserError, match="the gray baseline has no test on photos: run `dvc repro"):
+    files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos", "n": 9})
+    with pytest.raises(
+        UserError, match="the gray baseline has no test on the same images: run `dvc repro"
+    ):
         bundle("small", 48)
     assert not weights.BUNDLED_PATH.exists()
 

@@ -27,7 +27,8 @@ def test_a_missing_package_is_named_in_one_line(monkeypatch):
     with pytest.raises(SystemExit) as raised:
         run_main(lambda: importlib.import_module("ruamel"))
     assert raised.value.code == (
-        f"error: {sys.executable} has no package ruamel: run `make setup` and "
+        f"error: {sys.executable} has no package ruamel: delete .venv if it is there, "
+        "run `make setup` and "
         "`source .venv/bin/activate`, then run the command again"
     )
 
