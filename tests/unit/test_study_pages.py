@@ -9,7 +9,7 @@ from project import ROOT
 from colorpipe.report.tables import PAPER
 
 STUDY = ROOT / "results/cifar10"
-PAGE = (STUDY / "README.md").read_text().partition("\n## The earlier study")[0]
+PAGE, README = ((folder / "README.md").read_text() for folder in (STUDY, ROOT))
 METRICS = {  # the columns of the pages' tables
     "MSE": "test.mse",
     "loss": "test.loss",
@@ -18,7 +18,13 @@ METRICS = {  # the columns of the pages' tables
     "RGB SSIM": "rgb.ssim",
     "RGB PSNR (dB)": "rgb.psnr",
     "colorfulness": "colorfulness",
+    "AuC": "auc",
+    "AuC re-balanced": "auc_rebalanced",
+    "LPIPS": "lpips",
+    "RGB MAE (%)": "rgb.mae",
+    "histogram divergence": "histogram_divergence",
 }
+VALUE = r"`(\w+)` (\d+\.\d+(?: ± \d+\.\d+)?)"  # such as "`resnet` 146.0 ± 1.2"
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +56,9 @@ def check(text: str, values: pd.Series) -> None:
         assert deviation == round_as(deviation, values.std())
 
 
-def test_the_tables_follow_from_the_results(results):
-    tables = read_tables(PAGE)
+@pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
+def test_the_tables_follow_from_the_results(results, text):
+    tables = read_tables(text)
     assert tables
     for header, _, *lines in tables:
         for name, *cells in lines:
@@ -66,6 +73,15 @@ def test_the_tables_follow_from_the_results(results):
                     assert text == f"{rows['epochs'].max():.0f} ({best})"
                 elif title == "paper" and text:
                     assert float(text) in PAPER[name, rows["loss"].iloc[0].split(",")[0]].values()
+
+
+def test_the_claims_follow_from_the_results(results):
+    titles = "|".join(map(re.escape, METRICS))
+    claims = re.findall(rf"({titles}): ((?:{VALUE}(?:, )?)+)", PAGE.replace("Colorf", "colorf"))
+    assert len(claims) > 5
+    for title, text, *_ in claims:
+        for name, value in re.findall(VALUE, text):
+            check(value, results.loc[results["colorizer"] == name, METRICS[title]])
 
 
 def test_all_results_are_in_the_first_table(results):
@@ -96,13 +112,3 @@ def test_the_numbers_next_to_the_papers(results):
             assert cell == round_as(cell, first.loc[name, key])
     best = first.loc["resnet", "best_epoch"]
     assert f"the weights of epoch {best:.0f}, which has the lowest validation loss" in text
-
-
-def test_the_numbers_of_the_readme(results):
-    readme = " ".join((ROOT / "README.md").read_text().split())
-    (resnet,) = re.findall(r"`resnet` gives ([\d.±/ ]+) \(", readme)
-    (baseline,) = re.findall(r"the gray baseline's ([\d.]+ / [\d./ ]+) \(", readme)
-    for cells, name in ((resnet, "resnet"), (baseline, "gray baseline")):
-        rows = results[results["colorizer"] == name]
-        for text, key in zip(cells.split(" / "), ("MSE", "SSIM", "PSNR (dB)"), strict=True):
-            check(text, rows[METRICS[key]])
