@@ -88,7 +88,7 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         if not content and stat.S_ISFIFO(path.stat().st_mode):
             raise UserError("it is a pipe, not a file")
         with contextlib.ExitStack() as stack:
-            # Of a rotated TIFF that it opens by its path, Pillow scrambles the pixels.
+            # Pillow scrambles the pixels of a rotated TIFF that it opens by its path.
             file = content or stack.enter_context(path.open("rb"))
             image = stack.enter_context(Image.open(file, formats=FORMATS))
             return _decode(image)

@@ -381,7 +381,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
             {"pretext__labels": [10, 100], "pretext__modes": ["knn"], "pretext__inits": ["xavier"]},
             {"pretext@xavier-knn-10", "pretext@xavier-knn-100"},
         ),
-        ({"pretext__steps": 7}, PRETEXT),
+        ({"pretext__min_steps": 7}, PRETEXT),
         ({"losses__lpips__random_seed": 1}, {"train@resnet_lpips", *ALL_TESTS}),
         ({"datasets__cifar10__start": "random"}, {"download@cifar10"}),
     ],
