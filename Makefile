@@ -62,7 +62,7 @@ verify: $(READY) ## compare the metrics here with the committed ones, or a study
 	@$(BIN)/python -m experiments.verify $(if $(STUDY),--study $(STUDY))
 
 paper: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']
-	@set --; for setting in $$SET; do set -- "$$@" --set-param "$$setting"; done; \
+	@set -f; set --; for setting in $$SET; do set -- "$$@" --set-param "$$setting"; done; \
 	    $(BIN)/dvc exp run --set-param dataset=cifar10 --set-param large_dataset=stl10 "$$@"
 
 audit: $(READY) ## check that git holds no secrets and the locked versions no known vulnerabilities

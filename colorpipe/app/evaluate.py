@@ -187,19 +187,22 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
     if skipped := colorized.skipped + true.skipped:
         print(album.explain_skipped(skipped), file=sys.stderr)
     sources = {path.relative_to(originals): path for path in true.files}
-    stems = {name.with_suffix(""): name for name in sorted(sources, reverse=True)}
     comparisons = {path.with_stem(path.stem + COMPARISON) for path in colorized.files}
-    pairs, alone = [], []
-    for path in colorized.files:
-        name = path.relative_to(predicted)
-        stem = name.with_suffix("")
-        candidates = [name, stem, stems.get(stem, name)]  # of a.jpg.png: itself, a.jpg, a.jpg.tif
-        source = next((sources.pop(other) for other in candidates if other in sources), None)
-        if source:
-            pairs.append((path, source))
-        elif path not in comparisons:
-            alone.append(path)
-    return pairs, [*alone, *sources.values()]
+    pairs: dict[Path, Path] = {}
+    # a.jpg.png is first compared with a.jpg.png, then with a.jpg, then with a.jpg.tif.
+    for colorized_key, source_key in ((Path, Path), (_stem, Path), (_stem, _stem)):
+        names: dict[Path, list[Path]] = {}
+        for name in sorted(sources, reverse=True):
+            names.setdefault(source_key(name), []).append(name)
+        for path in [path for path in colorized.files if path not in pairs]:
+            if matches := names.get(colorized_key(path.relative_to(predicted))):
+                pairs[path] = sources.pop(matches.pop())
+    alone = [path for path in colorized.files if path not in pairs and path not in comparisons]
+    return sorted(pairs.items()), [*alone, *sources.values()]
+
+
+def _stem(name: Path) -> Path:
+    return name.with_suffix("")
 
 
 def _load_image(path: Path, size: int) -> Tensor:

@@ -141,8 +141,10 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
         if not sources:
             raise UserError(f"{printable_path(path)} holds no files: use another folder")
         photographs += [(source, out / source.relative_to(path)) for source in sources]
-    unique = {source.absolute(): (source, target) for source, target in reversed(photographs)}
-    return [*reversed(unique.values())]
+    unique: dict[Path, tuple[Path, Path]] = {}
+    for source, target in photographs:
+        unique.setdefault(source.absolute(), (source, target))
+    return list(unique.values())
 
 
 def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:

@@ -143,6 +143,21 @@ def test_the_same_name_comes_before_the_same_stem(tmp_path):
     pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
     assert pairs == [(tmp_path / "colored/a.png", tmp_path / "originals/a.png")]
     assert alone == [tmp_path / "originals/a.jpg"]
+    (tmp_path / "originals/a.jpg").unlink()
+    (tmp_path / "colored/a.jpg").touch()  # comes first, but has no original of its name
+    pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
+    assert pairs == [(tmp_path / "colored/a.png", tmp_path / "originals/a.png")]
+    assert alone == [tmp_path / "colored/a.jpg"]
+
+
+def test_each_original_has_one_pair(tmp_path):
+    for name in ("colored/c.jpg", "colored/c.tif", "originals/c.jpg", "originals/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
+    names = [(one.name, other.name) for one, other in pairs]
+    assert names == [("c.jpg", "c.jpg"), ("c.tif", "c.png")]
+    assert not alone
 
 
 def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):
