@@ -52,7 +52,7 @@ def run_main(main: Callable[[], None]) -> None:
         if (error.name or "").split(".")[0] in ("", "colorpipe", "stages"):
             raise
         sys.exit(
-            f"{prefix}: {sys.executable} has no package {error.name}: delete .venv if it is there, "
+            f"{prefix}: {sys.executable} has no package {error.name}: delete .venv if it exists, "
             "run `make setup` and `source .venv/bin/activate`, then run the command again"
         )
     except BrokenPipeError:  # the reader of the output, such as `head`, has ended

@@ -296,7 +296,7 @@ def test_a_missing_package_is_named_in_one_line():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: {sys.executable} has no package no_such: delete .venv if it is there, "
+        f"error: {sys.executable} has no package no_such: delete .venv if it exists, "
         "run `make setup` and "
         "`source .venv/bin/activate`, then run the command again\n"
     )

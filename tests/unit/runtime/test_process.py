@@ -27,7 +27,7 @@ def test_a_missing_package_is_named_in_one_line(monkeypatch):
     with pytest.raises(SystemExit) as raised:
         run_main(lambda: importlib.import_module("ruamel"))
     assert raised.value.code == (
-        f"error: {sys.executable} has no package ruamel: delete .venv if it is there, "
+        f"error: {sys.executable} has no package ruamel: delete .venv if it exists, "
         "run `make setup` and "
         "`source .venv/bin/activate`, then run the command again"
     )
