@@ -21,7 +21,6 @@ from torch.utils.data import DataLoader
 
 from benchmarks import notebook
 from colorpipe import config
-from colorpipe.color import bins
 from colorpipe.inference import prepare_device
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer
@@ -196,8 +195,7 @@ def build_colorpipe(name: str) -> tuple[Colorizer, ColorizationTask, TrainSettin
     loss_settings = params.loss_settings(LOSSES[name])
     module = config.load_plugin("losses", LOSSES[name])
     section = config.validate_section(module.Config, loss_settings, f"losses.{LOSSES[name]}")
-    prior = torch.full((bins.COUNT,), 1 / bins.COUNT)  # not used by these losses
-    loss = module.build(section, prior, {})
+    loss = module.build(section, torch.empty(0, 3), {})  # these losses use no counted colors
     task = ColorizationTask(loss.to(device), settings.precision)
     model = build_model(name).to(device, memory_format=torch.channels_last)
     return model, task, replace(settings, epochs=1), device

@@ -61,9 +61,9 @@ def classes_path(data: str) -> Path:
     return DATA / data / "classes.json"
 
 
-def prior_path(data: str) -> Path:
-    """Return the path of each color bin's share in the training images: (313,) float32."""
-    return DATA / data / "prior.npy"
+def colors_path(data: str) -> Path:
+    """Return the path of the counted colors of the training images: (K, 3) float64."""
+    return DATA / data / "colors.npy"
 
 
 def weights_path(name: str, which: str) -> Path:

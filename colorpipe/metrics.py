@@ -15,6 +15,7 @@ from torch import Tensor
 
 WINDOW = 11  # pixels; the Gaussian window of Wang et al. 2004
 SIGMA = 1.5  # pixels
+RANGE_BATCH = 64  # images that share the data range of the paper's SSIM and PSNR
 AUC_FULL = 300  # the value of `auc_area` for a perfect prediction: 2 * 150 Lab units
 
 

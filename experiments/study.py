@@ -41,9 +41,9 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
     scores, half_widths = average_scores(colorizers)
     losses = dict(zip(colorizers["line"], colorizers["loss"], strict=True))
     histories = {line: history for line, history in histories.items() if line in losses}
-    figures.training_curves(out / "curves.png", histories, losses)
+    figures.draw_training_curves(out / "curves.png", histories, losses)
     paths = average_paths(decodings, colorizers)
-    color_figures.error_against_colorfulness(out / "colorfulness.png", scores, paths)
+    color_figures.draw_error_against_colorfulness(out / "colorfulness.png", scores, paths)
     images = {line: image_path(out, line) for line in trained["line"]}
     sets = dict(zip(trained["line"], trained["data"], strict=True))
     groups = [
@@ -57,7 +57,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         grids=images,
         colorfulness=color_figures.colorfulness_figures(scores, paths),
         has_paths=bool(paths),
-        curves=figures.small_multiples(histories, losses),
+        curves=figures.training_curve_figures(histories, losses),
         pretext=accuracy_table(points),
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
         pretext_figures=pretext_figures(points, classifiers) if len(pretext) else {},

@@ -7,11 +7,12 @@ from colorpipe.runtime.process import run_main
 
 def main() -> None:
     """Write data/names.json, the names of the models, losses, colorizers and baselines."""
-    from colorpipe import config, files
+    from colorpipe import files
+    from colorpipe.config.checks import check_params
     from colorpipe.runtime.errors import UserError
 
     try:
-        names = config.check_params()
+        names = check_params()
     except UserError as error:
         if Path("params.yaml").is_file():
             # `dvc exp run -S` has just written the file. Without a new time stamp, git takes a file

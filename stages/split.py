@@ -6,7 +6,7 @@ from colorpipe.runtime.process import run_main, slug
 
 
 def main() -> None:
-    """Write data/<data>/{train,val,test}.npy, their labels, classes.json and prior.npy."""
+    """Write data/<data>/{train,val,test}.npy, their labels, classes.json and colors.npy."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=slug, help="name of a data set in params.yaml")
     args = parser.parse_args()

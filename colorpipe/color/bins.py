@@ -173,4 +173,5 @@ def decode(logits: Tensor, temperature: float) -> Tensor:
     """
     # On a CPU, softmax and product are faster if the bins of a pixel are adjacent in memory.
     shares = torch.softmax(logits.float().permute(0, 2, 3, 1) / temperature, dim=3)
-    return (shares @ centers(logits.device)).permute(0, 3, 1, 2)
+    ab = (shares @ centers(logits.device)).float()  # autocast computes the product in bfloat16
+    return ab.permute(0, 3, 1, 2)

@@ -4,9 +4,12 @@ An unknown key, a wrong type, a value out of range or an unknown name is an erro
 
 The sections `datasets`, `models` and `losses` name the modules of colorpipe/data, models and
 losses. The class `Config` in the module of a model or a loss defines its section.
+
+The check stage also imports `checks`. The package does not, so that a change to it does not retrain
+the colorizers.
 """
 
-from colorpipe.config.checks import check_params, load_params, load_plugin
+from colorpipe.config.loading import load_params, load_plugin
 from colorpipe.config.schema import (
     REFERENCE_ENCODERS,
     AdversarialConfig,
@@ -32,7 +35,6 @@ __all__ = [
     "PretextRun",
     "Strict",
     "TrainConfig",
-    "check_params",
     "load_colorizers",
     "load_params",
     "load_plugin",

@@ -1,56 +1,20 @@
-"""Loading and checking params.yaml, and loading the modules that it names."""
+"""Checks of params.yaml and of the table of colorizers against each other."""
 
-import importlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import torch
-from pydantic import ValidationError
 
+from colorpipe.config.loading import PACKAGES, PARAMS, load_params, load_plugin, require_one_of
 from colorpipe.config.schema import REFERENCE_ENCODERS, Params
-from colorpipe.config.strict import (
-    Strict,
-    format_errors,
-    format_value,
-    join_names,
-    validate_section,
-)
-from colorpipe.config.yaml_files import (
-    PIPELINE,
-    load_baselines,
-    load_colorizers,
-    read_yaml,
-)
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.config.strict import Strict, format_value, validate_section
+from colorpipe.config.yaml_files import PIPELINE, load_baselines, load_colorizers
+from colorpipe.runtime.errors import UserError
 
-PARAMS = Path("params.yaml")
-# Names in models/, on the page and of `colorpipe --model` that a colorizer cannot have.
-RESERVED = {*REFERENCE_ENCODERS, "bundled", "gray", "original"}
-# The package with a module for each entry of a section. Each module defines `build`.
-PACKAGES = {"datasets": "data", "models": "models", "losses": "losses"}
-
-
-def load_params(path: Path = PARAMS) -> Params:
-    """Return the checked parameters.
-
-    Raises:
-        UserError: A key or a value is wrong. The message is one line that names each wrong key.
-    """
-    content = read_yaml(path)
-    if not isinstance(content, dict):
-        keys = ", ".join(Params.model_fields)
-        raise UserError(f"{path} holds no parameters; expected the keys {keys}")
-    try:
-        params = Params.model_validate(content)
-    except ValidationError as error:
-        raise UserError(format_errors(error, f"{path}: ")) from None
-    _require_one_of(f"{path}: loss", params.loss, params.losses)
-    _require_one_of(f"{path}: dataset", params.dataset, params.datasets)
-    _require_one_of(f"{path}: large_dataset", params.large_dataset, params.datasets)
-    return params
+# Names in models/, in metrics/, on the page and of `colorpipe --model`, which a colorizer cannot
+# have.
+RESERVED = {*REFERENCE_ENCODERS, "baseline", "bundled", "gray", "original", "pretext"}
 
 
 def check_params() -> dict[str, list[str]]:
@@ -78,7 +42,7 @@ def check_params() -> dict[str, list[str]]:
     models = {name: columns["model"] for name, columns in colorizers.items()}
     _check_pretext(models, params)
     for name in params.imagenet:
-        _require_one_of(f"{PARAMS}: imagenet", name, [*params.models, *params.losses])
+        require_one_of(f"{PARAMS}: imagenet", name, [*params.models, *params.losses])
     _check_datasets(params)
     # The download stage finds the weights of these models only.
     used = {*models.values(), params.pretext.model}
@@ -106,12 +70,12 @@ def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> N
             f"{PIPELINE}: a colorizer cannot be called {format_value(name)}: use letters, digits, "
             f"'_', '-' and '.', and none of {', '.join(sorted(RESERVED))}"
         )
-    _require_one_of(f"{key}: model", columns["model"], params.models)
+    require_one_of(f"{key}: model", columns["model"], params.models)
     for column, allowed in (("loss", params.losses), ("data", params.datasets)):
         if not columns[column].startswith("${"):
-            _require_one_of(f"{key}: {column}", columns[column], allowed)
+            require_one_of(f"{key}: {column}", columns[column], allowed)
     recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
-    _require_one_of(f"{key}: recipe", columns["recipe"], recipes)
+    require_one_of(f"{key}: recipe", columns["recipe"], recipes)
     recipe = params.recipe(columns["recipe"])
     step = "adversarial" if recipe.adversarial else "colorization"
     if columns["step"] != step:
@@ -130,10 +94,10 @@ def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> N
 def _check_pretext(models: Mapping[str, str], params: Params) -> None:
     """Check the settings of the pretext task against the models of the colorizers."""
     model = params.pretext.model
-    _require_one_of(f"{PARAMS}: pretext.model", model, params.models)
+    require_one_of(f"{PARAMS}: pretext.model", model, params.models)
     encoders = [name for name in models if models[name] == model]
     for init in params.pretext.inits:
-        _require_one_of(f"{PARAMS}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
+        require_one_of(f"{PARAMS}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
 
 
 def _check_datasets(params: Params) -> None:
@@ -143,29 +107,3 @@ def _check_datasets(params: Params) -> None:
     for name in (params.dataset, params.large_dataset):  # other sources need not exist
         if hasattr(module := load_plugin("datasets", name), "check_source"):
             module.check_source(f"{PARAMS}: datasets.{name}", params.datasets[name])
-
-
-def load_plugin(section: str, name: str) -> ModuleType:
-    """Import the module of a data set, a model or a loss.
-
-    Raises:
-        UserError: There is no such module.
-    """
-    package = PACKAGES[section]
-    path = f"colorpipe.{package}.{name}"
-    try:
-        module = importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if not f"{path}.".startswith(f"{error.name}."):  # a package that the module imports
-            raise
-        module = ModuleType(name)
-    if not hasattr(module, "build"):
-        path = f"colorpipe/{package}/{one_line(name)}.py"
-        raise UserError(f"{PARAMS}: {section}.{format_value(name)}: no {path} defines `build`")
-    return module
-
-
-def _require_one_of(key: str, value: str, allowed: Mapping[str, Any] | list[str]) -> None:
-    if value not in allowed:
-        names = join_names(dict.fromkeys(allowed))
-        raise UserError(f"{key}: input should be {names}, got {format_value(value)}")

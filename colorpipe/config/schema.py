@@ -41,7 +41,7 @@ class AdversarialConfig(Strict):
     discriminator_lr: Annotated[float, Field(gt=0, le=1)]
     discriminator_epochs: Annotated[int, Field(ge=0, le=1000)]
     loss_weight: Annotated[float, Field(ge=0, le=1e6)]
-    max_mse: Annotated[float, Field(gt=0, le=10)]
+    max_relative_mse: Annotated[float, Field(gt=0, le=10)]
 
 
 class TrainConfig(Strict):

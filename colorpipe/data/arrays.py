@@ -25,8 +25,8 @@ def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tens
             memory.
 
     Returns:
-        Images of shape (N, 3, H, W), uint8; labels of shape (N,), int64; or a color prior of shape
-        (313,), float32.
+        Images of shape (N, 3, H, W), uint8; labels of shape (N,), int64; or counted colors of shape
+        (K, 3), float64.
 
     Raises:
         UserError: The file is missing or damaged.
@@ -41,10 +41,10 @@ def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tens
         raise UserError(
             f"{path} is not a prepared array ({one_line(error)}): delete it and run `dvc repro`"
         ) from error
-    if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1), (np.float32, 1)):
+    if (array.dtype, array.ndim) not in ((np.uint8, 4), (np.int64, 1), (np.float64, 2)):
         raise UserError(
-            f"{path} holds {array.dtype} {array.shape}, which are neither images, labels nor a "
-            "prior: delete it and run `dvc repro`"
+            f"{path} holds {array.dtype} {array.shape}, which are neither images, labels nor "
+            "counted colors: delete it and run `dvc repro`"
         )
     if shuffled and device.type == "cpu":
         array._mmap.madvise(mmap.MADV_RANDOM)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import stat
 import warnings
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -137,6 +138,9 @@ def _explain_unknown(path: Path, content: BinaryIO | None) -> UserError:
         file = content or stack.enter_context(path.open("rb"))
         file.seek(0)
         pixels = decode.explain_tiff(file)
+        is_zip = zipfile.is_zipfile(file)
+    if is_zip:
+        return UserError(f"{printable_path(path)} is a ZIP archive: unzip it first")
     if pixels:
         return UserError(
             f"{printable_path(path)} cannot be read: it is a TIFF with {pixels}: convert it to 8 "
@@ -181,7 +185,9 @@ def write(
     try:
         image.save(encoded, name, **{**options, **extra})
     except (ValueError, OSError) as error:  # for example a size that the format does not allow
-        raise UserError(f"{printable_path(path)} cannot be written: {error}") from error
+        raise UserError(
+            f"{printable_path(path)} cannot be written: {error}: use another --format"
+        ) from error
     with files.atomic_write(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())
     return notes

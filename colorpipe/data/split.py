@@ -14,8 +14,8 @@ from tqdm import tqdm
 from colorpipe import config, files
 from colorpipe.config import Params
 from colorpipe.data import arrays
+from colorpipe.data.colors import count_colors
 from colorpipe.data.dataset import Array, Dataset, Images
-from colorpipe.data.prior import color_prior
 from colorpipe.runtime.errors import UserError, list_names
 
 MIN_IMAGES = 10  # in a validation or test set whose size is a share
@@ -49,21 +49,19 @@ class Part(NamedTuple):
 
 
 def split(data: str, params: Params) -> None:
-    """Write a data set's train, val and test arrays, their labels, the classes and the color prior.
+    """Write a data set's train, val and test arrays, their labels, the classes and the colors.
 
     If the data set has no test set, a test set of the validation set's size is drawn first.
 
     Args:
         data: Name of a data set in params.yaml.
-        params: Settings of the data set, the seed of the draw, and the `neighbors` and `sigma` of
-            color classification, from which the color prior is computed.
+        params: Settings of the data set, and the seed of the draw.
 
     Raises:
         UserError: The source cannot be read, or leaves no images to train, validate or test on.
     """
     module = config.load_plugin("datasets", data)
     settings, seed = params.data(data), params.seed
-    encoding = params.loss_settings("color_classification")
     content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
     size, total = settings.val_size, len(train.numbers)
@@ -91,8 +89,8 @@ def split(data: str, params: Params) -> None:
         print(f"{data} {name}: {len(part.numbers)} images")
     files.write_json(files.classes_path(data), content.classes, indent=None)
     images = arrays.load_array(files.images_path(data, "train"), torch.device("cpu"))
-    prior = color_prior(images, encoding["neighbors"], encoding["sigma"], f"{data} colors")
-    _write_array(files.prior_path(data), prior.numpy())
+    colors = count_colors(images, f"{data} colors")
+    _write_array(files.colors_path(data), colors.numpy())
 
 
 def draw_groups(groups: Array, count: int, seed: int, data: str) -> Array:

@@ -11,7 +11,6 @@ from torch import Tensor
 from colorpipe import metrics
 from colorpipe.color import gamut
 from colorpipe.config import EvaluationConfig
-from colorpipe.evaluation.measure import PROTOCOL_BATCH
 from colorpipe.evaluation.vividness import Decoding, find_path
 from colorpipe.inference import MetricAverager, average, predict
 from colorpipe.models.colorizer import Colorizer
@@ -64,7 +63,7 @@ def measure_decodings(
     """
     averagers = [MetricAverager() for _ in pairs]
     originals = MetricAverager()
-    for batch in images.split(PROTOCOL_BATCH):
+    for batch in images.split(metrics.RANGE_BATCH):
         colorized = predict(model, batch)
         logits = colorized.prediction.logits
         assert logits is not None

@@ -16,9 +16,8 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import Colorized, MetricAverager, average, compute_loss, predict
 from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
+from colorpipe.metrics import RANGE_BATCH
 from colorpipe.models.colorizer import Prediction
-
-PROTOCOL_BATCH = 64  # images that share the data range of the paper's SSIM and PSNR
 
 
 class GrayBaseline(nn.Module):
@@ -112,7 +111,7 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
         images: Stored test images, (N, 3, H, W) uint8.
     """
     averager, statistics, errors = MetricAverager(), ColorStatistics(images.device), []
-    batches = images.split(PROTOCOL_BATCH)
+    batches = images.split(RANGE_BATCH)
     for stored in tqdm(batches, "testing", unit="batch", leave=False, disable=None):
         batch = TestBatch(predict(model, stored), loss, lpips)
         errors.append((batch.predicted_ab - batch.true_ab).square().mean(dim=(1, 2, 3)))

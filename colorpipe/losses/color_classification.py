@@ -7,6 +7,7 @@ is weighted by the rarity of its nearest bin. Without these weights, predictions
 from collections.abc import Mapping
 from typing import Annotated
 
+import torch
 import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
@@ -30,16 +31,15 @@ class ColorClassification(Loss):
     The targets are encoded from the true ab, averaged to the resolution of the logits.
 
     Args:
-        neighbors: See `bins.SoftEncoding`.
-        sigma: See `bins.SoftEncoding`.
+        encode: The encoding of the targets.
         weights: Weight of each bin, (313,).
     """
 
     head = "bins"
 
-    def __init__(self, neighbors: int, sigma: float, weights: Tensor) -> None:
+    def __init__(self, encode: bins.SoftEncoding, weights: Tensor) -> None:
         super().__init__()
-        self.encode = bins.SoftEncoding(neighbors, sigma)
+        self.encode = encode
         self.weights: Tensor
         self.register_buffer("weights", weights)
 
@@ -56,6 +56,23 @@ class ColorClassification(Loss):
         log_shares = F.log_softmax(_flatten_pixels(predicted), dim=1).gather(1, bin_numbers)
         cross_entropy = -(log_shares * targets).sum(dim=1)
         return (cross_entropy * self.weights[bin_numbers[:, 0]]).mean()
+
+
+def color_prior(colors: Tensor, encode: bins.SoftEncoding) -> Tensor:
+    """Compute the mean target of all pixels: the share of each bin.
+
+    Args:
+        colors: a and b in Lab units and the number of pixels of each color, (K, 3).
+        encode: The encoding of the targets.
+
+    Returns:
+        Shares whose sum is 1, (313,) float32.
+    """
+    prior = torch.zeros(bins.COUNT, dtype=torch.float64)
+    for part in colors.split(bins.CHUNK):
+        bin_numbers, shares = encode.find_neighbors(part[:, :2].float())
+        prior.index_add_(0, bin_numbers.flatten(), (shares * part[:, 2:]).flatten())
+    return (prior / prior.sum()).float()
 
 
 def rebalancing_weights(prior: Tensor, uniform_share: float) -> Tensor:
@@ -75,10 +92,12 @@ def rebalancing_weights(prior: Tensor, uniform_share: float) -> Tensor:
     return weights / (prior * weights).sum()
 
 
-def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> ColorClassification:
-    """Build the loss, with weights from the prior. `vgg` is not used."""
-    weights = rebalancing_weights(prior, config.uniform_share)
-    return ColorClassification(config.neighbors, config.sigma, weights)
+def build(config: Config, colors: Tensor, vgg: Mapping[str, Tensor]) -> ColorClassification:
+    """Build the loss, with weights from the counted colors. `vgg` is not used."""
+    encode = bins.SoftEncoding(config.neighbors, config.sigma)
+    return ColorClassification(
+        encode, rebalancing_weights(color_prior(colors, encode), config.uniform_share)
+    )
 
 
 def _flatten_pixels(maps: Tensor) -> Tensor:

@@ -21,6 +21,6 @@ class L1(Loss):
         return F.l1_loss(predicted, lab[:, 1:])
 
 
-def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> L1:
+def build(config: Config, colors: Tensor, vgg: Mapping[str, Tensor]) -> L1:
     """Build the loss. No argument is used."""
     return L1()

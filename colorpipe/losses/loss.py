@@ -46,10 +46,10 @@ def load_loss(name: str, data: str, params: Params, device: torch.device) -> Los
     """Build a loss from its section of params.yaml.
 
     Args:
-        name: A module of colorpipe/losses. Its `build(config, prior, vgg)` gets its section, the
-            share of each color bin in the training images (313,), and the weights of a VGG-16,
-            which are empty unless the loss is LPIPS on ImageNet weights.
-        data: The data set whose prior and weights are used.
+        name: A module of colorpipe/losses. Its `build(config, colors, vgg)` gets its section, the
+            counted colors of the training images (K, 3), and the weights of a VGG-16, which are
+            empty unless the loss is LPIPS on ImageNet weights.
+        data: The data set whose colors and weights are used.
         params: All settings.
         device: The device of the loss.
 
@@ -59,7 +59,7 @@ def load_loss(name: str, data: str, params: Params, device: torch.device) -> Los
     module = config.load_plugin("losses", name)
     where = f"params.yaml: losses.{name}"
     section = config.validate_section(module.Config, params.loss_settings(name), where)
-    prior = arrays.load_array(files.prior_path(data), torch.device("cpu"))
+    colors = arrays.load_array(files.colors_path(data), torch.device("cpu"))
     vgg, _ = weights.load(files.start_path(data, name))
-    loss: Loss = module.build(section, prior, vgg)
+    loss: Loss = module.build(section, colors, vgg)
     return loss.to(device)

@@ -13,12 +13,12 @@ from typing import Annotated
 import lpips
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorpipe.color.lab import lab_to_rgb
 from colorpipe.config import Strict
 from colorpipe.losses.loss import Loss
-from colorpipe.runtime.errors import UserError
+from colorpipe.models.loading import load_imagenet
 
 
 class Config(Strict):
@@ -60,12 +60,12 @@ class LPIPS(Loss):
         return distance.flatten()
 
 
-def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
+def build(config: Config, colors: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
     """Build the loss on a VGG-16 with the given weights, or on a random one if there are none.
 
     Args:
         config: The section of params.yaml.
-        prior: Not used.
+        colors: Not used.
         vgg: Weights of VGG-16's convolutions under torchvision's names, or no weights.
 
     Raises:
@@ -75,17 +75,5 @@ def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
     if vgg:
         # The package splits VGG-16 into five slices that keep torchvision's layer numbers.
         for part in loss.package.net.children():
-            _load_imagenet(part, vgg)
+            load_imagenet(part, vgg, "lpips")
     return loss
-
-
-def _load_imagenet(features: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load the layers of `features` from weights that also contain other layers."""
-    shapes = {name: tensor.shape for name, tensor in features.state_dict().items()}
-    for name, shape in shapes.items():
-        if name not in weights or weights[name].shape != shape:
-            raise UserError(
-                f"imagenet.lpips.source: {name} is missing or has a shape other than "
-                f"{tuple(shape)}: it holds another model"
-            )
-    features.load_state_dict({name: weights[name] for name in shapes})

@@ -21,6 +21,6 @@ class MSE(Loss):
         return F.mse_loss(predicted, lab[:, 1:])
 
 
-def build(config: Config, prior: Tensor, vgg: Mapping[str, Tensor]) -> MSE:
+def build(config: Config, colors: Tensor, vgg: Mapping[str, Tensor]) -> MSE:
     """Build the loss. No argument is used."""
     return MSE()

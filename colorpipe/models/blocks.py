@@ -70,11 +70,15 @@ def melas_decoder(channels: int, stride: int, head: str) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-def conv_bn_relu(before: int, width: int, size: int, stride: int = 1) -> nn.Sequential:
-    """Build a convolution to `width` channels, followed by BatchNorm and ReLU."""
-    padding = (size - stride + 1) // 2
-    convolution = nn.Conv2d(before, width, size, stride, padding=padding, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(width), nn.ReLU(inplace=True))
+def conv_bn_relu(
+    in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
+) -> nn.Sequential:
+    """Build a convolution, followed by BatchNorm and ReLU."""
+    padding = (kernel_size - stride + 1) // 2
+    convolution = nn.Conv2d(
+        in_channels, out_channels, kernel_size, stride, padding=padding, bias=False
+    )
+    return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
 def zero_head(channels: int, head: str, fold: int) -> nn.Conv2d:

@@ -71,9 +71,7 @@ class Colorizer(nn.Module):
     def forward(self, L: Tensor) -> Prediction:
         """Predict ab, and the logits if there are any, from L (B, 1, H, W) in [0, 100]."""
         height, width = L.shape[-2:]
-        padding = (0, -width % self.stride, 0, -height % self.stride)
-        if any(padding):
-            L = F.pad(L, padding, mode="replicate")
+        L = pad_to_stride(L, self.stride)
         features = self.encoder(lab.normalize_L(L))  # (B, channels, H / stride, W / stride)
         output = self.decoder(features)
         if self.head == "ab":
@@ -110,9 +108,9 @@ class Colorizer(nn.Module):
 
         Args:
             weights: The weights, (313,). None means equal ones.
-            trained: Whether the logits were trained with the weights that are stored now. The last
-                bias then changes to those of the new weights, so that undoing the re-balancing
-                (alpha = 1) gives the same colors as before.
+            trained: Whether the logits were trained with the weights that are stored now. If so,
+                log(new / stored) is added to the last bias, so that decoding with alpha = 1 gives
+                the same colors as before.
         """
         if self.head != "bins":
             return
@@ -122,3 +120,10 @@ class Colorizer(nn.Module):
             assert last.bias is not None
             last.bias += log_weights - self.log_weights
         self.log_weights.copy_(log_weights)
+
+
+def pad_to_stride(L: Tensor, stride: int) -> Tensor:
+    """Replicate the border of L (B, 1, H, W), so that H and W become multiples of the stride."""
+    height, width = L.shape[-2:]
+    padding = (0, -width % stride, 0, -height % stride)
+    return F.pad(L, padding, mode="replicate") if any(padding) else L

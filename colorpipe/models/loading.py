@@ -71,7 +71,7 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
     return str(metadata.get("start_of", start.parent.name))
 
 
-def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str) -> None:
+def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], name: str) -> None:
     """Load ImageNet weights of torchvision or timm into an encoder, in place.
 
     The weights of a first convolution with one channel become the sum over RGB. Weights of layers
@@ -79,9 +79,9 @@ def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str
     returns the weights under the encoder's own names.
 
     Args:
-        encoder: An encoder made of torchvision's or timm's layers.
+        encoder: Layers of torchvision or timm: a colorizer's encoder, or a part of LPIPS's VGG-16.
         imagenet: Weights by torchvision's or timm's names, without "features.".
-        model: The encoder's name in params.yaml, for the error message.
+        name: The entry of `imagenet` in params.yaml, for the error message.
 
     Raises:
         UserError: A weight is missing or has another shape.
@@ -89,19 +89,19 @@ def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], model: str
     if rename := getattr(encoder, "rename_imagenet", None):
         imagenet = rename(imagenet)
     state = encoder.state_dict()
-    for name, tensor in state.items():
-        if name.endswith("num_batches_tracked"):
+    for key, tensor in state.items():
+        if key.endswith("num_batches_tracked"):
             continue
-        weight = imagenet.get(name)
+        weight = imagenet.get(key)
         if weight is not None and tensor.ndim == 4 and tensor.shape[1] == 1:
             weight = weight.sum(dim=1, keepdim=True)
         if weight is None or weight.shape != tensor.shape:
             problem = "is missing" if weight is None else f"has shape {tuple(weight.shape)}"
             raise UserError(
-                f"imagenet.{model}.source: {name} {problem}, expected {tuple(tensor.shape)}: "
+                f"imagenet.{name}.source: {key} {problem}, expected {tuple(tensor.shape)}: "
                 "it holds another model"
             )
-        state[name] = weight
+        state[key] = weight
     encoder.load_state_dict(state)
 
 

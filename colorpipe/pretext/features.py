@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe.color import lab
+from colorpipe.models.colorizer import Colorizer, pad_to_stride
 
 STEM = "stem"
 
@@ -36,24 +37,21 @@ def encode_stages(encoder: nn.Module, L: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def pool_stages(encoder: nn.Module, images: Tensor, batch_size: int) -> dict[str, Tensor]:
-    """Return the output of each stage, averaged over the image. The encoder is in eval mode.
+def pool_stages(colorizer: Colorizer, images: Tensor, batch_size: int) -> dict[str, Tensor]:
+    """Return the output of each stage of the encoder, averaged over the image, in eval mode.
 
     Args:
-        encoder: The encoder of a colorizer. It is left as it was.
+        colorizer: A colorizer. It is left in eval mode.
         images: Stored images, (N, 3, H, W) uint8.
         batch_size: Images per batch.
 
     Returns:
         Features (N, channels) float32 by the name of the stage.
     """
-    was_training = encoder.training
-    encoder.eval()
+    colorizer.eval()
     chunks: dict[str, list[Tensor]] = {}
     for batch in images.split(batch_size):
-        for name, output in encode_stages(
-            encoder, lab.lightness(lab.uint8_to_float(batch))
-        ).items():
+        L = pad_to_stride(lab.lightness(lab.uint8_to_float(batch)), colorizer.stride)
+        for name, output in encode_stages(colorizer.encoder, L).items():
             chunks.setdefault(name, []).append(output.float().mean(dim=(2, 3)))
-    encoder.train(was_training)
     return {name: torch.cat(parts) for name, parts in chunks.items()}

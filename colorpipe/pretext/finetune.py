@@ -5,27 +5,27 @@ from torch import Tensor, nn
 
 from colorpipe.color import lab
 from colorpipe.inference import Metrics, autocast
+from colorpipe.models.colorizer import Colorizer, pad_to_stride
 from colorpipe.training.batches import Batch
 from colorpipe.training.task import TrainingTask
 
 
 class Classifier(nn.Module):
-    """An encoder of L, global average pooling, and a linear layer.
+    """The encoder of a colorizer, global average pooling, and a linear layer.
 
     Args:
-        encoder: The encoder of a colorizer.
-        channels: Channels of the encoder's output.
+        colorizer: A colorizer. Its decoder is not used.
         classes: Number of classes.
     """
 
-    def __init__(self, encoder: nn.Module, *, channels: int, classes: int) -> None:
+    def __init__(self, colorizer: Colorizer, classes: int) -> None:
         super().__init__()
-        self.encoder = encoder
-        self.head = nn.Linear(channels, classes)
+        self.encoder, self.stride = colorizer.encoder, colorizer.stride
+        self.head = nn.Linear(colorizer.channels, classes)
 
     def forward(self, L: Tensor) -> Tensor:
         """Return logits (B, classes) for L (B, 1, H, W) in [0, 100]."""
-        features = self.encoder(lab.normalize_L(L))
+        features = self.encoder(lab.normalize_L(pad_to_stride(L, self.stride)))
         if not isinstance(features, Tensor):  # a U-Net returns all levels, the coarsest one last
             features = features[-1]  # (B, channels, H / stride, W / stride)
         logits: Tensor = self.head(features.mean(dim=(2, 3)))

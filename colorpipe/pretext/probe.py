@@ -12,7 +12,7 @@ from colorpipe.training.batches import Batch
 from colorpipe.training.state import EpochMetrics
 from colorpipe.training.task import TrainingTask
 
-MIN_DEVIATION = 1e-6  # avoids a division by zero if a feature is constant
+MIN_DEVIATION = 1e-6  # a feature with a lower standard deviation is constant, and is not scaled
 
 
 class LinearProbes(nn.Module):
@@ -40,7 +40,8 @@ class LinearProbes(nn.Module):
     def standardize(self, features: Tensor) -> Self:
         """Set the mean and the standard deviation to those of the training features (N, D)."""
         self.mean.copy_(features.mean(dim=0))
-        self.deviation.copy_(features.std(dim=0, correction=0).clamp_min(MIN_DEVIATION))
+        deviation = features.std(dim=0, correction=0)
+        self.deviation.copy_(deviation.where(deviation > MIN_DEVIATION, 1.0))
         return self
 
     def forward(self, features: Tensor) -> dict[str, Tensor]:

@@ -93,15 +93,14 @@ def count_epochs(settings: TrainSettings, total: int, labeled: int, min_steps: i
     With few labels an epoch is short, so there are more epochs: enough for `min_steps` optimizer
     steps, but not for more steps than `settings.epochs` epochs on all images have.
     """
-    per_epoch, all_images = (math.ceil(count / settings.batch_size) for count in (labeled, total))
-    steps = min(settings.epochs * all_images, min_steps)
+    per_epoch = settings.steps(labeled) // settings.epochs
+    steps = min(settings.steps(total), min_steps)
     return max(settings.epochs, math.ceil(steps / per_epoch))
 
 
 def finetune(setup: Setup) -> None:
     """Train the encoder and a linear layer on its pooled output, and test them."""
-    colorizer, classes = setup.colorizer, len(setup.classes)
-    model = Classifier(colorizer.encoder, channels=colorizer.channels, classes=classes)
+    model = Classifier(setup.colorizer, len(setup.classes))
     redraw_xavier(model.head, LAST_SEED - setup.params.seed)
     device = setup.train[0].device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -168,7 +167,7 @@ def _write_untrained(name: str, metadata: Mapping[str, Any]) -> None:
 
 def _frozen_features(setup: Setup, images: Batch) -> tuple[Batch, dict[str, int]]:
     """Return the features of all stages (N, D) with the labels, and the width of each stage."""
-    pooled = features.pool_stages(setup.colorizer.encoder, images[0], setup.settings.batch_size)
+    pooled = features.pool_stages(setup.colorizer, images[0], setup.settings.batch_size)
     widths = {stage: values.shape[1] for stage, values in pooled.items()}
     return (torch.cat(list(pooled.values()), dim=1), images[1]), widths
 
@@ -194,7 +193,7 @@ def _test(
     """Return the best epoch's test metrics, the number of that epoch, and the number of epochs."""
     state, metadata = weights.load(files.weights_path(setup.run.name, "best"))
     model.load_state_dict(state)
-    means = loop.validate(task.eval_step, model, test, setup.settings.batch_size)
+    means = loop.validate(task.eval_step, model, test)
     return means, {"best_epoch": metadata["epoch"]["epoch"], "epochs": setup.settings.epochs}
 
 

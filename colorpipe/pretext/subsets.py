@@ -13,16 +13,14 @@ def choose_subset(labels: Array, percent: int, seed: int) -> Array:
 
     Args:
         labels: Labels of the training images, (N,) int64.
-        percent: Percentage of the training labels, from 1 to 100.
+        percent: Percentage of the training labels, below 100.
         seed: Seed of the shuffle.
 
     Returns:
-        Indices of the chosen images in ascending order, (n,) int64. At 100 percent, these are all
-        images. Below, each class contributes `percent` of N / (number of classes), but at least one
-        image and at most all images of the class.
+        Indices of the chosen images in ascending order, (n,) int64. Each class contributes
+        `percent` of N / (number of classes), but at least one image and at most all images of the
+        class.
     """
-    if percent == 100:
-        return np.arange(len(labels))
     generator = np.random.default_rng(seed)
     classes = np.unique(labels)
     count = max(1, round(percent / 100 * len(labels) / len(classes)))

@@ -8,7 +8,7 @@ import pandas as pd
 from colorpipe import config, files
 from colorpipe.evaluation import grids
 from colorpipe.report import color_figures, page
-from colorpipe.report.figures import small_multiples
+from colorpipe.report.figures import training_curve_figures
 from colorpipe.report.highlights import highlights
 from colorpipe.report.pretext_results import (
     accuracies,
@@ -58,7 +58,7 @@ def build() -> None:
         galleries={name: files.read_json(files.gallery_path(name)) for name in results},
         colorfulness=color_figures.colorfulness_figures(scores, paths),
         has_paths=bool(paths),
-        curves=small_multiples(
+        curves=training_curve_figures(
             histories, {name: r.evaluation["loss"] for name, r in results.items()}
         ),
         pretext=select_page_columns(pretext),
@@ -81,7 +81,7 @@ def draw_plots(
     for name, result in results.items():
         groups.setdefault(result.evaluation["data"], {})[name] = files.grid_path(name)
     grids.compare(files.REPORT / "overview.png", list(groups.values()))
-    color_figures.error_against_colorfulness(files.REPORT / "colorfulness.png", scores, paths)
+    color_figures.draw_error_against_colorfulness(files.REPORT / "colorfulness.png", scores, paths)
 
 
 def write_curves(

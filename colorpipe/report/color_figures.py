@@ -27,7 +27,7 @@ Paths = Mapping[str, Sequence[Point]]  # by colorizer, from faithful to vivid
 ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
 
 
-def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
+def draw_error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
     """Draw ab MSE against colorfulness, one panel per data set.
 
     Colorizers and the gray baseline are points. The originals' colorfulness is a dotted line. A
@@ -50,7 +50,7 @@ def error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) ->
 
 
 def colorfulness_figures(table: pd.DataFrame, paths: Paths) -> dict[str, str]:
-    """Return the panels of `error_against_colorfulness` by data set, as SVG data URLs.
+    """Return the panels of `draw_error_against_colorfulness` by data set, as SVG data URLs.
 
     A data set with a single colorizer has no figure.
     """

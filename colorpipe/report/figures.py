@@ -85,7 +85,7 @@ def tidy(panel: Axes) -> None:
     panel.spines[["top", "right"]].set_visible(False)
 
 
-def training_curves(
+def draw_training_curves(
     path: Path, curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
 ) -> None:
     """Draw loss, SSIM and PSNR of all colorizers by epoch.
@@ -113,7 +113,7 @@ def training_curves(
     save(figure, path)
 
 
-def small_multiples(
+def training_curve_figures(
     curves: Mapping[str, pd.DataFrame], losses: Mapping[str, str]
 ) -> dict[str, dict[str, str]]:
     """Return a small figure of training and validation per metric and colorizer, as SVG data URLs.
@@ -121,7 +121,7 @@ def small_multiples(
     The SSIM and the PSNR have the same scale in all figures. Each loss has its own scale.
 
     Args:
-        curves: The training histories, as `training_curves` takes them.
+        curves: The training histories, as `draw_training_curves` takes them.
         losses: The loss that each colorizer is trained with.
     """
     titles = {"loss": "Loss", "ssim": CURVES["ssim"], "psnr": CURVES["psnr"]}

@@ -31,8 +31,9 @@ PRETEXT_CAPTION = (
     "Each classifier starts from a colorizer's encoder or from a reference encoder. "
     "finetune trains the whole network, probe trains a linear layer on frozen features, and knn "
     "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
-    "labels. Training accuracy is given after the first and the last epoch. Test accuracy and test "
-    "loss (cross-entropy) are those of the best epoch, which has the lowest validation loss."
+    "labels. Training accuracy is the mean over the first and over the last epoch. Test accuracy "
+    "and test loss (cross-entropy) are those of the best epoch, which has the lowest validation "
+    "loss. For probe, it is the lowest loss on the last stage."
 )
 PAGE_COLUMNS = (
     "test accuracy",

@@ -163,10 +163,10 @@ class AdversarialTask(ColorizationTask):
     def selection(self, epoch: EpochMetrics) -> float:
         """Return the distance from the originals' colorfulness.
 
-        Epochs whose MSE exceeds `max_mse` times the gray baseline's come after all others.
+        Epochs whose MSE exceeds `max_relative_mse` times the gray baseline's come after all others.
         """
         distance = abs(epoch["val_colorfulness"] - epoch["val_original_colorfulness"])
-        excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_mse
+        excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_relative_mse
         return distance if excess <= 0 else OUT_OF_BOUND + excess
 
     def compile(self, device: torch.device, processes: int) -> None:
@@ -177,6 +177,6 @@ class AdversarialTask(ColorizationTask):
 def train(name: str, entry: ColorizerEntry, params: Params) -> None:
     """Train a colorizer against a discriminator (see `colorization.train_colorizer`)."""
     settings = params.recipe(entry.recipe).adversarial
-    assert settings is not None  # `config.check_params` compares the step with the recipe
+    assert settings is not None  # `config.checks` compares the step with the recipe
     task = functools.partial(AdversarialTask, settings)
     colorization.train_colorizer(task, name, entry, params)

@@ -31,8 +31,8 @@ def print_training(
         hardware = torch.cuda.get_device_name(device)
     else:
         hardware = f"CPU, {torch.get_num_threads()} threads"
-    if processes.count() > 1:
-        hardware = f"{processes.count()} processes, each on {hardware}"
+    if processes.world_size() > 1:
+        hardware = f"{processes.world_size()} processes, each on {hardware}"
     print(
         f"{name}: {size:.2f} M parameters, {images} images, {epochs} epochs, {precision} on "
         f"{hardware}"

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe.inference import MetricAverager, Metrics, average
+from colorpipe.metrics import RANGE_BATCH
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
 from colorpipe.training import processes, resume
 from colorpipe.training.augment import random_flip, random_shift
@@ -116,7 +117,7 @@ def run_epoch(
     epoch = len(state.history) + 1
     metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
-        metrics |= validate(task.eval_step, state.model, val, settings.batch_size, "val_")
+        metrics |= validate(task.eval_step, state.model, val, "val_")
         if not math.isfinite(metrics["val_loss"]):
             raise not_finite_error(
                 f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
@@ -148,19 +149,22 @@ def train_epoch(
         part = processes.own_part(batch)
         metrics = task.train_step(state, part)
         averager.update(metrics, len(part[0]))
-        guard.update(metrics["loss"].detach())
+        guard.update(metrics["loss"].detach().clone())  # a CUDA graph overwrites its own outputs
     guard.check()
     return average(processes.gather(averager.totals()), "train_")
 
 
 @torch.no_grad()
 def validate(
-    eval_step: EvalStep, model: nn.Module, tensors: Batch, batch_size: int, prefix: str = ""
+    eval_step: EvalStep, model: nn.Module, tensors: Batch, prefix: str = ""
 ) -> EpochMetrics:
-    """Return the metrics of a whole set in eval mode, with `prefix` before each name."""
+    """Return the metrics of a whole set in eval mode, with `prefix` before each name.
+
+    Batches have the test's size, because SSIM and PSNR depend on it.
+    """
     model.eval()
     averager = MetricAverager()
-    for batch in batches(tensors, batch_size):
+    for batch in batches(tensors, RANGE_BATCH):
         averager.update(eval_step(model, batch), len(batch[0]))
     return average([averager.totals()], prefix)
 

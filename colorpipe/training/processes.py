@@ -27,7 +27,7 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def count() -> int:
+def world_size() -> int:
     """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
@@ -76,18 +76,18 @@ def wrap(model: nn.Module) -> nn.Module:
     The gradients are averaged only if `forward` of the returned model is called. BatchNorm
     normalizes the part of each process separately, and its running statistics are those of rank 0.
     """
-    return DistributedDataParallel(model) if count() > 1 else model
+    return DistributedDataParallel(model) if world_size() > 1 else model
 
 
 def own_part(batch: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return this process's part of a batch. The sizes of the parts differ by at most one."""
-    return tuple(tensor.tensor_split(count())[rank()] for tensor in batch)
+    return tuple(tensor.tensor_split(world_size())[rank()] for tensor in batch)
 
 
 def gather(value: Value) -> list[Value]:
     """Return the values of all processes, in the order of their ranks."""
-    values: list[Any] = [value] * count()
-    if count() > 1:
+    values: list[Any] = [value] * world_size()
+    if world_size() > 1:
         dist.all_gather_object(values, value)
     return values
 
@@ -95,7 +95,7 @@ def gather(value: Value) -> list[Value]:
 def broadcast(value: Value) -> Value:
     """Return the value of rank 0 in all processes. Its tensors are on the CPU."""
     values = [value]
-    if count() > 1:
+    if world_size() > 1:
         dist.broadcast_object_list(values, src=0)
     return values[0]
 

@@ -210,7 +210,7 @@ GONE = {
     "train": [
         "data/photos/train.npy",
         "data/photos/val.npy",
-        "data/photos/prior.npy",
+        "data/photos/colors.npy",
         "data/photos/weights/resnet18.safetensors",
     ],
     "evaluate": [
@@ -218,7 +218,7 @@ GONE = {
         "data/photos/weights/lpips.safetensors",
         "data/photos/test.npy",
         "data/photos/test_labels.npy",
-        "data/photos/prior.npy",
+        "data/photos/colors.npy",
         "data/photos/weights/mse.safetensors",
     ],
     "encoders": ["data/photos/weights/resnet18.safetensors"],

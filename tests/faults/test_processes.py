@@ -165,7 +165,7 @@ GRADIENTS = """
 
     # The learning rates change no weight by more than its rounding.
     CONFIG = AdversarialConfig(
-        discriminator_lr=1e-12, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0
+        discriminator_lr=1e-12, discriminator_epochs=1, loss_weight=0.5, max_relative_mse=1.0
     )
     SETTINGS = TrainSettings(epochs=2, lr=1e-12, batch_size=8, precision="float32", seed=0)
 

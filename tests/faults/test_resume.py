@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from archives import PRIOR
+from archives import COLORS
 from limits import no_file_larger_than
 from project import ROOT
 from stages_in_folder import (
@@ -136,7 +136,7 @@ def small(tmp_path, monkeypatch):
         path = files.images_path("photos", part)
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, rng.integers(0, 256, (20, 3, 16, 16), dtype=np.uint8))
-    np.save(files.prior_path("photos"), PRIOR.numpy())
+    np.save(files.colors_path("photos"), COLORS.numpy())
     for name in ("resnet18", "mse", "color_classification"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     params = config.load_params(ROOT / "params.yaml")

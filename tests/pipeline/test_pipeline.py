@@ -35,6 +35,7 @@ REBALANCED = [name for name in TABLE if TABLE[name]["loss"] == "color_classifica
 OF_LOSS = [name for name in TABLE if TABLE[name]["loss"] == "${loss}"]  # follow the parameter
 OF_PAPER = [name for name in TABLE if TABLE[name]["recipe"] == "train"]  # the paper's recipe
 OF_ECCV16 = [name for name in TABLE if TABLE[name]["model"] == "eccv16"]
+DATA = ["cifar10", "stl10"]
 BASELINES = ["gray", "gray_large"]
 ALL_TESTS = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
 CLASSIFIERS = [
@@ -335,6 +336,13 @@ def test_again_does_nothing(project):
         ("colorpipe/losses/lpips.py", {"train@resnet_lpips", *ALL_TESTS}),
         ("colorpipe/evaluation/table.py", {*ALL_TESTS, "report"}),
         ("colorpipe/training/adversarial.py", {"train@unet_gan"}),
+        (
+            "colorpipe/config/checks.py",
+            {
+                *("check", "encoders", "report", *ALL_TESTS),
+                *(f"{stage}@{data}" for stage in ("download", "split") for data in DATA),
+            },
+        ),
         ("colorpipe/runtime/errors.py", set()),
         ("colorpipe/runtime/process.py", set()),
         ("colorpipe/app/cli.py", set()),
@@ -366,7 +374,10 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
         ),
         ({"datasets__stl10__epochs": 2}, {"train@resnet_large"}),
         (
-            {"losses__color_classification__uniform_share": 0.9},
+            {
+                "losses__color_classification__uniform_share": 0.9,
+                "losses__color_classification__sigma": 4.0,
+            },
             {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED},
         ),
         ({"train__lr": 0.0003}, {f"train@{name}" for name in OF_PAPER} | PRETEXT),

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 from colorpipe import files
-from colorpipe.color import bins
 from colorpipe.config import DatasetConfig
 
-PRIOR = torch.full((bins.COUNT,), 1 / bins.COUNT)  # a color prior for losses that do not use it
+COLORS = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)  # counted colors: one gray pixel
 
 
 def dataset(size: int, **changes: object) -> DatasetConfig:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from archives import PRIOR
+from archives import COLORS
 from on_path import forks
 from project import ROOT
 
@@ -85,7 +85,7 @@ def prepare(root: Path) -> Path:
             rng.integers(0, 2, 150 if part == "test" else 50),
         )
     (root / "data/photos/classes.json").write_text('["a", "b"]')
-    np.save(root / "data/photos/prior.npy", PRIOR.numpy())
+    np.save(root / "data/photos/colors.npy", COLORS.numpy())
     save_encoder(root / files.weights_path("xavier", "best"), seed=0)
     for name in ("resnet18", "unet", "mse", "l1", "lpips", "color_classification"):
         weights.save(root / files.start_path("photos", name), {}, {"weights": "random"})

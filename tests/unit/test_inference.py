@@ -6,6 +6,7 @@ import torch
 from archives import smooth_images
 from skimage import color as skimage_color
 
+from colorpipe.color import bins
 from colorpipe.inference import (
     Colorized,
     MetricAverager,
@@ -18,6 +19,7 @@ from colorpipe.inference import (
 from colorpipe.losses.color_classification import ColorClassification
 from colorpipe.losses.l1 import L1
 from colorpipe.models.colorizer import Prediction
+from colorpipe.models.loading import build_colorizer
 
 
 class Recorder:
@@ -79,12 +81,20 @@ def test_the_precision_is_that_of_the_network(images, precision, dtype):
     assert colorized.true_lab.dtype == colorized.true_rgb.dtype == torch.float32
 
 
+def test_colors_decoded_from_logits_are_float32(images):
+    """SSIM needs it: in bfloat16, the variances lose most of their digits."""
+    torch.manual_seed(0)
+    model = build_colorizer("unet", {"widths": [8, 16], "blocks": [1, 1]}, "bins")
+    coarse = predict(model, torch.from_numpy(images), "bfloat16").prediction
+    assert coarse.logits.dtype == coarse.ab.dtype == torch.float32
+
+
 def test_a_loss_gets_what_its_head_compares():
     lab = torch.zeros(2, 3, 8, 8)
     ab, logits = torch.full((2, 2, 8, 8), 3.0), torch.zeros(2, 313, 4, 4)
     colorized = Colorized(torch.zeros(2, 3, 8, 8), lab, Prediction(ab, logits))
     assert compute_loss(L1(), colorized).item() == 3.0
-    classification = ColorClassification(5, 5.0, torch.ones(313))
+    classification = ColorClassification(bins.SoftEncoding(5, 5.0), torch.ones(313))
     assert compute_loss(classification, colorized).item() == pytest.approx(np.log(313), rel=1e-5)
 
 

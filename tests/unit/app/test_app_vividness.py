@@ -94,7 +94,7 @@ def tested(tmp_path_factory) -> Path:
         for part in ("val", "test"):
             np.save(files.images_path("photos", part), archives.smooth_images(rng, 4, 32))
         np.save(files.labels_path("photos", "test"), np.arange(4))
-        np.save(files.prior_path("photos"), archives.PRIOR.numpy())
+        np.save(files.colors_path("photos"), archives.COLORS.numpy())
         for loss in ("color_classification", "lpips"):
             weights.save(files.start_path("photos", loss), {}, {"weights": "random"})
         train(seed=0, val_loss=4.123456789)  # the evaluation has five digits of it

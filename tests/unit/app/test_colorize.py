@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,6 @@ from colorpipe.data import images
 from colorpipe.models.colorizer import Prediction
 from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
-from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
 RNG = np.random.default_rng(1)
 
@@ -705,38 +703,6 @@ def test_a_model_is_chosen_by_name_or_path(weights, tmp_path, monkeypatch):
         str(weights): weights,
     }.items():
         assert weight_files.find_weights(model, "--model") == Path(path)
-
-
-def test_results_and_errors_come_in_the_order_of_the_items():
-    seen = []
-
-    def double(number: int) -> int:
-        seen.append(number)
-        if number == 7:
-            raise ValueError(number)
-        return 2 * number
-
-    results = ordered_map(double, iter(range(100)), workers=3)
-    assert [next(results) for _ in range(7)] == [0, 2, 4, 6, 8, 10, 12]
-    with pytest.raises(ValueError, match="7"):
-        next(results)
-    assert max(seen) < 20  # never far ahead
-
-
-def test_large_photographs_wait_for_each_other():
-    budget, inside, most = PixelBudget(100), [], []
-
-    def work(pixels: int) -> None:
-        with budget.spend(pixels):
-            inside.append(pixels)
-            most.append(sum(inside))
-            time.sleep(0.01)
-            inside.remove(pixels)
-
-    assert len(list(ordered_map(work, [40, 50, 30, 90, 500, 10, 60, 40] * 3, workers=4))) == 24
-    assert max(total for total in most if total != 500) <= 100
-    assert [total for total in most if total > 100] == [500] * 3  # more than there is: alone
-    assert budget.free == 100
 
 
 def test_help_needs_no_torch():

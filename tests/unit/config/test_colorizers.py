@@ -8,6 +8,7 @@ import torch
 from project import ROOT
 
 from colorpipe import config, files
+from colorpipe.config.checks import check_params
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from colorpipe.training.settings import TrainSettings
@@ -49,18 +50,18 @@ def write_table(row: dict[str, str]) -> None:
 
 def test_the_names_of_models_in_use_losses_and_colorizers_are_returned():
     write_table(ROW)
-    names = config.check_params()
+    names = check_params()
     assert names.pop("models") == ["resnet18", "unet"]
     assert {"mse", "l1", "lpips", "color_classification"} <= set(names.pop("losses"))
     assert names == {"colorizers": ["small", "other"], "baselines": ["gray"]}
     check.main()
-    assert files.read_json(files.NAMES) == config.check_params()
+    assert files.read_json(files.NAMES) == check_params()
 
 
 def test_the_projects_own_table_passes():
     shutil.copy(ROOT / "dvc.yaml", "dvc.yaml")
     shutil.copy(ROOT / "params.yaml", "params.yaml")
-    names = config.check_params()
+    names = check_params()
     table = config.load_colorizers()
     assert names["colorizers"] == list(table)
     assert {"resnet", "unet", "unet_rebalanced", "unet_gan"} <= table.keys()
@@ -123,7 +124,7 @@ def test_a_missing_column_is_named(column):
     write_table({key: value for key, value in ROW.items() if key != column})
     message = rf"a colorizer lacks one of model, data, loss, recipe, step, start \('{column}'\)$"
     with pytest.raises(UserError, match=message):
-        config.check_params()
+        check_params()
 
 
 @pytest.mark.parametrize("name", ["imagenet", "original", "bundled", "a b", "../x"])
@@ -131,7 +132,7 @@ def test_names_that_a_colorizer_cannot_have(name):
     write_table(ROW)
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", f'"{name}":'))
     with pytest.raises(UserError, match=rf"^dvc\.yaml: a colorizer cannot be called '{name}': "):
-        config.check_params()
+        check_params()
 
 
 @pytest.mark.parametrize("dataset", [True, False])

@@ -128,13 +128,13 @@ WRONG = [
         "losses.color_classification.neighbors: input should be less than or equal to 313, got 314",
     ),
     (
-        "recipes.adversarial.adversarial.max_mse",
+        "recipes.adversarial.adversarial.max_relative_mse",
         0,
-        "recipes.adversarial.adversarial.max_mse: input should be greater than 0, got",
+        "recipes.adversarial.adversarial.max_relative_mse: input should be greater than 0, got",
     ),
     (
         "recipes.adversarial.adversarial",
-        {"max_mse": 1.0},
+        {"max_relative_mse": 1.0},
         "recipes.adversarial.adversarial.discriminator_lr: field required; ",
     ),
     ("tasks", {}, "tasks: extra inputs are not permitted, got {}"),

@@ -275,18 +275,16 @@ def test_split_writes_every_image_once(tmp_path, monkeypatch):
     assert json.loads(files.classes_path("cifar10").read_text())[9] == "truck"
 
 
-def test_the_color_prior_has_the_settings_of_color_classification(tmp_path, monkeypatch):
+def test_the_colors_of_the_training_images_are_counted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     archives.write_source("cifar10", archives.cifar10(tmp_path / "c.tar.gz", 2)[0])
-    params = with_settings("cifar10", val_size=2)
-    priors = []
-    for neighbors in (5, 1):
-        settings = {"neighbors": neighbors, "sigma": 5.0, "uniform_share": 0.5}
-        losses = {**params.losses, "color_classification": settings}
-        split.split("cifar10", params.model_copy(update={"losses": losses}))
-        priors.append(np.load(files.prior_path("cifar10")))
-    assert all(prior.sum() == pytest.approx(1) for prior in priors)
-    assert (priors[0] > 0).sum() > (priors[1] > 0).sum()  # each color is in five bins, or in one
+    split.split("cifar10", with_settings("cifar10", val_size=2))
+    colors = np.load(files.colors_path("cifar10"))
+    images = np.load(files.images_path("cifar10", "train"))
+    ab = skimage.color.rgb2lab(images.transpose(0, 2, 3, 1))[..., 1:].reshape(-1, 2)
+    assert colors[:, 2].sum() == len(ab)
+    distances = np.abs(ab[:500, None] - colors[None, :, :2]).max(axis=2)
+    assert distances.min(axis=1).max() < 0.26  # half a step of the grid
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how a file is mapped")

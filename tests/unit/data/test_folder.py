@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from project import ROOT, Project
 
 from colorpipe import config, files
+from colorpipe.config.checks import check_params
 from colorpipe.data import folder
 from colorpipe.data.download import download
 from colorpipe.data.listing import list_photographs
@@ -290,11 +291,11 @@ def test_the_check_stage_looks_for_the_folder_if_it_is_used(dataset):
     Path("dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())
     Path("params.yaml").write_text(text.replace("dataset: photos ", f"dataset: {dataset} "))
     if dataset == "photos":
-        config.check_params()
+        check_params()
         return
     message = r"^params\.yaml: datasets\.folder\.source: there is no folder data/my-photos: use"
     with pytest.raises(UserError, match=message):
-        config.check_params()
+        check_params()
 
 
 def stage_dependencies(project: Project) -> dict[str, list[str]]:

@@ -58,7 +58,7 @@ def images(tmp_path, monkeypatch):
     for part, array in found.items():
         np.save(files.images_path("photos", part), array)
     np.save(files.labels_path("photos", "test"), np.arange(N) % 7)
-    np.save(files.prior_path("photos"), archives.PRIOR.numpy())
+    np.save(files.colors_path("photos"), archives.COLORS.numpy())
     for name in ("mse", "color_classification", "lpips", "resnet18"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     torch.manual_seed(1)
@@ -189,7 +189,7 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
             logits = torch.randn(len(L), bins.COUNT, 32 // scale, 32 // scale)
             return Prediction(torch.randn(len(L), 2, 32, 32), logits)
 
-    loss = ColorClassification(5, 5.0, torch.linspace(0.5, 2, bins.COUNT))
+    loss = ColorClassification(bins.SoftEncoding(5, 5.0), torch.linspace(0.5, 2, bins.COUNT))
     lpips = LPIPS(0, "random")
     values = measure(Model(), loss, lpips, torch.from_numpy(images["val"])).metrics
     ab = skimage_color.rgb2lab(images["val"].transpose(0, 2, 3, 1))[..., 1:]

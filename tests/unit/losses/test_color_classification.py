@@ -8,19 +8,20 @@ from archives import smooth_images
 
 from colorpipe import metrics
 from colorpipe.color import bins, lab
-from colorpipe.data.prior import color_prior
+from colorpipe.data.colors import count_colors
 from colorpipe.evaluation.color_statistics import ColorStatistics
 from colorpipe.evaluation.measure import GrayBaseline
 from colorpipe.losses.color_classification import (
     ColorClassification,
     Config,
     build,
+    color_prior,
     rebalancing_weights,
 )
 
 
-def build_loss(prior: torch.Tensor, uniform_share: float = 0.5) -> ColorClassification:
-    return build(Config(neighbors=5, sigma=5.0, uniform_share=uniform_share), prior, {})
+def build_loss(colors: torch.Tensor, uniform_share: float = 0.5) -> ColorClassification:
+    return build(Config(neighbors=5, sigma=5.0, uniform_share=uniform_share), colors, {})
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +30,13 @@ def images() -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def prior(images) -> torch.Tensor:
-    return color_prior(torch.from_numpy(images), 5, 5.0, "colors")
+def colors(images) -> torch.Tensor:
+    return count_colors(torch.from_numpy(images), "colors")
+
+
+@pytest.fixture(scope="module")
+def prior(colors) -> torch.Tensor:
+    return color_prior(colors, bins.SoftEncoding(5, 5.0))
 
 
 def ab_of(images: np.ndarray) -> torch.Tensor:
@@ -58,18 +64,18 @@ def test_the_weights_are_finite_and_their_mean_is_one(prior):
     assert torch.allclose(rebalancing_weights(prior, 1.0), torch.ones(bins.COUNT))
 
 
-def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, prior):
+def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, colors):
     torch.manual_seed(0)
     logits = torch.randn(len(images), bins.COUNT, 8, 8)
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
     encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
-    loss = build_loss(prior, uniform_share=1.0)
+    loss = build_loss(colors, uniform_share=1.0)
     assert loss(logits, target, target).item() == pytest.approx(expected.item(), rel=1e-5)
 
 
-def test_each_pixel_has_the_weight_of_its_nearest_bin(prior):
-    loss = build_loss(prior)
+def test_each_pixel_has_the_weight_of_its_nearest_bin(colors):
+    loss = build_loss(colors)
     vivid, gray = (
         torch.tensor(color).view(1, 3, 1, 1).expand(1, 3, 16, 16)
         for color in ([50.0, 81, 61], [50.0, 1, 1])
@@ -82,8 +88,8 @@ def test_each_pixel_has_the_weight_of_its_nearest_bin(prior):
     assert loss(logits, vivid, vivid) > 5 * loss(logits, gray, gray)
 
 
-def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(prior):
-    loss = build_loss(prior)
+def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(colors):
+    loss = build_loss(colors)
     target = torch.rand(2, 3, 33, 37) * 50
     for scale in (1, 2, 4):
         logits = torch.zeros(2, bins.COUNT, -(-33 // scale), -(-37 // scale), requires_grad=True)
@@ -164,10 +170,10 @@ def test_the_divergence_of_histograms_follows_from_their_entropies():
     assert metrics.jensen_shannon(disjoint[0], 5 * disjoint[0]) == 0
 
 
-def test_the_gray_baseline_predicts_all_bins_alike(prior):
+def test_the_gray_baseline_predicts_all_bins_alike(colors):
     L = torch.rand(2, 1, 17, 18) * 100
     prediction = GrayBaseline()(L)
     assert not prediction.ab.any()
     target = torch.cat((L, torch.randn(2, 2, 17, 18) * 20), dim=1)
-    loss = build_loss(prior, uniform_share=1.0)
+    loss = build_loss(colors, uniform_share=1.0)
     assert loss(prediction.logits, target, target).item() == pytest.approx(np.log(313), rel=1e-5)

@@ -6,7 +6,7 @@ import lpips
 import numpy as np
 import pytest
 import torch
-from archives import PRIOR
+from archives import COLORS
 from project import ROOT
 from torch import nn
 
@@ -24,7 +24,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def loss() -> LPIPS:
-    return build(RANDOM, PRIOR, {})
+    return build(RANDOM, COLORS, {})
 
 
 def vgg_weights(loss: LPIPS) -> dict[str, torch.Tensor]:
@@ -108,7 +108,7 @@ def test_lpips_has_finite_gradients_on_black(loss):
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
     """The package divides by the norm of the features. The ReLU before it stops the NaN."""
-    dead = build(RANDOM, PRIOR, {})
+    dead = build(RANDOM, COLORS, {})
     for layer in dead.package.net.slice1:
         if isinstance(layer, nn.Conv2d):
             layer.bias.fill_(-1e3)
@@ -121,7 +121,7 @@ def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
 
 def test_the_random_vgg_comes_from_its_seed(loss):
     state = torch.random.get_rng_state()
-    again, other = (build(Config(random_seed=seed), PRIOR, {}) for seed in (3, 4))
+    again, other = (build(Config(random_seed=seed), COLORS, {}) for seed in (3, 4))
     assert torch.equal(state, torch.random.get_rng_state())  # the run's own seed is not used
     weight = vgg_weights(loss)["0.weight"]
     assert torch.equal(weight, vgg_weights(again)["0.weight"])
@@ -133,11 +133,11 @@ def test_the_random_vgg_comes_from_its_seed(loss):
 def test_imagenet_vgg_is_loaded(loss):
     imagenet = {name: torch.full_like(tensor, 0.01) for name, tensor in vgg_weights(loss).items()}
     assert len(imagenet) == 26  # 13 convolutions
-    loaded = build(RANDOM, PRIOR, imagenet)
+    loaded = build(RANDOM, COLORS, imagenet)
     assert all((tensor == 0.01).all() for tensor in vgg_weights(loaded).values())
     assert loaded.metadata == {"lpips_weights": "imagenet"}
     with pytest.raises(UserError, match=r"imagenet\.lpips\.source: 0\.weight"):
-        build(RANDOM, PRIOR, {"1.weight": torch.zeros(1)})
+        build(RANDOM, COLORS, {"1.weight": torch.zeros(1)})
 
 
 def test_mse_is_in_squared_lab_units():
@@ -145,19 +145,20 @@ def test_mse_is_in_squared_lab_units():
     target[:, 0] = 50
     predicted = torch.full((2, 2, 4, 4), 3.0)
     rgb = torch.zeros(2, 3, 4, 4)
-    assert mse.build(mse.Config(), PRIOR, {})(predicted, target, rgb).item() == 9
-    assert l1.build(l1.Config(), PRIOR, {})(predicted, target, rgb).item() == 3
+    assert mse.build(mse.Config(), COLORS, {})(predicted, target, rgb).item() == 9
+    assert l1.build(l1.Config(), COLORS, {})(predicted, target, rgb).item() == 3
 
 
 @pytest.fixture
 def params(tmp_path, monkeypatch) -> config.Params:
-    """The parameters, in a folder with a color prior and the weight files of all losses."""
+    """The parameters, in a folder with counted colors and the weight files of all losses."""
     monkeypatch.chdir(tmp_path)
     params = config.load_params(ROOT / "params.yaml")
     for name in params.losses:
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
-    prior = np.arange(1, bins.COUNT + 1, dtype=np.float32)
-    np.save(files.prior_path("photos"), prior / prior.sum())
+    counts = torch.arange(1, bins.COUNT + 1)[:, None]
+    colors = torch.cat((bins.centers(), counts), dim=1).double()
+    np.save(files.colors_path("photos"), colors.numpy())
     return params
 
 
@@ -194,7 +195,7 @@ def test_the_settings_of_a_loss_come_from_the_parameters(params):
     assert not torch.equal(first["0.weight"], second["0.weight"])
     assert read_folder(Path("data")) == before
     assert {path.name for path in before} == {
-        "prior.npy",
+        "colors.npy",
         *(f"{name}.safetensors" for name in params.losses),
     }
 

@@ -55,7 +55,8 @@ def test_alpha_1_recovers_the_distribution_that_a_rebalanced_loss_distorts():
     count = {(0, 0): 60, (10, -50): 30, (60, 40): 10}
     colors = torch.tensor([color for color, n in count.items() for _ in range(n)]).float()
     shares = bins.histogram(colors.T.view(1, 2, -1, 1)) / 100
-    loss = build(Config(neighbors=1, sigma=5.0, uniform_share=0.5), shares.float(), {})
+    counted = torch.tensor([(*color, n) for color, n in count.items()], dtype=torch.float64)
+    loss = build(Config(neighbors=1, sigma=5.0, uniform_share=0.5), counted, {})
     closed_form = (shares.float().clamp(min=1e-12) * loss.bin_weights).log()
     logits = closed_form.clone().requires_grad_()
     maps = logits.view(1, -1, 1, 1).expand(1, -1, 10, 10)

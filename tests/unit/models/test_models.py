@@ -301,9 +301,9 @@ def test_imagenet_weights_of_another_model_are_named():
 @pytest.mark.parametrize(("name", "settings"), ARCHITECTURES)
 def test_a_classifier_works_on_any_encoder(name, settings):
     colorizer = build_colorizer(name, settings)
-    classifier = Classifier(colorizer.encoder, channels=colorizer.channels, classes=7).eval()
+    classifier = Classifier(colorizer, classes=7).eval()
     with torch.no_grad():
-        assert classifier(torch.rand(3, 1, 40, 32) * 100).shape == (3, 7)
+        assert classifier(torch.rand(3, 1, 41, 32) * 100).shape == (3, 7)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from archives import COLORS
 from skimage.color import rgb2lab
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -23,7 +24,7 @@ from colorpipe.pretext.encoders import (
     write_reference_encoders,
 )
 from colorpipe.pretext.finetune import Classifier
-from colorpipe.pretext.probe import ProbeTask
+from colorpipe.pretext.probe import LinearProbes, ProbeTask
 from colorpipe.pretext.run import run_pretext
 from colorpipe.runtime.errors import UserError
 from colorpipe.training import colorization
@@ -119,7 +120,7 @@ def test_the_random_encoder_is_the_colorizers_before_training(params, folder, mo
     monkeypatch.setattr(colorization, "train_task", seen)
     for name in ("resnet18", "mse"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
-    np.save(files.prior_path("photos"), np.full(313, 1 / 313, np.float32))
+    np.save(files.colors_path("photos"), COLORS.numpy())
     row = ColorizerEntry(
         "resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18")
     )
@@ -161,9 +162,8 @@ def test_another_model_is_named(tmp_path):
 
 def test_shares_of_the_labels_are_nested_and_balanced():
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), [450] * 9 + [430]))
-    shares = {percent: subsets.choose_subset(labels, percent, seed=0) for percent in (1, 10, 100)}
-    assert set(shares[1]) < set(shares[10]) < set(shares[100])
-    assert shares[100].tolist() == list(range(len(labels)))
+    shares = {percent: subsets.choose_subset(labels, percent, seed=0) for percent in (1, 10, 50)}
+    assert set(shares[1]) < set(shares[10]) < set(shares[50])
     for percent, each in ((1, 4), (10, 45)):
         assert np.bincount(labels[shares[percent]]).tolist() == [each] * 10
         assert (np.diff(shares[percent]) > 0).all()
@@ -183,6 +183,7 @@ def test_shares_of_the_labels_are_nested_and_balanced():
         (10, 45_000, 450, 1000, 125),  # 8 steps an epoch
         (5, 738, 74, 1000, 30),  # no more steps than all images have, 60
         (50, 45_000, 4_500, 1000, 50),
+        (10, 45_000, 65, 1000, 1000),  # 1 step an epoch, because the rest is a single image
     ],
 )
 def test_few_labels_train_for_enough_steps(epochs, everything, labeled, steps, expected):
@@ -217,7 +218,7 @@ def test_features_belong_to_their_stage():
     images = torch.randint(
         0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    found = features.pool_stages(colorizer.encoder, images, batch_size=2)
+    found = features.pool_stages(colorizer, images, batch_size=2)
     assert {name: tuple(values.shape) for name, values in found.items()} == {
         "stem": (5, 64),
         "layer1": (5, 64),
@@ -266,10 +267,10 @@ def test_features_belong_to_their_stage():
     ],
 )
 def test_every_model_has_stages(model, settings, widths):
-    encoder = build_colorizer(model, settings).encoder
-    found = features.pool_stages(encoder, torch.zeros(2, 3, 32, 32, dtype=torch.uint8), 2)
-    assert {name: values.shape[1] for name, values in found.items()} == widths
-    assert encoder.training
+    colorizer = build_colorizer(model, settings)
+    for side in (32, 33):
+        found = features.pool_stages(colorizer, torch.zeros(2, 3, side, side, dtype=torch.uint8), 2)
+        assert {name: values.shape[1] for name, values in found.items()} == widths
 
 
 def result(run: PretextRun) -> tuple[dict, dict, dict]:
@@ -336,9 +337,7 @@ def test_the_test_is_of_the_best_epochs_weights(folder, params):
         params.model_copy(update={"train": params.train.model_copy(update={"lr": 0.01})}),
     )
     metrics, _, tensors = result(run)
-    classifier = Classifier(
-        build_colorizer("resnet18", CUT).encoder, channels=128, classes=3
-    ).eval()
+    classifier = Classifier(build_colorizer("resnet18", CUT), classes=3).eval()
     classifier.load_state_dict(tensors)
     L = torch.from_numpy(_lightness(np.load(files.images_path("photos", "test"))))
     with torch.no_grad():
@@ -433,12 +432,12 @@ def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
         update={"train": params.train.model_copy(update={"lr": 0.01, "epochs_factor": 10.0})}
     )
     run_pretext(run, "photos", chosen)
-    encoder = load_encoder(files.weights_path("one", "best"), "resnet18", CUT).encoder
+    colorizer = load_encoder(files.weights_path("one", "best"), "resnet18", CUT)
     sets = {}
     for part in ("train", "test"):
         images = torch.from_numpy(np.load(files.images_path("photos", part)))
         sets[part] = (
-            features.pool_stages(encoder, images, 8)["layer1"].numpy(),
+            features.pool_stages(colorizer, images, 8)["layer1"].numpy(),
             np.load(files.labels_path("photos", part)),
         )
     scaler = StandardScaler().fit(sets["train"][0])
@@ -451,6 +450,13 @@ def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
     torch.testing.assert_close(
         tensors["mean"][64:128], torch.from_numpy(scaler.mean_).float(), atol=1e-4, rtol=1e-4
     )
+
+
+def test_a_constant_feature_is_not_scaled():
+    labeled = torch.tensor([[1.0, 5.0], [3.0, 5.0]])
+    probes = LinearProbes({"only": 2}, 2).standardize(labeled)
+    assert probes.mean.tolist() == [2, 5]
+    assert probes.deviation.tolist() == [1, 1]  # a test image's 5.1 becomes 0.1, not 100,000
 
 
 def _lightness(images: np.ndarray) -> np.ndarray:

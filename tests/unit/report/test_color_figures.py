@@ -23,7 +23,7 @@ def test_names_of_near_points_do_not_overlap(tmp_path, monkeypatch):
     saved = []
     monkeypatch.setattr(color_figures, "save", lambda figure, path: saved.append(figure))
     table = scores([(name, 140.0 + 3 * index) for index, name in enumerate(NAMES)])
-    color_figures.error_against_colorfulness(tmp_path / "colorfulness.png", table, PATHS)
+    color_figures.draw_error_against_colorfulness(tmp_path / "colorfulness.png", table, PATHS)
     (figure,) = saved
     figure.draw_without_rendering()
     texts = figure.axes[0].texts

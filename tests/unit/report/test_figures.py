@@ -22,7 +22,7 @@ def test_curves_of_several_seeds_are_their_mean_and_deviation(tmp_path, saved):
         for first in (0.1, 0.2, 0.6)
     ]
     curves = {"a": pd.concat(seeds), "b": seeds[0]}
-    figures.training_curves(tmp_path / "curves.png", curves, {"a": "mse", "b": "mse"})
+    figures.draw_training_curves(tmp_path / "curves.png", curves, {"a": "mse", "b": "mse"})
     (figure,) = saved
     assert len(figure.axes) == 3
     for panel in figure.axes:
@@ -37,7 +37,7 @@ def test_curves_of_several_seeds_are_their_mean_and_deviation(tmp_path, saved):
 def test_each_loss_has_its_own_panel(tmp_path, saved):
     history = pd.DataFrame({"epoch": [1], **{metric: [0.5] for metric in METRICS}})
     losses = {"a": "mse", "b": "lpips"}
-    figures.training_curves(tmp_path / "curves.png", dict.fromkeys(losses, history), losses)
+    figures.draw_training_curves(tmp_path / "curves.png", dict.fromkeys(losses, history), losses)
     titles = [panel.get_title() for panel in saved[0].axes]
     assert titles == ["Loss: MSE of ab", "Loss: LPIPS", "ab SSIM", "ab PSNR (dB)"]
     assert [len(panel.lines) for panel in saved[0].axes] == [2, 2, 4, 4]
@@ -46,10 +46,10 @@ def test_each_loss_has_its_own_panel(tmp_path, saved):
 def test_each_colorizer_has_a_small_figure_per_metric():
     history = pd.DataFrame({"epoch": [1, 2], **{metric: [0.5, 0.4] for metric in METRICS}})
     losses = {"a": "mse", "b": "lpips"}
-    shown = figures.small_multiples(dict.fromkeys(losses, history), losses)
+    shown = figures.training_curve_figures(dict.fromkeys(losses, history), losses)
     assert list(shown) == ["Loss", "ab SSIM", "ab PSNR (dB)"]
     assert all(list(by_name) == ["a", "b"] for by_name in shown.values())
-    again = figures.small_multiples(dict.fromkeys(losses, history), losses)
+    again = figures.training_curve_figures(dict.fromkeys(losses, history), losses)
     assert shown == again  # the same bytes on every run
 
 

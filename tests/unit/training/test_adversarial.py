@@ -21,7 +21,7 @@ from colorpipe.training.settings import TrainSettings
 from colorpipe.training.state import MODEL
 
 CONFIG = AdversarialConfig(
-    discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_mse=1.0
+    discriminator_lr=0.01, discriminator_epochs=1, loss_weight=0.5, max_relative_mse=1.0
 )
 SETTINGS = TrainSettings(epochs=2, lr=0.01, batch_size=4, precision="float32", seed=0)
 

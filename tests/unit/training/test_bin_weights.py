@@ -8,13 +8,13 @@ from project import ROOT
 
 from colorpipe import config, files, weights
 from colorpipe.color import bins
-from colorpipe.losses.color_classification import rebalancing_weights
+from colorpipe.losses.color_classification import color_prior, rebalancing_weights
 from colorpipe.models.loading import build_colorizer
 from colorpipe.training import colorization, loop
 from colorpipe.training.colorization import ColorizerEntry
 
 UNET = {"widths": [8, 16], "blocks": [1, 1]}
-PRIOR = torch.linspace(1, 9, bins.COUNT) / torch.linspace(1, 9, bins.COUNT).sum()
+COLORS = torch.cat((bins.centers(), torch.linspace(1, 9, bins.COUNT)[:, None]), dim=1).double()
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def params(tmp_path, monkeypatch) -> config.Params:
     for part, count in (("train", 40), ("val", 16)):
         files.images_path("photos", part).parent.mkdir(parents=True, exist_ok=True)
         np.save(files.images_path("photos", part), smooth_images(rng, count, 32))
-    np.save(files.prior_path("photos"), PRIOR.numpy())
+    np.save(files.colors_path("photos"), COLORS.numpy())
     weights.save(files.start_path("photos", "color_classification"), {}, {"weights": "random"})
     weights.save(files.start_path("photos", "mse"), {}, {"weights": "random"})
     other = build_colorizer("unet", UNET, "bins")
@@ -44,6 +44,10 @@ def params(tmp_path, monkeypatch) -> config.Params:
     )
 
 
+def weights_of_the_data_set() -> torch.Tensor:
+    return rebalancing_weights(color_prior(COLORS, bins.SoftEncoding(5, 5.0)), 0.5)
+
+
 def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]]:
     start = files.start_path("photos", "unet")
     columns = ColorizerEntry("unet", "photos", loss, "recipes.refined", start)
@@ -55,7 +59,7 @@ def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]
 def test_the_average_and_a_resumed_training_keep_the_weights_of_the_loss(
     params, monkeypatch, capsys
 ):
-    expected = rebalancing_weights(PRIOR, 0.5).log()
+    expected = weights_of_the_data_set().log()
     assert params.recipes["refined"].ema > 0
     whole = train(params, "color_classification")
     assert all(torch.equal(state["log_weights"], expected) for state in whole.values())
@@ -88,7 +92,7 @@ def test_a_start_with_the_same_head_keeps_its_colors(params, monkeypatch, traine
     monkeypatch.setattr(colorization, "train_task", lambda *args: models.append(args[2]))
     columns = ColorizerEntry("unet", "photos", "color_classification", "recipes.refined", path)
     colorization.train("some", columns, params)
-    shift = rebalancing_weights(PRIOR, 0.5).log() - other["log_weights"]
+    shift = weights_of_the_data_set().log() - other["log_weights"]
     expected = shift if trained_with == "color_classification" else torch.zeros(bins.COUNT)
     assert torch.equal(models[0].decoder.head.bias, expected)
 

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from archives import PRIOR
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from colorpipe.color import bins
 from colorpipe.config import AdversarialConfig
 from colorpipe.losses.color_classification import ColorClassification
 from colorpipe.losses.l1 import L1
@@ -62,12 +62,14 @@ def lpips_colorizer():
 
 
 def classification_colorizer():
-    return colorizer("eccv16", ColorClassification(5, 5.0, PRIOR * len(PRIOR)))
+    return colorizer(
+        "eccv16", ColorClassification(bins.SoftEncoding(5, 5.0), torch.ones(bins.COUNT))
+    )
 
 
 def adversarial_colorizer():
     config = AdversarialConfig(
-        discriminator_lr=0.01, discriminator_epochs=0, loss_weight=0.5, max_mse=1.0
+        discriminator_lr=0.01, discriminator_epochs=0, loss_weight=0.5, max_relative_mse=1.0
     )
     task = AdversarialTask(config, L1(), PRECISION)
     return task, build_colorizer("unet", MODELS["unet"])
@@ -75,7 +77,7 @@ def adversarial_colorizer():
 
 def pretext_classifier():
     resnet = build_colorizer("resnet18", MODELS["resnet18"])
-    return FinetuneTask(PRECISION), Classifier(resnet.encoder, channels=resnet.channels, classes=3)
+    return FinetuneTask(PRECISION), Classifier(resnet, classes=3)
 
 
 @pytest.mark.parametrize(

@@ -384,6 +384,32 @@ def test_a_compiled_step_equals_the_eager_step():
     torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)  # sums in another order
 
 
+def test_an_epoch_reads_no_memory_of_a_finished_cuda_graph(monkeypatch):
+    """A CUDA graph overwrites the metrics of the step before. Here, an access raises an error."""
+    model = Colorizer(nn.Identity(), nn.Conv2d(1, 2, 3, padding=1), channels=1, stride=1)
+    images = torch.randint(0, 256, (16, 3, 16, 16), dtype=torch.uint8)
+    task = ColorizationTask(MSE(), "float32")
+    eager, last = task.metrics, []
+
+    def replay(model, batch):
+        for value in last:
+            torch._C._set_storage_data_ptr_access_error_msg(value.untyped_storage()._cdata, "gone")
+        metrics = eager(model, batch)
+        last[:] = metrics.values()
+        return metrics
+
+    monkeypatch.setattr(task, "metrics", replay)
+    history = loop.fit(
+        task,
+        task.initial_state(model, SETTINGS, images),
+        (images,),
+        (images[:8],),
+        SETTINGS,
+        lambda which, metrics, tensors: None,
+    )
+    assert len(history) == SETTINGS.epochs
+
+
 def test_compiling_without_a_compiler_says_so(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zipfile
 import zlib
 from pathlib import Path
 
@@ -180,9 +181,13 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
     COLORS.resize((300, 300)).save(big, "JPEG")
     gif = io.BytesIO()
     COLORS.save(gif, "GIF")
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as content:
+        content.writestr("a.png", gif.getvalue())
     wrong = {
         "empty.jpg": (b"", "is not a readable JPEG, PNG, WebP, TIFF, HEIC or AVIF"),
         "text.png": (b"hello", "is not a readable JPEG"),
+        "a.zip": (archive.getvalue(), "is a ZIP archive: unzip it first"),
         "a.gif": (gif.getvalue(), "is not a readable JPEG"),
         "cut.jpg": (big.getvalue()[:2000], "cannot be read: "),
         "bomb.png": (bomb(), "too large"),
