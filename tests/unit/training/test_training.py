@@ -106,7 +106,7 @@ def test_losses_are_read_every_fifty_steps_and_the_first_bad_one_is_named(monkey
 def test_the_processes_divide_a_batch(monkeypatch):
     batch = (torch.arange(5), torch.arange(5.0))
     assert [tensor.tolist() for tensor in processes.own_part(batch)] == [[0, 1, 2, 3, 4]] * 2
-    monkeypatch.setattr(processes, "count", lambda: 2)
+    monkeypatch.setattr(processes, "world_size", lambda: 2)
     for rank, part in enumerate(([0, 1, 2], [3, 4])):
         monkeypatch.setattr(processes, "rank", lambda rank=rank: rank)
         assert [tensor.tolist() for tensor in processes.own_part(batch)] == [part] * 2
