@@ -263,7 +263,7 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         assert found["test"]["mse"] > 0
 
 
-def test_the_results_are_a_table_of_145_columns(project):
+def test_the_results_fit_in_145_characters(project):
     shown = project.run("dvc", "metrics", "show")
     assert max(map(len, shown.splitlines())) <= 145
     columns = shown.splitlines()[0].split()[1:]
@@ -272,7 +272,7 @@ def test_the_results_are_a_table_of_145_columns(project):
     assert all(f"metrics/{name}.json" in shown for name in every)
 
 
-def test_weights_know_what_they_are(project):
+def test_the_weight_files_name_data_loss_and_recipe(project):
     for name in COLORIZERS:
         tensors, metadata = weights.load(project.root / f"models/{name}/best.safetensors")
         assert metadata["data"] == ("stl10" if name == "resnet_large" else "cifar10")
@@ -318,7 +318,7 @@ def test_plots_are_drawn(project):
     shutil.rmtree(project.root / "dvc_plots")
 
 
-def test_again_does_nothing(project):
+def test_a_second_run_has_nothing_to_do(project):
     assert project.would_run() == set()
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pillow_heif
-from photo_files import icc_profile, png_with, tiff
+from photo_files import icc_profile, png, png_with, tiff
 from PIL import Image, ImageOps
 
 pillow_heif.register_heif_opener()
@@ -20,31 +20,6 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, kind, **options)
     return buffer.getvalue()
-
-
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return (
-        struct.pack(">I", len(content))
-        + kind
-        + content
-        + struct.pack(">I", zlib.crc32(kind + content))
-    )
-
-
-def png(width: int, height: int, depth: int, color: int, rows: bytes) -> bytes:
-    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
-
-
-def with_chunk(kind: bytes, content: bytes) -> bytes:
-    """Return a good PNG with an additional chunk after its header."""
-    image = encoded(COLORS, "PNG")
-    return image[:33] + chunk(kind, content) + image[33:]
 
 
 def damaged(content: bytes, seed: int) -> bytes:
@@ -136,7 +111,7 @@ REFUSED = {  # names and contents of files that are refused
     "bomb.tif": TIFF.replace(
         struct.pack("<HHII", 256, 4, 1, 30), struct.pack("<HHII", 256, 4, 1, 2**31 - 1)
     ),
-    "text bomb.png": with_chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))),
+    "text bomb.png": png_with(COLORS, b"zTXt", b"Comment\0\0" + zlib.compress(bytes(80_000_000))),
     "floats.tif": encoded(Image.fromarray(np.zeros((4, 4), np.float32)), "TIFF"),
     "32 bits.tif": encoded(Image.fromarray(np.zeros((4, 4), np.int32)), "TIFF"),
     "no width.png": png(0, 5, 8, 2, b""),

@@ -87,10 +87,34 @@ def tiff(values: np.ndarray, bits: int, order: str = "<", **tags: int) -> bytes:
     return start + pixels + directory + bytes(4)
 
 
+def png(width: int, height: int, depth: int, color: int, rows: bytes, more: bytes = b"") -> bytes:
+    """Return a PNG.
+
+    Args:
+        width: Pixels of a row.
+        height: Number of rows.
+        depth: Bits per channel.
+        color: Color type of the format: 0 for gray, 2 for RGB.
+        rows: The rows, each with the number of its filter before it.
+        more: Chunks between the header and the rows.
+    """
+    header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + png_chunk(b"IHDR", header)
+        + more
+        + png_chunk(b"IDAT", zlib.compress(rows))
+        + png_chunk(b"IEND", b"")
+    )
+
+
+def png_chunk(kind: bytes, content: bytes) -> bytes:
+    checksum = struct.pack(">I", zlib.crc32(kind + content))
+    return struct.pack(">I", len(content)) + kind + content + checksum
+
+
 def png_with(image: Image.Image, kind: bytes, content: bytes, **options: object) -> bytes:
     """Return a PNG with an additional chunk after its header."""
     buffer = io.BytesIO()
     image.save(buffer, "PNG", **options)
-    chunk = struct.pack(">I", len(content)) + kind + content
-    chunk += struct.pack(">I", zlib.crc32(kind + content))
-    return buffer.getvalue()[:33] + chunk + buffer.getvalue()[33:]
+    return buffer.getvalue()[:33] + png_chunk(kind, content) + buffer.getvalue()[33:]

@@ -28,7 +28,7 @@ def rgb():
     return (original + 0.1 * torch.randn_like(original)).clamp(0, 1), original
 
 
-def test_the_protocol_is_torchmetrics(ab):
+def test_ssim_and_psnr_of_ab_equal_torchmetrics(ab):
     predicted, target = ab
     assert metrics.batch_ssim(predicted, target).item() == pytest.approx(
         structural_similarity_index_measure(predicted, target).item(), abs=1e-5
@@ -39,7 +39,7 @@ def test_the_protocol_is_torchmetrics(ab):
     )
 
 
-def test_the_protocols_range_is_read_off_the_right_image(ab):
+def test_the_data_range_is_that_of_the_right_image(ab):
     predicted, target = ab
     assert metrics.batch_psnr(3 * predicted, target) < metrics.batch_psnr(predicted, target)
     wide = 5 * predicted  # the prediction has the larger range
@@ -48,7 +48,7 @@ def test_the_protocols_range_is_read_off_the_right_image(ab):
     )
 
 
-def test_rgb_is_scikit_image(rgb):
+def test_ssim_and_psnr_of_rgb_equal_scikit_images(rgb):
     ssim, psnr = metrics.ssim(*rgb), metrics.psnr(*rgb)
     for number, (ours, theirs) in enumerate(
         zip(*(images.permute(0, 2, 3, 1).double().numpy() for images in rgb), strict=True)

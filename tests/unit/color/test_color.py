@@ -25,13 +25,13 @@ def channels_last(images: torch.Tensor) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-def test_lab_is_scikit_images_over_the_whole_cube(dtype):
+def test_lab_equals_scikit_images_over_the_whole_cube(dtype):
     rgb = cube(52, dtype)  # every fifth of the 256 values, black and white included
     expected = reference.rgb2lab(channels_last(rgb.double()))
     assert np.abs(channels_last(lab.rgb_to_lab(rgb)) - expected).max() < TOLERANCE[dtype]
 
 
-def test_rgb_is_scikit_images():
+def test_rgb_equals_scikit_images():
     colors = lab.rgb_to_lab(cube(20, torch.float64))
     assert (
         np.abs(
@@ -50,7 +50,7 @@ def test_axes_and_units():
     assert blue == pytest.approx([32.30, 79.20, -107.86], abs=0.02)
 
 
-def test_height_and_width_stay():
+def test_a_pixels_color_depends_on_no_other_pixel():
     rgb = torch.rand(2, 3, 5, 7)
     one = lab.rgb_to_lab(rgb[1:, :, 2:3, 4:5].clone())
     assert torch.allclose(lab.rgb_to_lab(rgb)[1:, :, 2:3, 4:5], one, atol=1e-4)
@@ -190,3 +190,22 @@ def test_decoding_is_an_annealed_mean():
 def test_decoding_undoes_encoding():
     ab = bins.centers().T.reshape(1, 2, 1, 313)
     assert torch.equal(bins.decode(bins.SoftEncoding(1, 5.0)(ab).log(), 1.0), ab)
+
+
+def test_a_color_outside_srgb_loses_chroma_not_lightness():
+    L = torch.tensor([5.0, 50.0, 97.0, 100.0, 0.0]).view(1, 1, 1, 5).repeat(2, 1, 3, 1)
+    ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
+    image = gamut.render_preserving_lightness(L, ab)
+    assert 0 <= image.min() <= image.max() <= 1
+    rendered = lab.rgb_to_lab(image)
+    assert (rendered[:, :1] - L).abs().max() < 0.2
+    clipped = lab.rgb_to_lab(gamut.render(L, ab))
+    assert (clipped[:, :1] - L).abs().max() > 3
+    share = rendered[0, 1, 0] / 80
+    assert (rendered[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
+    assert share[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
+    assert 0.01 < share[2] < 0.3
+    mild = torch.full_like(ab, 4.0)[..., 1:2]
+    torch.testing.assert_close(
+        gamut.render_preserving_lightness(L[..., 1:2], mild), gamut.render(L[..., 1:2], mild)
+    )

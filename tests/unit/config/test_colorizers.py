@@ -4,14 +4,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-import torch
 from project import ROOT
 
 from colorpipe import config, files
 from colorpipe.config.checks import check_params
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
-from colorpipe.training.settings import TrainSettings
 from stages import check
 
 TABLE = """stages:
@@ -133,19 +131,6 @@ def test_names_that_a_colorizer_cannot_have(name):
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", f'"{name}":'))
     with pytest.raises(UserError, match=rf"^dvc\.yaml: a colorizer cannot be called '{name}': "):
         check_params()
-
-
-@pytest.mark.parametrize("dataset", [True, False])
-@pytest.mark.parametrize("recipe", [None, True, False])
-def test_a_recipe_mirrors_images_as_it_says_or_else_as_the_data_set_says(recipe, dataset):
-    params = config.load_params()
-    settings = TrainSettings.from_params(
-        params.recipe("recipes.refined").model_copy(update={"flips": recipe}),
-        params.data("photos").model_copy(update={"flips": dataset}),
-        seed=0,
-        device=torch.device("cpu"),
-    )
-    assert settings.flips is (dataset if recipe is None else recipe)
 
 
 def test_a_recipe_is_found_by_its_path():

@@ -2,12 +2,11 @@
 
 import io
 import struct
-import zlib
 
 import numpy as np
 import pillow_heif
 import pytest
-from photo_files import tiff
+from photo_files import png, png_chunk, tiff
 from PIL import Image
 
 from colorpipe.data import images
@@ -64,24 +63,6 @@ def test_16_bits_where_0_is_white(tmp_path):
     assert images.read(tmp_path / "a.tif").rgb[0, :, 0].tolist() == [255, 128, 0]
 
 
-def png(bits: int, color: int, rows: list[bytes], key: bytes) -> bytes:
-    """Return a PNG that is 4 pixels wide, with a transparent color."""
-
-    def chunk(name: bytes, data: bytes) -> bytes:
-        body = name + data
-        return struct.pack(">I", len(data)) + body + struct.pack(">I", zlib.crc32(body))
-
-    header = struct.pack(">IIBBBBB", 4, len(rows), bits, color, 0, 0, 0)
-    data = zlib.compress(b"".join(b"\0" + row for row in rows))
-    chunks = (
-        chunk(b"IHDR", header),
-        chunk(b"tRNS", key),
-        chunk(b"IDAT", data),
-        chunk(b"IEND", b""),
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
-
-
 @pytest.mark.parametrize(
     ("bits", "color", "row", "key"),
     [
@@ -96,7 +77,8 @@ def test_the_transparent_color_of_a_png(tmp_path, bits, color, row, key):
     """Only the last pixel has this color."""
     path = tmp_path / "a.png"
     numbers = key if isinstance(key, tuple) else (key,)
-    path.write_bytes(png(bits, color, [row], struct.pack(f">{len(numbers)}H", *numbers)))
+    transparent = png_chunk(b"tRNS", struct.pack(f">{len(numbers)}H", *numbers))
+    path.write_bytes(png(4, 1, bits, color, b"\0" + row, transparent))
     assert images.read(path).alpha.tolist() == [[255, 255, 255, 0]]
 
 

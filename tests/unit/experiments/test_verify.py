@@ -43,7 +43,7 @@ def test_the_rule_follows_from_the_recipe(file, rule):
     assert find_rule(f"metrics/{file}.json") == rule
 
 
-def test_on_what_dvc_says(tmp_path):
+def test_the_comparison_with_the_metrics_of_head(tmp_path):
     project = Project(tmp_path)
     content = {"test": {"loss": 100.0, "ssim": 0.3, "mse": 100.0}}
     for name in ("unet", "baseline/gray"):

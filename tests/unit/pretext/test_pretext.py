@@ -313,7 +313,7 @@ def test_a_run_of_each_mode(folder, params, mode, labels):
         ("knn", {"temperature": 1e-5}),
     ],
 )
-def test_its_parameters_count(folder, params, mode, change):
+def test_min_steps_and_the_settings_of_the_votes_change_the_result(folder, params, mode, change):
     random = np.random.default_rng(1).integers(0, 3, COUNTS["train"])
     np.save(files.labels_path("photos", "train"), random)  # votes are close
     run = PretextRun("one", mode, 20)
