@@ -5,8 +5,8 @@ An unknown key, a wrong type, a value out of range or an unknown name is an erro
 The sections `datasets`, `models` and `losses` name the modules of colorpipe/data, models and
 losses. The class `Config` in the module of a model or a loss defines its section.
 
-The check stage also imports `checks`. The package does not, so that a change to it does not retrain
-the colorizers.
+The check stage also imports `config.checks`. No training imports that module, so a change to it
+does not retrain the colorizers.
 """
 
 from colorpipe.config.loading import load_params, load_plugin

@@ -133,12 +133,12 @@ def _decode(image: Image.Image) -> Photograph:
 
 
 def _explain_unknown(path: Path, content: BinaryIO | None) -> UserError:
-    """Return the error for a file that Pillow does not open. Name the pixels of a TIFF."""
+    """Return the error for a file that Pillow does not open: a ZIP archive, a TIFF, or another."""
     with contextlib.ExitStack() as stack:
         file = content or stack.enter_context(path.open("rb"))
         file.seek(0)
         pixels = decode.explain_tiff(file)
-        is_zip = zipfile.is_zipfile(file)
+        is_zip = path.suffix.lower() == ".zip" and zipfile.is_zipfile(file)
     if is_zip:
         return UserError(f"{printable_path(path)} is a ZIP archive: unzip it first")
     if pixels:

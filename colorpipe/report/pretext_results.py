@@ -33,7 +33,7 @@ PRETEXT_CAPTION = (
     "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
     "labels. Training accuracy is the mean over the first and over the last epoch. Test accuracy "
     "and test loss (cross-entropy) are those of the best epoch, which has the lowest validation "
-    "loss. For probe, it is the lowest loss on the last stage."
+    "loss. The best epoch of a probe has the lowest validation loss on the last stage."
 )
 PAGE_COLUMNS = (
     "test accuracy",

@@ -84,16 +84,15 @@ def fit(
             log(state.history[:epoch])
         # DVC deleted the stage's outputs before it ran the stage again.
         save("best", state.history[state.best_epoch - 1], state.best)
-    with convert_memory_errors(settings):
-        while len(state.history) < settings.epochs:
-            metrics = run_epoch(task, state, train, val, settings)
-            is_best = state.append(metrics, task.selection(metrics))
-            print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
-            log(state.history)
-            if is_best:
-                save("best", metrics, state.best)
-            if checkpoint and len(state.history) < settings.epochs:
-                checkpoint.save(state)
+    while len(state.history) < settings.epochs:
+        metrics = run_epoch(task, state, train, val, settings)
+        is_best = state.append(metrics, task.selection(metrics))
+        print("  ".join(f"{name} {value:.4g}" for name, value in metrics.items()), flush=True)
+        log(state.history)
+        if is_best:
+            save("best", metrics, state.best)
+        if checkpoint and len(state.history) < settings.epochs:
+            checkpoint.save(state)
     save("last", state.history[-1], state.model.state_dict())
     return state.history
 
@@ -115,9 +114,11 @@ def run_epoch(
     Rank 0 validates alone, because SSIM and PSNR depend on which images share a batch.
     """
     epoch = len(state.history) + 1
-    metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
+    with convert_memory_errors(settings.batch_size, f"lower {settings.recipe}.batch_size"):
+        metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
-        metrics |= validate(task.eval_step, state.model, val, "val_")
+        with convert_memory_errors(RANGE_BATCH, "lower the data set's size"):
+            metrics |= validate(task.eval_step, state.model, val, "val_")
         if not math.isfinite(metrics["val_loss"]):
             raise not_finite_error(
                 f"the validation loss is {metrics['val_loss']} in epoch {epoch}", settings
@@ -205,14 +206,13 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
 
 
 @contextlib.contextmanager
-def convert_memory_errors(settings: TrainSettings) -> Iterator[None]:
-    """Turn exhausted memory into a UserError that names the parameter to lower."""
+def convert_memory_errors(batch_size: int, remedy: str) -> Iterator[None]:
+    """Turn exhausted memory into a UserError with the batch size and a remedy."""
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise UserError(
-            f"out of memory with batches of {settings.batch_size} images ({one_line(error)}): "
-            f"lower {settings.recipe}.batch_size"
+            f"out of memory with batches of {batch_size} images ({one_line(error)}): {remedy}"
         ) from error

@@ -331,11 +331,13 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
     ] == [1]
 
 
-def test_exhausted_memory_names_the_batch_size(small, monkeypatch):
+@pytest.mark.parametrize(
+    ("step", "remedy"),
+    [("train_step", r"lower train\.batch_size"), ("eval_step", "lower the data set's size")],
+)
+def test_exhausted_memory_names_the_batch_size(small, monkeypatch, step, remedy):
     monkeypatch.setattr(
-        colorization.ColorizationTask, "metrics", lambda task, model, batch: torch.empty(2**60)
+        colorization.ColorizationTask, step, lambda task, model, batch: torch.empty(2**60)
     )
-    with pytest.raises(
-        UserError, match=r"out of memory with batches of 64 images .*: lower train\.batch_size"
-    ):
+    with pytest.raises(UserError, match=rf"out of memory with batches of 64 images .*: {remedy}"):
         small()

@@ -1,4 +1,4 @@
-"""The documents name what is there."""
+"""The documents agree with the code."""
 
 import ast
 import re

@@ -125,7 +125,9 @@ def test_a_missing_column_is_named(column):
         check_params()
 
 
-@pytest.mark.parametrize("name", ["imagenet", "original", "bundled", "a b", "../x"])
+@pytest.mark.parametrize(
+    "name", ["imagenet", "original", "bundled", "baseline", "pretext", "a b", "../x"]
+)
 def test_names_that_a_colorizer_cannot_have(name):
     write_table(ROW)
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", f'"{name}":'))

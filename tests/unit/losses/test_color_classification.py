@@ -50,6 +50,13 @@ def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
     assert (prior - exact).abs().sum() < 0.02
 
 
+@pytest.mark.parametrize(("neighbors", "sigma"), [(10, 8.0), (1, 5.0)])
+def test_the_weights_follow_from_the_settings_of_the_targets(colors, neighbors, sigma):
+    loss = build(Config(neighbors=neighbors, sigma=sigma, uniform_share=0.5), colors, {})
+    prior = color_prior(colors, bins.SoftEncoding(neighbors, sigma))
+    assert torch.equal(loss.weights, rebalancing_weights(prior, 0.5))
+
+
 def test_the_weights_are_finite_and_their_mean_is_one(prior):
     for uniform_share in (0.1, 0.5, 0.9):
         weights = rebalancing_weights(prior, uniform_share)

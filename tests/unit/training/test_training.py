@@ -9,6 +9,7 @@ from torch import nn
 from colorpipe import config, weights
 from colorpipe.inference import prepare_device
 from colorpipe.losses.mse import MSE
+from colorpipe.metrics import RANGE_BATCH
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
@@ -408,6 +409,17 @@ def test_an_epoch_reads_no_memory_of_a_finished_cuda_graph(monkeypatch):
         lambda which, metrics, tensors: None,
     )
     assert len(history) == SETTINGS.epochs
+
+
+def test_validation_has_the_batches_of_the_test():
+    sizes = []
+
+    def eval_step(model, batch):
+        sizes.append(len(batch[0]))
+        return {"loss": torch.tensor(0.0)}
+
+    loop.validate(eval_step, nn.Identity(), (torch.zeros(2 * RANGE_BATCH + 1, 1),))
+    assert sizes == [RANGE_BATCH, RANGE_BATCH, 1]
 
 
 def test_compiling_without_a_compiler_says_so(monkeypatch):
