@@ -113,3 +113,16 @@ def test_the_numbers_next_to_the_papers(results):
             assert cell == round_as(cell, first.loc[name, key])
     best = first.loc["resnet", "best_epoch"]
     assert f"the weights of epoch {best:.0f}, which has the lowest validation loss" in text
+
+
+def test_the_first_seed_of_the_pretext_task(results):
+    accuracy = results.set_index("colorizer")["top1"]
+    shown = re.search(
+        r"with all labels, `resnet`\s.*?(?=\.\s[A-Z])", PAGE.replace("\n", " ")
+    ).group()
+    expected = [
+        accuracy[f"pretext/{init}-finetune-{labels}"]
+        for labels in (100, 1)
+        for init in ("resnet", "xavier", "random")
+    ]
+    assert re.findall(r"0\.\d{3}", shown) == [f"{value:.3f}" for value in expected]
