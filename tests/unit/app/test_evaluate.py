@@ -155,7 +155,7 @@ def test_each_original_has_one_pair(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
-    names = [(one.name, other.name) for one, other in pairs]
+    names = [(colored.name, original.name) for colored, original in pairs]
     assert names == [("c.jpg", "c.jpg"), ("c.tif", "c.png")]
     assert not alone
 
