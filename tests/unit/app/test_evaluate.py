@@ -137,7 +137,9 @@ def test_the_same_name_comes_before_the_same_stem(tmp_path):
         for name in names:
             (tmp_path / folder / name).touch()
     pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
-    assert {(one.name, other.name) for one, other in pairs} == {(name, name) for name in names}
+    assert {(colored.name, original.name) for colored, original in pairs} == {
+        (name, name) for name in names
+    }
     assert not alone
     (tmp_path / "colored/a.jpg").unlink()
     pairs, alone = evaluate.find_pairs(tmp_path / "colored", tmp_path / "originals")
