@@ -103,18 +103,6 @@ def test_the_path_from_faithful_to_vivid():
         ]
 
 
-def test_the_numbers_next_to_the_papers(results):
-    first = results[results["seed"] == 0].set_index("colorizer")
-    text = (ROOT / "docs/paper.md").read_text()
-    keys = ["test.loss", "test.ssim", "test.psnr", "rgb.ssim", "rgb.psnr"]
-    for label, name in (("`resnet`", "resnet"), ("gray baseline", "gray baseline")):
-        (cells,) = re.findall(rf"\| {label} \| ((?:[\d.]+ \|\s){{5}})", text)
-        for cell, key in zip(cells.rstrip(" |\n").split(" | "), keys, strict=True):
-            assert cell == round_as(cell, first.loc[name, key])
-    best = first.loc["resnet", "best_epoch"]
-    assert f"the weights of epoch {best:.0f}, which has the lowest validation loss" in text
-
-
 def test_the_first_seed_of_the_pretext_task(results):
     accuracy = results.set_index("colorizer")["top1"]
     shown = re.search(
