@@ -7,6 +7,7 @@ import pytest
 from project import ROOT
 
 from colorpipe.report.tables import PAPER
+from experiments.seeds import half_width
 
 STUDY = ROOT / "results/cifar10"
 PAGE, README = ((folder / "README.md").read_text() for folder in (STUDY, ROOT))
@@ -82,6 +83,13 @@ def test_the_claims_follow_from_the_results(results):
     for title, text, *_ in claims:
         for name, value in re.findall(VALUE, text):
             check(value, results.loc[results["colorizer"] == name, METRICS[title]])
+
+
+def test_the_difference_between_unet_and_resnet(results):
+    errors = results.pivot_table("test.mse", "seed", "colorizer")
+    differences = (errors["unet"] - errors["resnet"]).dropna()
+    expected = f"{differences.mean():.1f} ± {half_width(differences):.1f} (95 % interval)"
+    assert f"paired by seed, is {expected}" in PAGE
 
 
 def test_all_results_are_in_the_first_table(results):
