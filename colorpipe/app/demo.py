@@ -36,7 +36,7 @@ def serve(folder: Path, port: int) -> None:
         port: The port of the page.
 
     Raises:
-        UserError: The port is in use.
+        UserError: The port cannot be used.
     """
     # The other themes load their fonts from the internet.
     theme = gradio.themes.Base(font=["system-ui"], font_mono=["monospace"])
@@ -48,7 +48,7 @@ def serve(folder: Path, port: int) -> None:
         try:
             page.launch(server_name="127.0.0.1", server_port=port, theme=theme, footer_links=[])
         except OSError as error:
-            raise UserError(f"port {port} is in use: use another --port") from error
+            raise UserError(f"port {port} cannot be used: use another --port") from error
 
 
 def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
@@ -129,6 +129,8 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
             yield pair, no_download, gradio.skip()
             colored = colorize.colorize(model, photograph.rgb, size)
+            for previous in downloads.iterdir():  # gradio has its own copy
+                previous.unlink()
             images.write(target, colored, photograph.alpha, photograph.metadata)
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None

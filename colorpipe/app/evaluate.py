@@ -186,19 +186,28 @@ def find_pairs(predicted: Path, originals: Path) -> tuple[list[tuple[Path, Path]
     true = album.list_files(originals, exclude=predicted)
     if skipped := colorized.skipped + true.skipped:
         print(album.explain_skipped(skipped), file=sys.stderr)
-    sources = {path.relative_to(originals): path for path in true.files}
-    comparisons = {path.with_stem(path.stem + COMPARISON) for path in colorized.files}
-    pairs: dict[Path, Path] = {}
+    names = [path.relative_to(predicted) for path in colorized.files]
+    comparisons = {name.with_stem(name.stem + COMPARISON) for name in names}
+    matches = match_names(names, [path.relative_to(originals) for path in true.files])
+    alone = [predicted / name for name in names if name not in matches and name not in comparisons]
+    used = {originals / name for name in matches.values()}
+    alone += [path for path in true.files if path not in used]
+    pairs = [(predicted / name, originals / original) for name, original in matches.items()]
+    return sorted(pairs), alone
+
+
+def match_names(colorized: list[Path], originals: list[Path]) -> dict[Path, Path]:
+    """Return the original of each colorized file that has one. Each original is used once."""
+    matches: dict[Path, Path] = {}
     # a.jpg.png is first compared with a.jpg.png, then with a.jpg, then with a.jpg.tif.
-    for colorized_key, source_key in ((Path, Path), (_stem, Path), (_stem, _stem)):
-        names: dict[Path, list[Path]] = {}
-        for name in sorted(sources, reverse=True):
-            names.setdefault(source_key(name), []).append(name)
-        for path in [path for path in colorized.files if path not in pairs]:
-            if matches := names.get(colorized_key(path.relative_to(predicted))):
-                pairs[path] = sources.pop(matches.pop())
-    alone = [path for path in colorized.files if path not in pairs and path not in comparisons]
-    return sorted(pairs.items()), [*alone, *sources.values()]
+    for colorized_key, original_key in ((Path, Path), (_stem, Path), (_stem, _stem)):
+        candidates: dict[Path, list[Path]] = {}
+        for name in sorted(set(originals) - set(matches.values()), reverse=True):
+            candidates.setdefault(original_key(name), []).append(name)
+        for name in colorized:
+            if name not in matches and candidates.get(colorized_key(name)):
+                matches[name] = candidates[colorized_key(name)].pop()
+    return matches
 
 
 def _stem(name: Path) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from colorpipe.data import album, images
 from colorpipe.data.album import is_folder
-from colorpipe.runtime.errors import UserError, printable_path
+from colorpipe.runtime.errors import UserError, list_names, printable_path
 
 COMPARISON = "-compare"  # ends the stem of a comparison
 FileId = tuple[int, int]  # device and inode: the same for all paths of a file
@@ -45,8 +45,8 @@ def plan_jobs(
 
     A folder means all files in it and in its subfolders, except hidden files and files of the
     operating system or a NAS, which are named on stderr. Files keep their relative paths in the
-    output folder. a.jpg becomes a.png. If there is an a.tif too, a.jpg becomes a.jpg.png and a.tif
-    becomes a.tif.png.
+    output folder, below the name of their folder if there are several. a.jpg becomes a.png. If
+    there is an a.tif too, a.jpg becomes a.jpg.png and a.tif becomes a.tif.png.
 
     Args:
         inputs: Photographs and folders.
@@ -56,7 +56,7 @@ def plan_jobs(
         compare: Also write gray and color side by side, as <name>-compare.<suffix>.
 
     Raises:
-        UserError: `out` cannot be used for these inputs, or a folder is empty.
+        UserError: `out` cannot be used for these inputs, or there are no photographs.
     """
     if len(inputs) == 1 and not is_folder(inputs[0]) and out.suffix and not is_folder(out):
         _check_output_file(out, file_format)
@@ -111,8 +111,8 @@ def _check_output_file(out: Path, file_format: str | None) -> None:
     writer = images.WRITERS.get(out.suffix.lower())
     if writer is None:
         raise UserError(
-            f"-o {printable_path(out)}: use a folder, or a file with one of the suffixes "
-            f"{', '.join(images.WRITERS)}"
+            f"-o {printable_path(out)}: create this folder first, or use a file with one of the "
+            f"suffixes {', '.join(images.WRITERS)}"
         )
     if file_format and images.WRITERS[f".{file_format}"] != writer:
         raise UserError(
@@ -126,8 +126,12 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     is_file = not is_folder(out) and (_file_id(out) or out.suffix.lower() in images.WRITERS)
     if is_file:
         raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
-    photographs = []
-    for path in dict.fromkeys(inputs):
+    paths = list(dict.fromkeys(inputs))
+    if len(paths) > 1:  # `colorize scans/* -o scans/colored` names the output folder too
+        paths = [path for path in paths if not is_folder(path) or _file_id(path) != _file_id(out)]
+    several = sum(map(is_folder, paths)) > 1
+    photographs, empty = [], []
+    for path in paths:
         if not is_folder(path):
             photographs.append((path, out / path.name))
             continue
@@ -139,8 +143,13 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
         if skipped:
             print(album.explain_skipped(skipped), file=sys.stderr)
         if not sources:
-            raise UserError(f"{printable_path(path)} holds no files: use another folder")
-        photographs += [(source, out / source.relative_to(path)) for source in sources]
+            empty.append(path)
+        folder = out / path.resolve().name if several else out
+        photographs += [(source, folder / source.relative_to(path)) for source in sources]
+    if not photographs:
+        raise UserError(f"{list_names(empty or inputs)} holds no files: use another folder")
+    if empty:
+        print(f"skipped, because it holds no files: {list_names(empty)}", file=sys.stderr)
     unique: dict[Path, tuple[Path, Path]] = {}
     for source, target in photographs:
         unique.setdefault(source.absolute(), (source, target))
@@ -150,17 +159,22 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
 def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:
     """Replace the suffix of each target, or append to it if several photographs have that name.
 
-    A file that cannot be colorized, such as a.cr2, does not change the name of a.jpg.
+    Names that differ only in case are the same, as on macOS. A file that cannot be colorized, such
+    as a.cr2, does not change the name of a.jpg.
     """
 
     def can_be_read(path: Path) -> bool:
         return path.suffix.lower() in images.SUFFIXES
 
-    counts = Counter(target.with_suffix(suffix) for _, target in photographs if can_be_read(target))
+    counts = Counter(
+        str(target.with_suffix(suffix)).casefold()
+        for _, target in photographs
+        if can_be_read(target)
+    )
     targets = []
     for source, target in photographs:
         name = target.with_suffix(suffix)
-        others = counts[name] - can_be_read(target)
+        others = counts[str(name).casefold()] - can_be_read(target)
         targets.append((source, target.with_name(target.name + suffix) if others else name))
     return targets
 

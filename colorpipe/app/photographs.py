@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from colorpipe.app import colorize
 from colorpipe.app.jobs import ExistsError, Job, find_conflicts
-from colorpipe.data import images
+from colorpipe.data import gray, images
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
 from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
@@ -49,9 +49,11 @@ def colorize_all(
         UserError: The colorizer cannot be used, or the only photograph fails.
     """
     conflicts = find_conflicts(jobs, force=force)
-    workers = max(1, min(WORKERS, len(jobs)))
-    torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     model, default_size = colorize.load_model(weights, device_name, vividness)
+    workers = max(1, min(WORKERS, len(jobs)))
+    if next(model.parameters()).device.type == "mps":
+        workers = 1  # several threads on an Apple GPU may crash (pytorch#197805)
+    torch.set_num_threads(max(1, WORKERS // workers))  # threads per photograph
     budget = PixelBudget()
 
     def work(pair: tuple[Job, UserError | None]) -> str | UserError:
@@ -95,9 +97,13 @@ def colorize_one(
             colored = colorize.colorize(model, photograph.rgb, size)
             missing = [path for path in job.outputs() if force or not os.path.lexists(path)]
             notes = [*photograph.notes]
+            if gray.classify(photograph.rgb.transpose(2, 0, 1)) == "color":
+                notes.append("it was in color already")
             if job.target in missing:
                 metadata = None if strip else photograph.metadata
                 notes += images.write(job.target, colored, photograph.alpha, metadata)
+            else:
+                notes.append(f"{printable_path(job.target)} exists and is kept")
             if job.comparison in missing:
                 pair = np.concatenate((colorize.to_gray(photograph.rgb), colored), axis=1)
                 images.write(job.comparison, pair, None)
@@ -108,7 +114,7 @@ def colorize_one(
     except Exception as error:
         if not is_out_of_memory(error):
             raise
-        return UserError(f"{source} does not fit into memory: use a smaller --size")
+        return UserError(f"{source} does not fit into memory: shrink it, or use a smaller --size")
     return f"{source}: {'; '.join(notes)}" if notes else ""
 
 

@@ -44,7 +44,7 @@ def list_files(folder: Path, exclude: Path | None = None) -> Album:
 
     Args:
         folder: The folder.
-        exclude: A folder in it that is left out.
+        exclude: A folder in it that is skipped.
     """
     unreadable: list[Path] = []
     album = Album([], [])
@@ -72,7 +72,7 @@ def explain_skipped(names: Sequence[str | Path]) -> str:
     """Return a message about the skipped files and folders of an album."""
     entries = f"{len(names)} files or folders" if len(names) > 1 else "1 file or folder"
     return (
-        "not used, because they are hidden, or belong to the operating system or a NAS: "
+        "skipped, because they are hidden, or belong to the operating system or a NAS: "
         f"{entries}: {list_names(names)}"
     )
 

@@ -1,7 +1,6 @@
 """The colors of a data set's training images, counted on a grid of half a Lab unit.
 
-Color classification computes the shares of its bins from them. To encode every pixel would take
-minutes.
+Color classification computes its prior from these counts. Encoding every pixel would take minutes.
 """
 
 import torch

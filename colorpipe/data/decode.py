@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin
+from PIL import Image, ImageOps
 from PIL.ExifTags import Base
 
 from colorpipe.data.dataset import Array
@@ -13,8 +13,8 @@ from colorpipe.runtime.errors import UserError
 # Tags of TIFF and their values.
 SUBFILE_TYPE, REDUCED_OR_MASK = 254, 1 | 4
 OLD_SUBFILE_TYPE, OLD_REDUCED = 255, 2
-BITS, SAMPLE_FORMAT, PHOTOMETRIC, WHITE_IS_ZERO, MAX_VALUE = 258, 339, 262, 0, 281
-NUMBERS = {1: "unsigned", 2: "signed", 3: "floating-point"}
+SUB_IMAGES = 330
+BITS, PHOTOMETRIC, WHITE_IS_ZERO, MAX_VALUE = 258, 262, 0, 281
 SCANNER_PEAKS = {2**10 - 1, 2**12 - 1, 2**14 - 1}  # white in files of 10, 12 and 14 bits
 FULL_PEAK = 2**16 - 1
 MAX_PAGES = 32  # pages of a TIFF that are looked at; a damaged file may claim to have many
@@ -25,6 +25,9 @@ def select_page(image: Image.Image) -> list[str]:
     """Select the first full page of a TIFF, and return notes about the file's other images.
 
     Some scanners and editors store a reduced copy of the photograph as the first page.
+
+    Raises:
+        UserError: The pages are previews of a raw image, as in a DNG or NEF file.
     """
     if image.format != "TIFF":
         # MPO repeats one image in several sizes.
@@ -43,6 +46,8 @@ def select_page(image: Image.Image) -> list[str]:
         if len(full) == 2:
             break
     image.seek(full[0] if full else 0)
+    if not full and SUB_IMAGES in image.tag_v2:  # type: ignore[attr-defined]
+        raise UserError("it is a raw camera file: convert it to JPEG or TIFF first")
     if not full:
         return ["it holds only a reduced copy of the photograph"]
     return ["only the first of its images is used"] if len(full) > 1 else []
@@ -154,21 +159,3 @@ def _reduce_16_bits(
     levels = Image.fromarray((gray.astype(np.float32) * (255 / peak)).round().astype(np.uint8))
     levels.info = image.info  # with the gamma of a PNG
     return levels, alpha, notes
-
-
-def explain_tiff(file: BinaryIO) -> str:
-    """Return the kind of pixels in a TIFF if Pillow does not know it, and otherwise ""."""
-    try:
-        header = file.read(8)
-        header += file.read(8) if header[2:3] == b"\x2b" else b""  # BigTIFF
-        tags = TiffImagePlugin.ImageFileDirectory_v2(header)
-        file.seek(tags.next)
-        tags.load(file)
-        bits, number = max(tags[BITS]), max(tags.get(SAMPLE_FORMAT, (1,)))
-        white_is_zero = tags.get(PHOTOMETRIC) == WHITE_IS_ZERO
-    except Exception:  # a damaged file can raise anything
-        return ""
-    if bits in (1, 2, 4, 8) or (bits, number, white_is_zero) == (16, 1, False):
-        return ""  # something else is wrong
-    white = ", where 0 is white" if white_is_zero else ""
-    return f"{NUMBERS.get(number, 'unknown')} samples of {bits} bits{white}"

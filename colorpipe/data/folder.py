@@ -21,7 +21,7 @@ from colorpipe import files
 from colorpipe.config import DatasetConfig
 from colorpipe.data import duplicates, gray, images
 from colorpipe.data.dataset import Array, Dataset, Images
-from colorpipe.data.listing import list_photographs, print_left_out, read_listed
+from colorpipe.data.listing import list_photographs, print_skipped, read_listed
 from colorpipe.runtime.errors import UserError, convert_write_errors, name_files, one_line
 from colorpipe.runtime.parallel import PixelBudget, ordered_map
 
@@ -171,9 +171,9 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
             + (f"; and {more} more" if more > 0 else "")
         )
     chroma = f"95 % of their pixels have at most {gray.CHROMA} Lab units of chroma"
-    print_left_out(f"they are gray or nearly gray ({chroma})", without_color)
-    print_left_out("they are toned (datasets.folder.toned=true uses them)", toned)
-    print_left_out("they are copies of others", copies)
+    print_skipped(f"gray or nearly gray ({chroma})", without_color)
+    print_skipped("toned (datasets.folder.toned=true uses them)", toned)
+    print_skipped("exact copies", copies)
 
 
 def _label_photographs(names: list[str]) -> tuple[tuple[str, ...], Array]:

@@ -11,7 +11,7 @@ from colorpipe.runtime.errors import UserError, one_line
 
 # DenseNet's file names these layers as PyTorch 0.3 did.
 OLD_NAME = re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12])\.")
-EXPECTED = "but trained weights of torchvision or timm are expected"
+EXPECTED = "expected trained weights of torchvision or timm: use another file"
 
 
 def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
@@ -39,8 +39,7 @@ def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
         }
     except Exception as error:  # torch.load raises many kinds of errors for a damaged file
         raise UserError(
-            f"{path} is not a complete file of weights, tensors only "
-            f"({one_line(error)}): use another file"
+            f"{path}: cannot load the weights ({one_line(error)}): use another file"
         ) from error
     for name, tensor in tensors.items():
         plain = (
@@ -53,7 +52,7 @@ def load_imagenet_weights(path: Path) -> dict[str, Tensor]:
         if not tensor.isfinite().all():
             raise UserError(f"{path}: {one_line(name)} has non-finite values, {EXPECTED}")
     if not tensors:
-        raise UserError(f"{path} holds no tensors by name, {EXPECTED}: use another file")
+        raise UserError(f"{path} holds no named tensors, {EXPECTED}")
     return {
         # A tensor is cloned because two names may share memory.
         OLD_NAME.sub(r"\1\2.", name).removeprefix("features."): tensor.clone()

@@ -24,10 +24,10 @@ pillow_heif.register_heif_opener()
 # image would not be thread-safe.
 warnings.filterwarnings("ignore", module=r"PIL\b|pillow_heif\b")
 
-# An image of more than 178 megapixels, twice Image.MAX_IMAGE_PIXELS, is an error of Pillow.
-# Pillow's names. JPEG includes MPO, in which phones store several images.
+# Pillow's format names. JPEG includes MPO, in which phones store several images.
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "HEIF", "AVIF")
 KINDS = "JPEG, PNG, WebP, TIFF, HEIC or AVIF"
+TIFF_HEADERS = {b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"}
 MAX_JPEG_SIDE = 65_500  # pixels, a limit of libjpeg
 SUFFIXES = {
     ".jpg", ".jpeg", ".mpo", ".png", ".webp", ".tif", ".tiff", ".heic", ".heif", ".hif", ".avif"
@@ -101,7 +101,7 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         raise permission_error(path) from None
     except Image.UnidentifiedImageError:
         raise _explain_unknown(path, content) from None
-    except Image.DecompressionBombError as error:
+    except Image.DecompressionBombError as error:  # more than 178 megapixels
         raise UserError(
             f"{printable_path(path)} is too large: {' '.join(str(error).split())}"
         ) from None
@@ -137,14 +137,14 @@ def _explain_unknown(path: Path, content: BinaryIO | None) -> UserError:
     with contextlib.ExitStack() as stack:
         file = content or stack.enter_context(path.open("rb"))
         file.seek(0)
-        pixels = decode.explain_tiff(file)
+        is_tiff = file.read(4) in TIFF_HEADERS
         is_zip = path.suffix.lower() == ".zip" and zipfile.is_zipfile(file)
     if is_zip:
         return UserError(f"{printable_path(path)} is a ZIP archive: unzip it first")
-    if pixels:
+    if is_tiff:
         return UserError(
-            f"{printable_path(path)} cannot be read: it is a TIFF with {pixels}: convert it to 8 "
-            "or 16 bits per channel first"
+            f"{printable_path(path)} is a damaged TIFF, or a kind that Pillow cannot read: save it "
+            "as RGB with 8 bits per channel"
         )
     return UserError(
         f"{printable_path(path)} is not a readable {KINDS} file: convert it to JPEG or PNG, or "
@@ -161,7 +161,7 @@ def write(
         path: Path of the file. Its suffix is one of WRITERS.
         rgb: sRGB image of shape (H, W, 3), uint8.
         alpha: Opacity of shape (H, W), uint8, or None.
-        metadata: EXIF, XMP and IPTC to keep, or None.
+        metadata: EXIF, XMP, IPTC and the resolution to keep, or None.
 
     Returns:
         Notes on what the format cannot hold.

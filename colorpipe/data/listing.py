@@ -26,7 +26,7 @@ def list_photographs(folder: Path) -> dict[str, Any]:
             raise permission_error(path)
     names = sorted(path.relative_to(folder).as_posix() for path in paths)
     photographs, others = album.separate_photographs(names, images.SUFFIXES)
-    print_left_out(f"they are not {images.KINDS}", others)
+    print_skipped(f"not {images.KINDS}", others)
     if system:
         print(f"folder: {album.explain_skipped([path.relative_to(folder) for path in system])}")
     if not photographs:
@@ -36,8 +36,8 @@ def list_photographs(folder: Path) -> dict[str, Any]:
     for name in photographs:
         if not (folder / name).is_file():
             raise UserError(
-                f"{printable_path(folder / name)} is a pipe, a broken link or the like: delete or "
-                "rename it"
+                f"{printable_path(folder / name)} is not a regular file, but a pipe or a broken "
+                "link: delete or rename it"
             )
 
     def describe(name: str) -> dict[str, Any]:
@@ -54,10 +54,10 @@ def list_photographs(folder: Path) -> dict[str, Any]:
     return {"folder": str(folder), "photographs": list(entries)}
 
 
-def print_left_out(reason: str, names: list[str]) -> None:
-    """Print which files are left out, if there are any."""
+def print_skipped(reason: str, names: list[str]) -> None:
+    """Print which files are skipped, if there are any."""
     if names:
-        print(f"folder: not used, because {reason}: {name_files(names)}")
+        print(f"folder: skipped, {reason}: {name_files(names)}")
 
 
 def read_listed(folder: Path, entry: Mapping[str, Any]) -> bytes:

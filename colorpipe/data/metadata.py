@@ -1,4 +1,4 @@
-"""Metadata of a photograph: EXIF, XMP and IPTC, as they are read and as each format holds them."""
+"""Metadata of a photograph, as it is read and as each format holds it: EXIF, XMP, IPTC and dpi."""
 
 import re
 import struct
@@ -22,6 +22,8 @@ SRGB = 1  # value of ColorSpace
 XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
 MAX_SEGMENT = 65_000  # bytes in a segment of a JPEG, with some room for its header
+MAX_DPI = 2**16  # limit of JFIF
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))\d""")
 
 
@@ -33,11 +35,13 @@ class Metadata:
         directories: EXIF tags by the number of their directory, 0 for the main one.
         xmp: The XMP packet, or None.
         iptc: IPTC records, or None.
+        dpi: Horizontal and vertical resolution in dots per inch, or None.
     """
 
     directories: dict[int, dict[int, Any]] = field(default_factory=dict)
     xmp: bytes | None = None
     iptc: bytes | None = None
+    dpi: tuple[float, float] | None = None
 
 
 def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
@@ -47,9 +51,11 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
     """
     xmp = image.info.get("xmp")
     xmp = ORIENTATION.sub(rb"\g<1>1", xmp) if isinstance(xmp, bytes) else None
-    iptc = _read_iptc(image)
+    iptc, dpi = _read_iptc(image), _read_dpi(image)
     try:
         exif = image.getexif()
+        if dpi and exif.get(Base.Orientation, 1) in SIDEWAYS:
+            dpi = dpi[::-1]
         exif_tags, gps_tags = (exif.get_ifd(number) for number in (IFD.Exif, IFD.GPSInfo))
         directories = {
             0: _copy_tags({tag: value for tag, value in exif.items() if tag in KEPT_TAGS}),
@@ -58,10 +64,11 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
         }
         if Base.ColorSpace in exif_tags:
             directories[int(IFD.Exif)][Base.ColorSpace] = SRGB
-        metadata = Metadata({key: tags for key, tags in directories.items() if tags}, xmp, iptc)
+        directories = {key: tags for key, tags in directories.items() if tags}
+        metadata = Metadata(directories, xmp, iptc, dpi)
         _build_exif(metadata).tobytes()
     except Exception:  # damaged EXIF can raise anything
-        return Metadata({}, xmp, iptc), ["its EXIF data is damaged and is left out"]
+        return Metadata({}, xmp, iptc, dpi), ["its EXIF data is damaged and is left out"]
     return metadata, []
 
 
@@ -73,12 +80,13 @@ def save_options(metadata: Metadata, name: str) -> tuple[dict[str, Any], tuple[s
         name: Pillow's name of the format: JPEG, PNG, WEBP or TIFF.
     """
     exif, notes = _build_exif(metadata), []
+    options: dict[str, Any] = {"dpi": metadata.dpi} if metadata.dpi and name != "WEBP" else {}
     if name == "TIFF":
         # With compression, Pillow writes neither the date nor the place.
         for tag, content in ((XMP_TAG, metadata.xmp), (IPTC_TAG, metadata.iptc)):
             if content:
                 exif[tag] = content
-        return ({"exif": exif, "compression": None} if len(exif) else {}), ()
+        return options | ({"exif": exif, "compression": None} if len(exif) else {}), ()
     parts = {"EXIF": exif.tobytes() if len(exif) else None, "XMP": metadata.xmp}
     parts["IPTC"] = metadata.iptc
     if name == "JPEG":
@@ -88,7 +96,8 @@ def save_options(metadata: Metadata, name: str) -> tuple[dict[str, Any], tuple[s
                 parts[part] = None
     elif metadata.iptc:
         notes.append(f"its IPTC data is dropped: {name} has none")
-    options: dict[str, Any] = {"exif": parts["EXIF"]} if parts["EXIF"] else {}
+    if parts["EXIF"]:
+        options["exif"] = parts["EXIF"]
     if name == "PNG" and parts["XMP"]:
         options["pnginfo"] = PngInfo()
         options["pnginfo"].add_itxt("XML:com.adobe.xmp", parts["XMP"].decode("utf-8", "replace"))
@@ -131,6 +140,15 @@ def _read_iptc(image: Image.Image) -> bytes | None:
             order = "<" if image.tag_v2.prefix == b"II" else ">"  # type: ignore[attr-defined]
             records = struct.pack(f"{order}{len(records)}I", *records)  # written as numbers
     return records if isinstance(records, bytes) and records else None
+
+
+def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
+    """Return the resolution if it is plausible. Pillow reads it from JFIF, pHYs, TIFF or EXIF."""
+    try:
+        x, y = map(float, image.info["dpi"])
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        return None
+    return (x, y) if min(x, y) > 1 and max(x, y) < MAX_DPI else None
 
 
 def _make_iptc_segment(records: bytes) -> bytes:

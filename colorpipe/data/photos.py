@@ -4,7 +4,8 @@ They are real photographs and need no download.
 """
 
 import hashlib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 
@@ -64,7 +65,8 @@ def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[in
     """Return crops of the photographs. A crop's label says which photograph it is from.
 
     Each photograph is divided into square areas. All crops of an area, at every scale, are in the
-    training set or all in the test set, so no pixel of a test crop is in a training crop.
+    training set or all in the test set, so no pixel of a test crop is in a training crop. The areas
+    of photos and photos96 overlap, so neither may be tested on what was trained with the other.
 
     Args:
         source: Content of source.json.
@@ -75,21 +77,30 @@ def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[in
     Raises:
         UserError: The installed photographs have another md5 than `source`.
     """
-    parts: dict[bool, list[tuple[Array, int, int]]] = {True: [], False: []}
+    train: list[tuple[Array, int, int]] = []
+    test: list[tuple[Array, int, int]] = []
     contents = _read_files(source["md5"])
-    number = 0
+    groups = itertools.count()
     for label, (name, factor) in enumerate(PHOTOGRAPHS.items()):
         photograph = shrink(images.read(Path(name), BytesIO(contents[name])).rgb, factor)
-        for row in range(photograph.shape[0] // area):
-            for column in range(photograph.shape[1] // area):
-                square = photograph[
-                    row * area : (row + 1) * area, column * area : (column + 1) * area
-                ]
-                part = parts[is_test_area(row, column)]
-                part += [(crop, label, number) for crop in cut_crops(square, size, strides)]
-                number += 1
-    train, test = (Images(*map(np.array, zip(*parts[key], strict=True))) for key in (False, True))
-    return Dataset(train, test, tuple(Path(name).stem for name in PHOTOGRAPHS))
+        for is_test, square in _split_areas(photograph, area):
+            group = next(groups)
+            crops = [(crop, label, group) for crop in cut_crops(square, size, strides)]
+            (test if is_test else train).extend(crops)
+    return Dataset(_stack(train), _stack(test), tuple(Path(name).stem for name in PHOTOGRAPHS))
+
+
+def _split_areas(photograph: Array, area: int) -> Iterator[tuple[bool, Array]]:
+    """Yield whether each square area of a photograph is for testing, and its pixels."""
+    for row in range(photograph.shape[0] // area):
+        for column in range(photograph.shape[1] // area):
+            top, left = row * area, column * area
+            yield is_test_area(row, column), photograph[top : top + area, left : left + area]
+
+
+def _stack(crops: list[tuple[Array, int, int]]) -> Images:
+    pixels, labels, groups = zip(*crops, strict=True)
+    return Images(np.array(pixels), np.array(labels), np.array(groups))
 
 
 def is_test_area(row: int, column: int) -> bool:

@@ -5,7 +5,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +20,8 @@ from torch import nn
 
 from colorpipe import files
 from colorpipe import weights as weight_files
-from colorpipe.app import cli, colorize, decoding, model_zoo
+from colorpipe.app import cli, colorize, decoding, model_zoo, photographs
+from colorpipe.app.jobs import Job
 from colorpipe.color import gamut, lab
 from colorpipe.data import images
 from colorpipe.models.colorizer import Prediction
@@ -187,7 +191,7 @@ def test_a_folder_of_odd_images(weights, tmp_path, capsys):
     assert f"skipped: {folder}/cut.jpg cannot be read" in output.err
     assert f"skipped: {folder}/no image.txt is not a readable JPEG" in output.err
     reason = "they are hidden, or belong to the operating system or a NAS"
-    assert f"not used, because {reason}: 1 file or folder: {folder}/.hidden" in output.err
+    assert f"skipped, because {reason}: 1 file or folder: {folder}/.hidden" in output.err
     assert f"{folder}/deep.tif: 16 bits reduced to 8" in output.err
     written = {path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file()}
     assert written == {
@@ -302,7 +306,7 @@ def test_the_list_leaves_out_a_damaged_weight_file(weights, tmp_path, monkeypatc
 
 def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
     for name in ("a.png", "b.png"):
-        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+        Image.fromarray(photograph(8, 8)).convert("L").save(tmp_path / name)
     run("colorize", tmp_path / "a.png", "-o", tmp_path / "out", "--model", weights)
     before = (tmp_path / "out/a.png").read_bytes()
     (tmp_path / "bad.png").write_text("hello")
@@ -393,22 +397,77 @@ def test_two_photographs_of_a_name_stay_a_conflict_when_run_again(weights, tmp_p
     for folder in ("2019", "2020"):
         (tmp_path / folder).mkdir()
         Image.fromarray(photograph(8, 8)).save(tmp_path / folder / "a.png")
-    inputs = (tmp_path / "2019", tmp_path / "2020", tmp_path / "2019/a.png")
-    options = ("-o", tmp_path / "out", "--model", weights)
-    (tmp_path / "2020/a.png").rename(tmp_path / "2020/a.1")
-    (tmp_path / "2019/a.png").rename(tmp_path / "2019/a.1")  # names without a known suffix
+        (tmp_path / folder / "a.png").rename(tmp_path / folder / "a.1")  # no known suffix
+    names = (tmp_path / "2019/a.1", tmp_path / "2020/a.1")
     for _ in range(2):
-        run("colorize", *inputs[:2], *options, code=1)
+        run("colorize", *names, "-o", tmp_path / "out", "--model", weights, code=1)
         assert "a.png is already the output of" in capsys.readouterr().err
-    (tmp_path / "2019/a.1").rename(tmp_path / "2019/a.png")
-    run("colorize", inputs[0], inputs[2], "-o", tmp_path / "new", "--model", weights)
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.png"]
+
+
+def test_several_folders_keep_their_names(weights, tmp_path, capsys):
+    for folder in ("2019", "2020"):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(photograph(8, 8)).save(tmp_path / folder / "a.jpg")
+    (tmp_path / "empty").mkdir()
+    inputs = (tmp_path / "2019", tmp_path / "2020", tmp_path / "empty", tmp_path / "2019/a.jpg")
+    run("colorize", *inputs, "-o", tmp_path / "out", "--model", weights)
+    output = capsys.readouterr()
+    assert "2 colorized, 0 skipped" in output.out
+    assert "skipped, because it holds no files: " in output.err
+    paths = sorted(str(path.relative_to(tmp_path / "out")) for path in tmp_path.rglob("out/**/*.*"))
+    assert paths == ["2019/a.png", "2020/a.png"]
+
+
+def test_the_output_folder_may_be_among_the_inputs(weights, tmp_path):
+    """The shell replaces scans/* by names that include the output folder of an earlier run."""
+    for name in ("a.jpg", "b.jpg"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+        inputs = sorted(tmp_path.iterdir())
+        run("colorize", *inputs, "-o", tmp_path / "colored", "--model", weights)
+    assert {path.name for path in (tmp_path / "colored").iterdir()} == {"a.png", "b.png"}
+
+
+def test_names_that_differ_only_in_case_are_kept_apart(weights, tmp_path):
+    """On macOS, a.png and A.png are the same file."""
+    for name in ("a.jpg", "A.tif"):
+        Image.fromarray(photograph(8, 8)).save(tmp_path / name)
+    run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.jpg.png", "A.tif.png"}
+
+
+def test_photographs_in_color_and_kept_outputs_are_named(weights, tmp_path, capsys):
+    Image.fromarray(photograph(40, 40)).save(tmp_path / "color.png")
+    Image.fromarray(photograph(40, 40)).convert("L").save(tmp_path / "gray.png")
+    options = ("-o", tmp_path / "out", "--model", weights)
+    run("colorize", tmp_path / "color.png", tmp_path / "gray.png", *options)
+    assert capsys.readouterr().err.count("it was in color already") == 1
+    run("colorize", tmp_path / "gray.png", *options, "--compare")
+    assert "out/gray.png exists and is kept" in capsys.readouterr().err
+
+
+def test_an_apple_gpu_is_used_by_one_thread(monkeypatch):
+    """Several threads on it may end the process (pytorch#197805)."""
+    model = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("mps"))]))
+    threads = set()
+
+    def colorize_one(*_, **__):
+        threads.add(threading.get_ident())
+        time.sleep(0.05)
+        return ""
+
+    monkeypatch.setattr(photographs, "WORKERS", 4)
+    monkeypatch.setattr(photographs, "colorize_one", colorize_one)
+    monkeypatch.setattr(photographs.colorize, "load_model", lambda *_: (model, 32))
+    jobs = [Job(Path(f"{number}.jpg"), Path(f"{number}.png")) for number in range(6)]
+    options = {"size": None, "vividness": None, "force": False, "strip": False}
+    assert photographs.colorize_all(jobs, Path("weights"), "mps", **options)
+    assert len(threads) == 1
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png", "-o", "out", "--model", "renset"], "--model renset: there are no such weights"),
+        (["a.png", "-o", "out", "--model", "renset"], "--model renset: no such colorizer"),
         (
             ["a.png", "-o", "out", "--device", "abacus"],
             "--device abacus: use cpu, cuda, cuda:<number> or mps",
@@ -424,7 +483,7 @@ def test_two_photographs_of_a_name_stay_a_conflict_when_run_again(weights, tmp_p
         ),
         (
             ["a.png", "-o", "out.gif"],
-            "-o out.gif: use a folder, or a file with one of the suffixes .png",
+            "-o out.gif: create this folder first, or use a file with one of the suffixes .png",
         ),
         (["empty", "-o", "out"], "empty holds no files"),
     ],
@@ -444,10 +503,10 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
     files.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
     assert capsys.readouterr().err.startswith(
-        "error: --model resnet: its training is running or was killed: wait"
+        "error: --model resnet: it is being trained, or its training was killed: wait"
     )
     run("colorize", "a.png", "-o", "out", "--model", "eccv", code=1)
-    assert capsys.readouterr().err.startswith("error: --model eccv: there are no such weights")
+    assert capsys.readouterr().err.startswith("error: --model eccv: no such colorizer")
 
 
 def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
@@ -458,13 +517,13 @@ def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
         run(*command, "--model", "unet", code=1)
         assert capsys.readouterr().err == f"error: --model unet: {message}\n"
     run("colorize", "a.png", "-o", "out", "--model", "unnet", code=1)
-    assert capsys.readouterr().err.startswith("error: --model unnet: there are no such weights")
+    assert capsys.readouterr().err.startswith("error: --model unnet: no such colorizer")
     files.write_json(Path("live/metrics.json"), {"training": "unet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "unet", code=1)
-    assert "its training is running or was killed" in capsys.readouterr().err
+    assert "it is being trained, or its training was killed" in capsys.readouterr().err
     (tmp_path / "dvc.yaml").write_text("{")
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
-    assert capsys.readouterr().err.startswith("error: --model resnet: there are no such weights")
+    assert capsys.readouterr().err.startswith("error: --model resnet: no such colorizer")
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,27 @@ def test_the_orientation_of_xmp_is_reset_in_all_notations(tmp_path, before):
     assert before + b"1" in images.read(tmp_path / "a.jpg").metadata.xmp
 
 
+@pytest.mark.parametrize("suffix", images.WRITERS)
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_the_resolution_is_kept(tmp_path, suffix, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", dpi=(600, 300), exif=exif)
+    photograph = images.read(tmp_path / "a.jpg")
+    path = tmp_path / f"b{suffix}"
+    images.write(path, photograph.rgb, None, photograph.metadata)
+    with Image.open(path) as image:
+        dpi = image.info.get("dpi")
+    expected = (600, 300) if orientation == 1 else (300, 600)
+    assert dpi is None if suffix == ".webp" else np.allclose(dpi, expected, atol=0.01)
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (1, 1), (70_000, 70_000)])
+def test_an_implausible_resolution_is_not_kept(tmp_path, dpi):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png", dpi=dpi)
+    assert images.read(tmp_path / "a.png").metadata.dpi is None
+
+
 def test_what_is_too_long_for_jpeg_is_dropped_with_a_note(tmp_path):
     exif = Image.Exif()
     exif[270] = "x" * 70_000
