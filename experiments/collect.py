@@ -5,6 +5,7 @@ import fnmatch
 import functools
 import io
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from colorpipe import config, files
 from colorpipe.evaluation.table import METRICS
 from colorpipe.report.results import flatten, loss_label, stack_curves
 from colorpipe.report.tables import GRAY_BASELINE
-from colorpipe.report.trainings import load_record
+from colorpipe.report.training_runs import load_record
 from colorpipe.runtime.errors import UserError
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
@@ -72,10 +73,9 @@ class Experiment(NamedTuple):
 
 
 def find_experiments(patterns: list[str]) -> list[Experiment]:
-    """Return the experiments whose names match a pattern such as 'seeds-*', sorted by name.
+    """Return the experiments whose names match a pattern such as 'seeds-*', the newest first.
 
-    Without patterns, return all experiments. If experiments from different commits have the same
-    name, the newest comes first.
+    Without patterns, return all experiments.
 
     Raises:
         UserError: There are no such experiments, or another DVC command is running.
@@ -84,7 +84,7 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
         with Repo() as repo:
             by_commit = repo.experiments.ls(all_commits=True)
             matches = [
-                (name, -repo.scm.resolve_commit(revision).commit_time, revision, commit)
+                (-repo.scm.resolve_commit(revision).commit_time, name, revision, commit)
                 for commit, entries in by_commit.items()
                 for name, revision in entries
                 if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
@@ -102,7 +102,7 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
             else "there are no experiments: make some with `dvc exp run`"
         )
     return [
-        load_experiment(name, revision, commit) for name, _, revision, commit in sorted(matches)
+        load_experiment(name, revision, commit) for _, name, revision, commit in sorted(matches)
     ]
 
 
@@ -143,36 +143,53 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
     """Find the results that were made with the experiment's parameters.
 
     An experiment that ran some stages also contains the committed results of the others. A result
-    belongs to the experiment under three conditions. Its stages have the commands of dvc.yaml,
-    because dvc.lock keeps stages that left dvc.yaml. All parameters that dvc.lock states for its
-    stages have the experiment's values. None of these stages read an older version of an output.
+    belongs to the experiment if none of its stages is stale.
 
     Yields:
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
     """
     stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
+    stale, followers = find_stale(experiment, stages), find_loss_followers(experiment)
+    for key in stages:
+        kind, _, name = key.partition("@")
+        upstream = find_upstream(key, stages)
+        if kind not in FOLDERS or upstream & stale:
+            continue
+        params = {}
+        for stage in upstream:
+            params |= read_params(stages[stage])
+        if upstream & followers:
+            params["loss"] = experiment.params["loss"]
+        yield FOLDERS[kind] + name, params
+
+
+def find_stale(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
+    """Return the names of the stages in dvc.lock that were not run by the experiment.
+
+    They have another command than in dvc.yaml, because dvc.lock keeps stages that left dvc.yaml. Or
+    they have another value of a parameter than the experiment, or read an older version of an
+    output.
+    """
     commands = {
         stage.name: stage.cmd
         for stage in experiment.files.repo.index.stages
         if isinstance(stage, PipelineStage)
     }
-    is_current = {key: commands.get(key) == stage["cmd"] for key, stage in stages.items()}
-    outdated = find_outdated(experiment, stages)
-    followers = find_loss_followers(experiment)
-    for key in stages:
-        kind, _, name = key.partition("@")
-        upstream = find_upstream(key, stages)
-        if kind not in FOLDERS or upstream & outdated or not all(map(is_current.get, upstream)):
-            continue
-        params = [
-            pair
-            for stage in upstream
-            for pair in flatten(stages[stage].get("params", {}).get("params.yaml", {}))
-        ]
-        if upstream & followers:
-            params.append(("loss", experiment.params["loss"]))
-        if all(experiment.params.get(param, value) == value for param, value in params):
-            yield FOLDERS[kind] + name, dict(params)
+    changed = {
+        key
+        for key, stage in stages.items()
+        if commands.get(key) != stage["cmd"]
+        or any(
+            experiment.params.get(name, value) != value
+            for name, value in read_params(stage).items()
+        )
+    }
+    return changed | find_outdated(experiment, stages)
+
+
+def read_params(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters that dvc.lock states for a stage, by dotted key."""
+    return dict(flatten(stage.get("params", {}).get("params.yaml", {})))
 
 
 def find_loss_followers(experiment: Experiment) -> set[str]:
@@ -283,7 +300,8 @@ def read_decodings(experiment: Experiment, name: str) -> pd.DataFrame:
 def collect(experiments: list[Experiment]) -> Collection:
     """Read all results of experiments.
 
-    If several results have the same identity, the first experiment's result is kept.
+    If several results have the same identity, the first experiment's result is kept. A message
+    names the others if they differ.
 
     Raises:
         UserError: The experiments have no results.
@@ -298,6 +316,13 @@ def collect(experiments: list[Experiment]) -> Collection:
             if not row.keys() & METRIC_KEYS:  # the pretext task was left out
                 continue
             if identity in rows:
+                kept = rows[identity]
+                if any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
+                    print(
+                        f"{experiment.name}: {name} is not used, because {kept['experiment']} is "
+                        "newer and has the same settings and seed",
+                        file=sys.stderr,
+                    )
                 continue
             rows[identity] = row
             curves.append(history)

@@ -61,7 +61,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         pretext=accuracy_table(points),
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
         pretext_figures=pretext_figures(points, classifiers) if len(pretext) else {},
-        trainings=trainings_table(results),
+        training_runs=training_runs_table(results),
         facts=facts(results),
         settings="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
     )
@@ -192,8 +192,8 @@ def widen(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame
     }
 
 
-def trainings_table(results: pd.DataFrame) -> pd.DataFrame:
-    """Return the duration, the epochs and the commit of each training."""
+def training_runs_table(results: pd.DataFrame) -> pd.DataFrame:
+    """Return the duration, the epochs and the commit of each training run."""
     trained = results[results["epochs"] > 0]
     return pd.DataFrame(
         {
@@ -208,7 +208,7 @@ def trainings_table(results: pd.DataFrame) -> pd.DataFrame:
 
 
 def facts(results: pd.DataFrame) -> Mapping[str, str]:
-    """Return where the trainings of a study ran, with which seeds and versions."""
+    """Return where the training runs of a study took place, with which seeds and versions."""
     columns = {"Hardware": "hardware", "torch": "torch", "CPU threads": "threads", "Seeds": "seed"}
     return {
         title: "; ".join(

@@ -32,6 +32,7 @@ from experiments.seeds import compare, tabulate
 
 DECODING_TITLES = {"mse": "ab MSE", "colorfulness": "colorfulness"}
 TITLES = {metric.key: metric.title for metric in METRICS if metric.tracked}
+IMAGE_KEYS = ["colorizer", "data", "settings"]  # identify a grid of test images
 WIDTH = 100  # columns of a terminal
 
 
@@ -114,6 +115,23 @@ def tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> st
     )
 
 
+def rename_images(out: Path, old: pd.DataFrame, lines: pd.DataFrame) -> None:
+    """Rename the test images of lines whose names became longer by new results.
+
+    Args:
+        out: The folder of the study.
+        old: The previous results with the column `line`.
+        lines: All results with the column `line`.
+    """
+    names, old_names = (
+        table.drop_duplicates(IMAGE_KEYS).set_index(IMAGE_KEYS)["line"] for table in (lines, old)
+    )
+    for key, old_name in old_names.items():
+        path = study.image_path(out, old_name)
+        if names[key] != old_name and path.is_file():
+            path.rename(study.image_path(out, names[key]))
+
+
 def write_images(
     out: Path, lines: pd.DataFrame, new: pd.DataFrame, images: Mapping[tuple[str, str, str], bytes]
 ) -> None:
@@ -125,9 +143,8 @@ def write_images(
         new: The results that were collected now.
         images: Their test images by colorizer, data set and settings.
     """
-    keys = ["colorizer", "data", "settings"]
-    first, first_new = (table.groupby(keys)["seed"].min() for table in (lines, new))
-    names = lines.drop_duplicates(keys).set_index(keys)["line"]
+    first, first_new = (table.groupby(IMAGE_KEYS)["seed"].min() for table in (lines, new))
+    names = lines.drop_duplicates(IMAGE_KEYS).set_index(IMAGE_KEYS)["line"]
     for key, content in images.items():
         if first_new[key] == first[key]:
             with files.atomic_write(study.image_path(out, names[key])) as temporary:
@@ -172,7 +189,8 @@ def main() -> None:
         print(list_experiments(experiments))
         return
     new = collect(experiments)
-    results = merge(load_table(options.out / "results.csv"), new.results, IDENTITY)
+    old = load_table(options.out / "results.csv")
+    results = merge(old, new.results, IDENTITY)
     lines = name_lines(results, options.separate_settings)
     reference = options.reference or "resnet"
     if options.reference and reference not in set(lines["line"]):
@@ -186,6 +204,9 @@ def main() -> None:
             text = table.to_csv(index=False, float_format="%.6g")
             files.write_text(options.out / f"{name}.csv", text)
     figure_lines = study.separate_data_sets(lines)
+    if len(old):
+        old_lines = study.separate_data_sets(name_lines(old, separate_settings=True))
+        rename_images(options.out, old_lines, figure_lines)
     write_images(options.out, figure_lines, new.results, new.images)
     study.write(options.out, figure_lines, curves, decodings)
     if len(decodings):

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from experiments.collect import CURVE_KEYS
-from experiments.study import separate_data_sets, widen
-from experiments.table import load_table, name_lines, tables
+from experiments.study import image_path, separate_data_sets, widen
+from experiments.table import IMAGE_KEYS, load_table, name_lines, rename_images, tables
 
 
 def rows_of(names: list[str], **columns: object) -> pd.DataFrame:
@@ -47,3 +47,19 @@ def test_a_commit_that_looks_like_a_number_stays_text(tmp_path):
     rows_of(["resnet"], commit="12e4567", experiment="0123").to_csv(path, index=False)
     table = load_table(path)
     assert (table["commit"][0], table["experiment"][0]) == ("12e4567", "0123")
+
+
+def test_images_keep_their_lines_if_new_results_rename_them(tmp_path):
+    """With a second data set, `resnet` becomes `resnet on photos`."""
+    old = pd.DataFrame([["resnet", "photos", "", 0]], columns=[*IMAGE_KEYS, "seed"])
+    new = pd.DataFrame([["resnet", "cifar10", "", 0]], columns=old.columns)
+    old_lines, lines = (
+        separate_data_sets(name_lines(results, separate_settings=True))
+        for results in (old, pd.concat([old, new], ignore_index=True))
+    )
+    path = image_path(tmp_path, "resnet")
+    path.parent.mkdir()
+    path.write_bytes(b"photos")
+    rename_images(tmp_path, old_lines, lines)
+    assert image_path(tmp_path, "resnet on photos").read_bytes() == b"photos"
+    assert not path.exists()
