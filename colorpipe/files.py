@@ -26,11 +26,11 @@ GRIDS = Path("grids")
 MODELS = Path("models")
 REPORT = Path("report")
 GALLERIES = Path("galleries")
-LIVE = Path("live")  # live metrics of the running training
+LIVE = Path("live")  # live metrics of the current training run
 # When and where results were made. DVC does not track it, because it differs every time. It is in
 # the project itself, because DVC deletes the folder of a queued experiment.
 RUNS = ROOT / "runs"
-RESUME = RUNS / "resume"  # checkpoints of unfinished trainings
+RESUME = RUNS / "resume"  # checkpoints of unfinished training runs
 
 
 NAMES = DATA / "names.json"  # names of models, losses, colorizers and baselines
@@ -67,12 +67,12 @@ def colors_path(data: str) -> Path:
 
 
 def weights_path(name: str, which: str) -> Path:
-    """Return the path of the "best" or "last" weights of a training."""
+    """Return the path of the "best" or "last" weights of a training run."""
     return MODELS / name / f"{which}.safetensors"
 
 
 def curves_path(name: str) -> Path:
-    """Return the path of a training's history: a CSV file with one row per epoch."""
+    """Return the path of a training run's history: a CSV file with one row per epoch."""
     return CURVES / f"{name}.csv"
 
 
@@ -87,7 +87,7 @@ def evaluation_path(name: str) -> Path:
 
 
 def run_record_path(history: bytes) -> Path:
-    """Return the path of a training's record. Its name is the hash of the training history."""
+    """Return the path of the record of a training run, named by the hash of its history."""
     return RUNS / f"{hashlib.sha256(history).hexdigest()[:16]}.json"
 
 

@@ -91,12 +91,12 @@ def find_weights(choice: str, key: str) -> Path:
             return path
     if is_training(choice):
         raise UserError(
-            f"{key} {choice}: its training is running or was killed: wait until it ends, or run "
-            "`dvc repro` to resume it"
+            f"{key} {choice}: it is being trained, or its training was killed: wait until it ends, "
+            "or run `dvc repro` to resume it"
         )
     raise UserError(
-        f"{key} {one_line(choice)}: there are no such weights: use bundled, another name of "
-        "`colorpipe models`, a folder or a file"
+        f"{key} {one_line(choice)}: no such colorizer: use bundled, another name that "
+        "`colorpipe models` lists, a folder with best.safetensors, or a weight file"
     )
 
 

@@ -5,7 +5,7 @@ An unknown key, a wrong type, a value out of range or an unknown name is an erro
 The sections `datasets`, `models` and `losses` name the modules of colorpipe/data, models and
 losses. The class `Config` in the module of a model or a loss defines its section.
 
-The check stage also imports `config.checks`. No training imports that module, so a change to it
+The check stage also imports `config.checks`. No training run imports that module, so a change to it
 does not retrain the colorizers.
 """
 

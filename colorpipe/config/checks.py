@@ -12,8 +12,7 @@ from colorpipe.config.strict import Strict, format_value, validate_section
 from colorpipe.config.yaml_files import PIPELINE, load_baselines, load_colorizers
 from colorpipe.runtime.errors import UserError
 
-# Names in models/, in metrics/, on the page and of `colorpipe --model`, which a colorizer cannot
-# have.
+# Names that a colorizer cannot have, because models/, metrics/, the page or `--model` use them.
 RESERVED = {*REFERENCE_ENCODERS, "baseline", "bundled", "gray", "original", "pretext"}
 
 

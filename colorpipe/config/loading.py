@@ -54,7 +54,10 @@ def load_plugin(section: str, name: str) -> ModuleType:
         module = ModuleType(name)
     if not hasattr(module, "build"):
         path = f"colorpipe/{package}/{one_line(name)}.py"
-        raise UserError(f"{PARAMS}: {section}.{format_value(name)}: no {path} defines `build`")
+        raise UserError(
+            f"{PARAMS}: {section}.{format_value(name)}: {path} is missing or has no function "
+            "`build`: add it, or remove the section"
+        )
     return module
 
 

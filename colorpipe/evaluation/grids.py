@@ -61,10 +61,10 @@ def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     side = step - GAP
     grid = pixels[GAP:, LABEL + GAP :].reshape(len(ROWS), step, -1, step, 3)
     cells = grid[:, :side, :, :side].swapaxes(1, 2)  # (row, column, y, x, channel)
-    for factor in range(side, 0, -1):  # the largest factor whose enlargement gives the same pixels
+    # The largest factor whose enlargement gives the same pixels.
+    for factor in (number for number in range(side, 0, -1) if side % number == 0):
         small = cells[:, :, ::factor, ::factor]
-        enlarged = small.repeat(factor, axis=2).repeat(factor, axis=3)
-        if side % factor == 0 and np.array_equal(enlarged, cells):
+        if np.array_equal(small.repeat(factor, axis=2).repeat(factor, axis=3), cells):
             break
     return {name: list(images) for name, images in zip(ROWS, small, strict=True)}
 

@@ -30,7 +30,7 @@ class Metric:
             digits.
         better: Which of two values is better, or None if neither is.
         tolerance: Largest difference between two kinds of processor, relative and absolute. The
-            larger of the two counts. It is for trainings whose learning rate falls to zero (see
+            larger of the two counts. It is for training runs whose learning rate falls to zero (see
             `experiments.verify`).
         tracked: Whether it is in metrics/<name>.json, which DVC tracks.
         batch_value: Function that computes the mean over the images of a batch.

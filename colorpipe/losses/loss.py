@@ -1,4 +1,4 @@
-"""The interface of all losses, and how one is loaded."""
+"""The interface of losses, and the function that loads one."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

@@ -30,7 +30,7 @@ def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -
 
 
 def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: Path) -> str:
-    """Load the weights that a training starts from, in place.
+    """Load the initial weights of a training run, in place.
 
     Args:
         model: A colorizer with random weights.
@@ -53,8 +53,8 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
     state = model.state_dict()
     if metadata["model"] != name or metadata.get("settings") != settings:
         raise UserError(
-            f"{start} is {metadata['model']} {metadata.get('settings')}, not {name} {settings}: "
-            "use that model and its settings, or another start"
+            f"{start} holds {metadata['model']} {metadata.get('settings')}, expected {name} "
+            f"{settings}: use another start, or the model and the settings that it holds"
         )
     for key, tensor in state.items():  # the decoder's head may differ
         if key.startswith(ENCODER) and _describe(tensors.get(key)) != _describe(tensor):
@@ -99,7 +99,7 @@ def load_imagenet(encoder: nn.Module, imagenet: Mapping[str, Tensor], name: str)
             problem = "is missing" if weight is None else f"has shape {tuple(weight.shape)}"
             raise UserError(
                 f"imagenet.{name}.source: {key} {problem}, expected {tuple(tensor.shape)}: "
-                "it holds another model"
+                "use the ImageNet weights of this model"
             )
         state[key] = weight
     encoder.load_state_dict(state)

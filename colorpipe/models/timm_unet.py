@@ -84,6 +84,11 @@ class Encoder(nn.Module):
                 "each stride should be twice the one before: use a convolutional network"
             )
         self._check_maps(name)
+        if dict(self.named_buffers()).keys() - self.state_dict().keys():
+            raise UserError(
+                f"models.timm_unet.encoder: {name} has buffers that weight files do not hold: use "
+                "another convolutional network"
+            )
 
     def _check_maps(self, name: str) -> None:
         """Raise UserError unless the feature maps have the shapes that timm states."""

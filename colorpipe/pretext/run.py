@@ -29,7 +29,7 @@ from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.task import TrainingTask, train_task
 
-LAST_SEED = 2**32 - 1  # heads count down from it, so they are not drawn like an encoder
+MAX_SEED = 2**32 - 1  # linear layers use MAX_SEED - seed, so no encoder has the same seed
 
 
 class Setup(NamedTuple):
@@ -101,7 +101,7 @@ def count_epochs(settings: TrainSettings, total: int, labeled: int, min_steps: i
 def finetune(setup: Setup) -> None:
     """Train the encoder and a linear layer on its pooled output, and test them."""
     model = Classifier(setup.colorizer, len(setup.classes))
-    redraw_xavier(model.head, LAST_SEED - setup.params.seed)
+    redraw_xavier(model.head, MAX_SEED - setup.params.seed)
     device = setup.train[0].device
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     _train(setup, FinetuneTask(setup.settings.precision), model, setup.train, setup.val)
@@ -118,7 +118,7 @@ def probe(setup: Setup) -> None:
     train, widths = _frozen_features(setup, setup.train)
     *_, last = widths
     model = LinearProbes(widths, len(setup.classes))
-    redraw_xavier(model, LAST_SEED - setup.params.seed)
+    redraw_xavier(model, MAX_SEED - setup.params.seed)
     model = model.to(train[0].device).standardize(train[0])
     task = ProbeTask(last)
     _train(setup, task, model, train, _frozen_features(setup, setup.val)[0])
@@ -135,12 +135,13 @@ def nearest_neighbors(setup: Setup) -> None:
     (train_features, labels), widths = _frozen_features(setup, setup.train)
     (test_features, test_labels), _ = _frozen_features(setup, setup.test)
     sizes = list(widths.values())
-    known, queries = train_features.split(sizes, dim=1), test_features.split(sizes, dim=1)
+    train_stages = train_features.split(sizes, dim=1)
+    test_stages = test_features.split(sizes, dim=1)
     params, classes = setup.params.pretext, len(setup.classes)
     stages = {}
-    for stage, keys, asked in zip(widths, known, queries, strict=True):
+    for stage, known, queries in zip(widths, train_stages, test_stages, strict=True):
         predicted = knn.predict_classes(
-            keys, labels, asked, classes, params.neighbors, params.temperature
+            known, labels, queries, classes, params.neighbors, params.temperature
         )
         stages[stage] = accuracy = (predicted == test_labels).double().mean().item()
     _write_untrained(setup.run.name, {"mode": setup.run.mode})
@@ -173,7 +174,7 @@ def _frozen_features(setup: Setup, images: Batch) -> tuple[Batch, dict[str, int]
 
 
 def _train(setup: Setup, task: TrainingTask, model: nn.Module, train: Batch, val: Batch) -> None:
-    """Train `model` on images or features, resuming if a training of it was killed."""
+    """Train `model` on images or features, resuming if an earlier run was killed."""
     name = setup.params.pretext.model
     metadata = {
         "model": name,

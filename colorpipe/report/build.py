@@ -26,7 +26,7 @@ from colorpipe.report.tables import (
     results_table,
     to_markdown,
 )
-from colorpipe.report.trainings import run_facts, trainings_table
+from colorpipe.report.training_runs import run_facts, training_runs_table
 
 
 def build() -> None:
@@ -51,7 +51,7 @@ def build() -> None:
     trained = {run.name: history for run, history in classifiers.items() if len(history)}
     write_curves(results, histories, trained)
     write_tables(scores, pretext, note, results)
-    trainings = [*results, *trained]
+    training_runs = [*results, *trained]
     content = page.Content(
         scores=scores,
         grids={name: files.grid_path(name) for name in results},
@@ -64,8 +64,8 @@ def build() -> None:
         pretext=select_page_columns(pretext),
         pretext_note=note,
         pretext_figures=pretext_figures(accuracies(runs), classifiers) if len(pretext) else {},
-        trainings=trainings_table(trainings),
-        facts=run_facts(trainings, scores["data"].unique(), scores["seed"].dropna().unique()),
+        training_runs=training_runs_table(training_runs),
+        facts=run_facts(training_runs, scores["data"].unique(), scores["seed"].dropna().unique()),
         settings=Path("params.yaml").read_text(encoding="utf-8"),
     )
     page.write(files.REPORT / "index.html", content)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 from matplotlib.text import Annotation, Text
@@ -18,13 +19,13 @@ from colorpipe.report.figures import COLORS, INK, panel_grid, save, tidy, to_svg
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS
 
 SIZE = {"width": 4.8, "height": 3.6}  # of a panel in inches
-# Distances from a marker to its name, in typographic points. The first without overlap is used.
-DISTANCES = (8, 18, 30, 44)
 LINE_BOXES = 50  # boxes that cover a line
 LEADER = {"arrowstyle": "-", "color": INK, "linewidth": 0.6}
 Point = tuple[float, float]  # colorfulness and ab MSE
 Paths = Mapping[str, Sequence[Point]]  # by colorizer, from faithful to vivid
-ANGLES = (0, 180, 90, 270, 45, 135, 225, 315)  # in degrees, the preferred ones first
+Place = tuple[float, float]  # distance from a marker to its name in points, and angle in degrees
+DISTANCES = (8, 18, 30, 44)
+PLACES = tuple(itertools.product(DISTANCES, (0, 180, 90, 270, 45, 135, 225, 315)))  # best first
 
 
 def draw_error_against_colorfulness(path: Path, table: pd.DataFrame, paths: Paths) -> None:
@@ -96,24 +97,38 @@ def _name_points(canvas: FigureCanvasAgg, panel: Axes, points: Mapping[str, Poin
     """Write each name next to its marker, without an overlap if there is room."""
     canvas.figure.draw_without_rendering()  # computes the layout
     renderer = canvas.get_renderer()
+    drawn = [text.get_window_extent(renderer) for text in panel.texts]
+    drawn += [box for line in panel.lines for box in _boxes_along(line)]
     names: list[Bbox] = []
-    taken = [text.get_window_extent(renderer) for text in panel.texts]
-    taken += [box for line in panel.lines for box in _boxes_along(line)]
     for name, point in points.items():
-        options = []
-        for place in itertools.product(DISTANCES, ANGLES):
-            label = _write_name(panel, name, point, *place)
-            label.update_positions(renderer)
-            box = Text.get_window_extent(label, renderer)
-            label.remove()
-            outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
-            start, middle = panel.transData.transform(point), (box.x0 + box.x1, box.y0 + box.y1)
-            leader = Bbox.from_extents(start[0], start[1], middle[0] / 2, middle[1] / 2)
-            overlaps = box.count_overlaps([*taken, *names]) + leader.count_overlaps(names)
-            options.append((overlaps + outside, place, box))
-        _, place, box = min(options, key=lambda option: option[0])  # on a tie, the nearest place
-        _write_name(panel, name, point, *place)
-        names.append(box)
+        boxes = {place: _measure_name(renderer, panel, name, point, place) for place in PLACES}
+        conflicts = {
+            place: _count_conflicts(panel, point, box, drawn, names) for place, box in boxes.items()
+        }
+        best = min(PLACES, key=conflicts.__getitem__)  # on a tie, the first place
+        _write_name(panel, name, point, best)
+        names.append(boxes[best])
+
+
+def _measure_name(
+    renderer: RendererBase, panel: Axes, name: str, point: Point, place: Place
+) -> Bbox:
+    """Return the box in pixels that a name would fill at a place."""
+    label = _write_name(panel, name, point, place)
+    label.update_positions(renderer)
+    box = Text.get_window_extent(label, renderer)
+    label.remove()
+    return box
+
+
+def _count_conflicts(
+    panel: Axes, point: Point, box: Bbox, drawn: list[Bbox], names: list[Bbox]
+) -> int:
+    """Count what a name in a box would overlap. Leaving the panel counts as one overlap."""
+    x, y = panel.transData.transform(point)
+    leader = Bbox.from_extents(x, y, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
+    outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
+    return box.count_overlaps([*drawn, *names]) + leader.count_overlaps(names) + outside
 
 
 def _boxes_along(line: Line2D) -> list[Bbox]:
@@ -126,8 +141,9 @@ def _boxes_along(line: Line2D) -> list[Bbox]:
     return [Bbox.from_bounds(x - 3, y - 3, 6, 6) for x, y in zip(*along, strict=True)]
 
 
-def _write_name(panel: Axes, name: str, point: Point, distance: float, angle: float) -> Annotation:
-    """Write the name of a point at a distance in points and an angle in degrees from it."""
+def _write_name(panel: Axes, name: str, point: Point, place: Place) -> Annotation:
+    """Write the name of a point at a place next to it."""
+    distance, angle = place
     x, y = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return panel.annotate(
         name,

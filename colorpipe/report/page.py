@@ -37,7 +37,7 @@ class Content:
         pretext: The table of the pretext task. It may be empty.
         pretext_note: The caption of the table, or the reason why it is empty.
         pretext_figures: Figures of the pretext task by title.
-        trainings: A table with a row per training.
+        training_runs: A table with a row per training run.
         facts: What else was run, by name.
         settings: The text of params.yaml, or the settings of a study by colorizer.
     """
@@ -49,7 +49,7 @@ class Content:
     pretext: pd.DataFrame
     pretext_note: str
     pretext_figures: Mapping[str, str]
-    trainings: pd.DataFrame
+    training_runs: pd.DataFrame
     facts: Mapping[str, str]
     settings: str
     half_widths: pd.DataFrame | None = None
@@ -82,7 +82,7 @@ def write(path: Path, content: Content) -> None:
         examples=load_examples({name: content.grids[name] for name in data_of}, data_of),
         extremes={name: gallery_images(gallery) for name, gallery in content.galleries.items()},
         pretext=formatted(content.pretext),
-        trainings=formatted(content.trainings),
+        training_runs=formatted(content.training_runs),
         style=_asset("page.css"),
         script=_asset("page.js"),
     )

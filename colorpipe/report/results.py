@@ -144,9 +144,9 @@ def stack_curves(histories: Mapping[str, pd.DataFrame], losses: Mapping[str, str
     """Return training histories in long format: one row per training, part, metric and epoch.
 
     Args:
-        histories: The history of each training by its name.
-        losses: The label of the loss of each training. Losses differ in their units, so each is a
-            metric of its own.
+        histories: The history of each training run by its name.
+        losses: The label of the loss of each training run. Losses differ in their units, so each is
+            a metric of its own.
 
     Returns:
         The columns name, metric, part ("training" or "validation"), epoch and value.

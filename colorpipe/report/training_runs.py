@@ -1,4 +1,4 @@
-"""The section of the page about the run: trainings, machine, code and data."""
+"""The section of the page about training runs, machine, code and data."""
 
 import time
 from collections.abc import Iterable, Sequence
@@ -12,11 +12,11 @@ from colorpipe.runtime import machine
 VERSIONS = ("Python", "torch", "numpy", "dvc")
 
 
-def trainings_table(names: Sequence[str]) -> pd.DataFrame:
-    """Return the parameters, the minutes and the end of each training, if it ran on this machine.
+def training_runs_table(names: Sequence[str]) -> pd.DataFrame:
+    """Return the parameters, the minutes and the end of each run that took place on this machine.
 
     Args:
-        names: The trainings, as `files.curves_path` takes them.
+        names: The training runs, as `files.curves_path` takes them.
     """
     rows = []
     for name in names:
@@ -33,12 +33,12 @@ def trainings_table(names: Sequence[str]) -> pd.DataFrame:
 
 
 def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -> dict[str, str]:
-    """Return where the trainings ran, the code, the seeds and the sources of the data sets.
+    """Return where the runs took place, the code, the seeds and the sources of the data sets.
 
     Args:
-        names: The trainings. Equal values of several trainings are named once.
+        names: The training runs. Equal values of several runs are named once.
         data: The data sets.
-        seeds: The seeds of the trainings.
+        seeds: The seeds of the training runs.
     """
     loaded = [load_record(files.curves_path(name).read_bytes()) for name in names]
     records = [record for record in loaded if record]
@@ -58,7 +58,7 @@ def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -
 
 
 def load_record(history: bytes) -> dict[str, Any]:
-    """Return where and when a training ran, or nothing if it did not run on this machine.
+    """Return where and when a training run took place, or nothing if it was not on this machine.
 
     Args:
         history: The content of the training's file in curves/.

@@ -57,7 +57,7 @@ def missing_output(path: Path) -> UserError:
 
 
 def permission_error(path: Path) -> UserError:
-    """Return the error to raise if the permissions of `path` forbid to read it."""
+    """Return the error to raise if there is no permission to read `path`."""
     return UserError(
         f"{printable_path(path)} cannot be read (permission denied): check its permissions"
     )

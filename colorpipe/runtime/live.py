@@ -1,8 +1,7 @@
-"""Live metrics of the running training, for `dvc exp show`, DVC's plots and editors (DVCLive).
+"""Live metrics of the current training run, for `dvc exp show`, DVC's plots and editors (DVCLive).
 
-live/metrics.json holds the newest epoch of the running training. It is empty when no training runs.
-live/plots has DVCLive's curves of the last training. Neither is a result: the results are in
-curves/.
+live/metrics.json holds the latest epoch of the current run, and is empty otherwise. live/plots has
+DVCLive's curves of the last run. Neither is a result: the results are in curves/.
 """
 
 import contextlib
@@ -20,7 +19,7 @@ def live_metrics(folder: Path, training: str) -> Iterator[Callable[[Mapping[str,
 
     Args:
         folder: The folder that DVCLive writes to.
-        training: The name of the training.
+        training: The name of the training run.
 
     Raises:
         UserError: A file in `folder` cannot be written.

@@ -94,7 +94,7 @@ def train_colorizer(
     start = initialize(model, entry.model, params.model(entry.model), entry.start)
     was_trained = weights.load_metadata(entry.start).get("head") == "bins"
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.set_bin_weights(loss.bin_weights, was_trained)  # the start file has those of its data
+    model.set_bin_weights(loss.bin_weights, was_trained)  # replaces those of the start file's data
     metadata = {
         "model": entry.model,
         "settings": params.model(entry.model),
@@ -109,8 +109,8 @@ def train_colorizer(
         },
     }
     images = [files.images_path(data, split) for split in ("train", "val")]
-    loss_weights = files.start_path(data, entry.loss)
-    inputs = [entry.start, *images, files.colors_path(data), loss_weights]
+    vgg_path = files.start_path(data, entry.loss)
+    inputs = [entry.start, *images, files.colors_path(data), vgg_path]
     task = make_task(loss, settings.precision)
     sets = ((train_images,), (val_images,))
     train_task(name, task, model, sets, settings, metadata, inputs)

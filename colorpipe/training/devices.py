@@ -1,4 +1,4 @@
-"""The precision of a device, and what is printed about a training."""
+"""The precision of a device, and what is printed about a training run."""
 
 import torch
 from torch import nn

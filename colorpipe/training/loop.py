@@ -25,7 +25,7 @@ from colorpipe.training.state import EpochMetrics, TrainState
 
 EvalStep = Callable[[nn.Module, Batch], Metrics]
 CHECK_INTERVAL = 50  # steps between two checks that the losses are finite
-ORDER, AUGMENT = "order", "augment"  # the random generators of a training
+ORDER, AUGMENT = "order", "augment"  # the random generators of a training run
 
 
 class Task(Protocol):
@@ -200,8 +200,8 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
     if settings.precision == "bfloat16":
         precision = f", or set {settings.recipe}.precision=float32"
     return UserError(
-        f"{problem}: lower {settings.recipe}.lr, which is {settings.lr}{precision}, unless the "
-        "initial weights are damaged"
+        f"{problem}: lower {settings.recipe}.lr, which is {settings.lr}{precision}, or check the "
+        "initial weights"
     )
 
 

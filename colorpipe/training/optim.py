@@ -26,16 +26,15 @@ def build_optimizer(
 
     The learning rate of the model's encoder is `encoder_lr_factor` times `lr`.
     """
+    weights = dict(model.named_parameters())
+    encoder = [key for key in weights if key.startswith(ENCODER) and encoder_lr_factor != 1]
+    others = [key for key in weights if key not in encoder]
     groups: list[dict[str, object]] = []
-    for in_encoder, rate in ((False, lr), (True, lr * encoder_lr_factor)):
-        part = [
-            tensor
-            for name, tensor in model.named_parameters()
-            if (name.startswith(ENCODER) and encoder_lr_factor != 1) == in_encoder
-        ]
-        if part:
-            groups.append({"params": [tensor for tensor in part if tensor.ndim > 1], "lr": rate})
-            vectors = [tensor for tensor in part if tensor.ndim <= 1]
+    for keys, rate in ((others, lr), (encoder, lr * encoder_lr_factor)):
+        if keys:
+            matrices = [weights[key] for key in keys if weights[key].ndim > 1]
+            vectors = [weights[key] for key in keys if weights[key].ndim <= 1]
+            groups.append({"params": matrices, "lr": rate})
             groups.append({"params": vectors, "lr": rate, "weight_decay": 0.0})
     return OPTIMIZERS[name](groups, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
 

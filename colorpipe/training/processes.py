@@ -1,4 +1,4 @@
-"""The processes that share a training, and what they exchange (torch.distributed).
+"""The processes that share a training run, and what they exchange (torch.distributed).
 
 They use NCCL on GPUs and gloo on CPUs. `runtime.launch`, or a launcher such as torchrun, starts
 them and sets RANK, WORLD_SIZE, LOCAL_RANK and the address of rank 0. Without these variables a
@@ -50,8 +50,8 @@ def join(expected: int) -> torch.device:
     cuda, local_rank = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
     if cuda and local_rank >= torch.cuda.device_count():
         raise UserError(
-            f"params.yaml: processes: each process needs a GPU, and this machine has "
-            f"{torch.cuda.device_count()}: lower it"
+            f"params.yaml: processes is {expected}, but this machine has "
+            f"{torch.cuda.device_count()} GPUs: use one process per GPU"
         )
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:
@@ -65,7 +65,7 @@ def join(expected: int) -> torch.device:
 
 
 def leave() -> None:
-    """Leave the other processes after a training that has not failed."""
+    """Leave the other processes after training has succeeded."""
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -1,4 +1,4 @@
-"""Checkpoints, from which a killed training continues as if it had never stopped.
+"""Checkpoints, from which a killed training run continues as if it had never stopped.
 
 A checkpoint is the whole training state after an epoch, in the file
 runs/resume/<name>-<key>/<epoch>-<checksum>.pt. DVC does not delete it. The key is a hash of all
@@ -33,7 +33,7 @@ NOT_IN_KEY = ("colorpipe.runtime", "colorpipe.report", "colorpipe.app")
 
 
 class Checkpoint:
-    """The checkpoint of one training. It is written in the background."""
+    """The checkpoint of one training run. It is written in the background."""
 
     def __init__(self, name: str, key: str) -> None:
         self.name = name
@@ -104,7 +104,7 @@ class Checkpoint:
 def checkpointed(
     name: str, metadata: Mapping[str, object], inputs: Iterable[Path]
 ) -> Iterator[Checkpoint]:
-    """Yield the checkpoint of a training, and delete it if the training completes.
+    """Yield the checkpoint of a training run, and delete it if the run completes.
 
     Args:
         name: A colorizer, or "pretext/<init>-<mode>-<labels>".
@@ -131,7 +131,7 @@ def checkpointed(
         with contextlib.suppress(OSError):  # the folder holds a checkpoint
             checkpoint.folder.rmdir()
     shutil.rmtree(checkpoint.folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # other trainings have checkpoints
+    with contextlib.suppress(OSError):  # other runs have checkpoints
         files.RESUME.rmdir()
 
 

@@ -1,4 +1,4 @@
-"""The settings of one training."""
+"""The settings of one training run."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,4 +1,4 @@
-"""All that changes in a training, saved and restored together, and the rule for the best epoch."""
+"""The state of a training run, saved and restored together, and the rule for the best epoch."""
 
 import math
 from dataclasses import dataclass, field

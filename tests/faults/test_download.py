@@ -327,7 +327,7 @@ def test_a_start_that_does_not_exist_is_named():
     with pytest.raises(UserError) as raised:
         download("photos", changed("photos", start="bundeld"))
     message = str(raised.value)
-    assert message.startswith("datasets.photos.start bundeld: there are no such weights: use ")
+    assert message.startswith("datasets.photos.start bundeld: no such colorizer: use ")
     assert message.isprintable()
 
 
@@ -359,7 +359,7 @@ def test_a_start_that_is_no_colorizer_is_named(metadata, message):
 
 def test_weights_of_another_kind_are_named(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
-    with pytest.raises(UserError, match=r"w\.pth is not a complete file of weights"):
+    with pytest.raises(UserError, match=r"w\.pth: cannot load the weights"):
         load_imagenet_weights(tmp_path / "w.pth")
     np.save(tmp_path / "w.npy", np.zeros(3))
     with pytest.raises(UserError, match=r"w\.npy is not a complete file"):

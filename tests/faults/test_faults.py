@@ -159,7 +159,7 @@ def test_a_disk_that_fills_up_leaves_whole_files_alone(project, stage, capsys):
 def test_a_stage_by_hand_names_the_mistake(project, capsys):
     sys.argv = ["stages.evaluate", "resnet", "--data", "photos", "--loss", "huber"]
     with pytest.raises(
-        SystemExit, match=r"losses\.'huber': no colorpipe/losses/huber\.py defines `build`"
+        SystemExit, match=r"losses\.'huber': colorpipe/losses/huber\.py is missing or has no"
     ):
         run_main(evaluate.main)
     before = contents(project.parent)

@@ -120,7 +120,7 @@ def test_colorize_names_each_of_forty_files_that_it_does_not_use(tmp_path, monke
     assert len([path for path in Path("out").rglob("*") if path.is_file()]) == read
     for name in unread:
         assert output.err.count(f"skipped: {tmp_path}/album/{name} ") == 1, name
-    line = next(line for line in output.err.splitlines() if line.startswith("not used, because"))
+    line = next(line for line in output.err.splitlines() if line.startswith("skipped, because"))
     assert all(name.split("/")[0] in line for name in names["system"])
 
 

@@ -48,7 +48,6 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
     folder.mkdir(parents=True)
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = 1
-    content["threads"] = 1
     for recipe in (content["train"], *content["recipes"].values()):
         recipe["batch_size"] = 4
     (folder / "dvc.yaml").write_text((ROOT / "dvc.yaml").read_text())

@@ -140,11 +140,11 @@ def test_crafted_weights_run_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, content in (("a.pth", {"conv1.weight": Harmful()}), ("b.pth", Harmful())):
         torch.save(content, name)
-        with pytest.raises(UserError, match=rf"{name[0]}\.pth is not a complete file of weights"):
+        with pytest.raises(UserError, match=rf"{name[0]}\.pth: cannot load the weights"):
             load_imagenet_weights(Path(name))
     Path("c.pth").write_bytes(pickle.dumps(Harmful()))
     Path("best.safetensors").write_bytes(pickle.dumps(Harmful()))
-    with pytest.raises(UserError, match=r"c\.pth is not a complete file"):
+    with pytest.raises(UserError, match=r"c\.pth: cannot load the weights"):
         load_imagenet_weights(Path("c.pth"))
     with pytest.raises(UserError, match=r"best\.safetensors is not a complete"):
         load_colorizer(Path("best.safetensors"), CPU)
@@ -162,10 +162,10 @@ WEIGHT = torch.ones(2, 2)
         ({"conv1.weight": WEIGHT.half()}, r"w\.pth: conv1\.weight is not a float32 tensor"),
         ({"conv1.weight": WEIGHT.to("meta")}, r"w\.pth: conv1\.weight is not a float32 tensor"),
         ({"a\nb\x1b": WEIGHT.bool()}, r"w\.pth: a b.x1b is not a float32 tensor"),
-        ({}, r"w\.pth holds no tensors by name"),
-        ({1: WEIGHT, (2,): WEIGHT}, r"w\.pth holds no tensors by name"),
-        ({"state_dict": {"conv1.weight": WEIGHT}}, r"w\.pth holds no tensors by name"),
-        ([WEIGHT], r"w\.pth is not a complete file of weights"),
+        ({}, r"w\.pth holds no named tensors"),
+        ({1: WEIGHT, (2,): WEIGHT}, r"w\.pth holds no named tensors"),
+        ({"state_dict": {"conv1.weight": WEIGHT}}, r"w\.pth holds no named tensors"),
+        ([WEIGHT], r"w\.pth: cannot load the weights"),
     ],
 )
 def test_torchvision_weights_of_another_kind_are_named(tmp_path, content, message):
@@ -212,12 +212,12 @@ def test_a_weight_file_is_found_by_its_name_its_folder_and_its_path(tmp_path, mo
 
 def test_unknown_weights_and_a_running_training_are_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    message = r"^--weights resnet: there are no such weights: use bundled, another name"
+    message = r"^--weights resnet: no such colorizer: use bundled, another name"
     with pytest.raises(UserError, match=message):
         weights.find_weights("resnet", "--weights")
     files.write_json(files.LIVE / "metrics.json", {"training": "resnet"})
     with pytest.raises(
-        UserError, match=r"^--weights resnet: its training is running or was killed: wait"
+        UserError, match=r"^--weights resnet: it is being trained, or its training was killed: wait"
     ):
         weights.find_weights("resnet", "--weights")
 

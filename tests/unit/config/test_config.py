@@ -98,7 +98,7 @@ WRONG = [
     (
         "models.resnet50",
         {"cut": "layer2"},
-        "models.'resnet50': no colorpipe/models/resnet50.py defines",
+        "models.'resnet50': colorpipe/models/resnet50.py is missing",
     ),
     ("models.eccv16.bins", 1, "models.eccv16.bins: extra inputs are not permitted, got 1"),
     (
@@ -111,7 +111,7 @@ WRONG = [
         [4, 8, 8],
         "models.unet.widths.0: input should be greater than or equal to 8",
     ),
-    ("losses.l3", {}, "losses.'l3': no colorpipe/losses/l3.py defines `build`"),
+    ("losses.l3", {}, "losses.'l3': colorpipe/losses/l3.py is missing"),
     (
         "losses.lpips.random_seed",
         -1,

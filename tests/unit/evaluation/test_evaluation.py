@@ -279,6 +279,23 @@ def test_every_metric_is_in_the_file_that_the_table_says(images):
     assert len(run["vividness"]) == len(run["test_vividness"]) == 5
 
 
+def test_the_metrics_have_the_decoding_of_the_params(images):
+    """If the validation images are tested, the test MSE is that of the same decoding."""
+    np.save(files.images_path("photos", "test"), images["val"])
+    np.save(files.labels_path("photos", "test"), np.zeros(len(images["val"]), np.int64))
+    params = save_colorizer("bins")
+    evaluation = params.evaluation.model_copy(update={"alpha": 0.5, "temperature": 0.7})
+    params = params.model_copy(update={"evaluation": evaluation})
+    colorizers.evaluate("some", "photos", "color_classification", params)
+    (decoding,) = (
+        decoding
+        for decoding in load_strictly(files.evaluation_path("some"))["decodings"]
+        if (decoding["alpha"], decoding["temperature"]) == (0.5, 0.7)
+    )
+    mse = load_strictly(files.metrics_path("some"))["test"]["mse"]
+    assert mse == pytest.approx(decoding["mse"], rel=1e-4)
+
+
 def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
     """The ab of black images has no range. PSNR is the logarithm of 0, and SSIM may be 0 / 0."""
     for part in ("val", "test"):

@@ -225,7 +225,7 @@ def test_a_wrong_setting_of_a_loss_is_named(params, name, settings, message):
 
 
 def test_an_unknown_loss_and_a_missing_file_are_named(params):
-    with pytest.raises(UserError, match=r"^params\.yaml: losses\.'l3': no colorpipe/losses/l3"):
+    with pytest.raises(UserError, match=r"^params\.yaml: losses\.'l3': colorpipe/losses/l3"):
         load_loss("l3", "photos", params, CPU)
     files.start_path("photos", "l1").unlink()
     with pytest.raises(UserError, match=r"^data/photos/weights/l1\.safetensors is missing: run"):

@@ -138,8 +138,8 @@ def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, n
     with pytest.raises(UserError) as raised:
         initialize(model, name, others, path)
     assert str(raised.value) == (
-        f"{path} is {trained} {settings}, not {name} {others}: use that model and its settings, or "
-        "another start"
+        f"{path} holds {trained} {settings}, expected {name} {others}: use another start, or the "
+        "model and the settings that it holds"
     )
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
@@ -312,9 +312,9 @@ def test_a_classifier_works_on_any_encoder(name, settings):
         ("resnet18", {"cut": "layer9"}, r"models\.resnet18\.cut: input should be 'layer1'"),
         ("resnet18", {}, r"models\.resnet18\.cut: field required"),
         ("eccv16", {"bins": 2}, r"models\.eccv16\.bins: extra inputs are not permitted, got 2"),
-        ("resnet50", {}, r"models\.'resnet50': no colorpipe/models/resnet50\.py defines `build`"),
-        ("blocks", {}, r"models\.'blocks': no colorpipe/models/blocks\.py defines `build`"),
-        ("wide.v2", {}, r"models\.'wide\.v2': no colorpipe/models/wide\.v2\.py defines `build`"),
+        ("resnet50", {}, r"models\.'resnet50': colorpipe/models/resnet50\.py is missing"),
+        ("blocks", {}, r"models\.'blocks': colorpipe/models/blocks\.py is missing"),
+        ("wide.v2", {}, r"models\.'wide\.v2': colorpipe/models/wide\.v2\.py is missing"),
     ],
 )
 def test_wrong_settings_are_named(name, settings, message):

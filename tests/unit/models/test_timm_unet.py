@@ -134,6 +134,7 @@ def test_weights_of_another_encoder_are_named(tmp_path):
         ("hf-hub:timm/resnet18", WIDTHS, "input should be the name of a model in timm"),
         ("vit_tiny_patch16_224", WIDTHS, "each stride should be twice the one before"),
         ("swin_tiny_patch4_window7_224", WIDTHS, "swin_.* does not fit images of 64x64 pixels"),
+        ("resnetblur18", WIDTHS, "resnetblur18 has buffers that weight files do not hold"),
         ("coat_tiny", WIDTHS, "coat_tiny does not fit images of"),
         ("resnet18", [8, 8], r"widths: resnet18 has the stride 32, which needs 4 widths, got 2"),
     ],

@@ -236,7 +236,7 @@ def test_a_study_has_intervals_and_may_lack_figures_and_galleries(folder, tmp_pa
         pretext=pd.DataFrame(),
         pretext_note="Nothing was trained.",
         pretext_figures={},
-        trainings=pd.DataFrame({"training": ["resnet"], "minutes": [1.5]}),
+        training_runs=pd.DataFrame({"training": ["resnet"], "minutes": [1.5]}),
         facts={"Seeds": "0, 1, 2"},
         settings="seed: 0",
     )

@@ -16,6 +16,7 @@ from colorpipe.models.loading import build_colorizer
 from colorpipe.pretext.finetune import Classifier, FinetuneTask
 from colorpipe.training import devices
 from colorpipe.training.adversarial import AdversarialTask
+from colorpipe.training.augment import random_flip, random_shift
 from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
 
@@ -31,16 +32,26 @@ MODELS = {
 
 
 class WaitRecorder(TorchDispatchMode):
-    """The operators that would copy between the host and a GPU, and wait for the GPU."""
+    """The operators that would copy between the host and a GPU, and wait for the GPU.
 
-    NAMES = ("_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "equal")
+    On a CPU, `cpu()` and `tolist()` are no operators and cannot be seen.
+    """
+
+    NAMES = (
+        "_local_scalar_dense", "lift_fresh", "nonzero", "masked_select", "equal", "_unique2",
+        "repeat_interleave",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         super().__init__()
         self.operators: list[str] = []
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        if func.overloadpacket.__name__ in self.NAMES:
+        name = func.overloadpacket.__name__
+        has_mask = name in ("index", "index_put_") and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        if name in self.NAMES or has_mask:
             self.operators.append(str(func))
         return func(*args, **(kwargs or {}))
 
@@ -95,14 +106,22 @@ def test_no_step_waits_for_the_gpu(build):
     task, model = build()
     images = torch.randint(0, 256, (4, 3, 32, 32), dtype=torch.uint8)
     state = task.initial_state(model, SETTINGS, images.repeat(10, 1, 1, 1))
-    batch = (images, torch.tensor([0, 1, 2, 0]))
-    task.train_step(state, batch)  # makes constants that later steps reuse
+    labels, generator = torch.tensor([0, 1, 2, 0]), torch.Generator().manual_seed(0)
+
+    def step() -> None:
+        augmented = random_shift(random_flip(images, generator), 2, generator)
+        task.train_step(state, (augmented, labels))
+
+    step()  # makes constants that later steps reuse
     with WaitRecorder() as waits:
-        task.train_step(state, batch)
+        step()
     assert not waits.operators
 
 
-def test_the_recorder_notices_a_constant_and_a_number_that_is_read():
+def test_the_recorder_notices_waits():
+    values = torch.arange(3.0)
     with WaitRecorder() as waits:
-        assert torch.tensor(1.0).item() == 1
-    assert len(waits.operators) == 2
+        assert torch.tensor(1.0).item() == 1  # a constant, and a number that is read
+        values[values > 1] = values[values > 1]
+        values.unique()
+    assert len(waits.operators) == 5

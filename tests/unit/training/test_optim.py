@@ -6,12 +6,16 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from colorpipe import config
+from colorpipe.losses.mse import MSE
 from colorpipe.models.loading import build_colorizer
 from colorpipe.training import optim
 from colorpipe.training.batches import batch_starts
+from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
+from colorpipe.training.state import AVERAGE, MODEL
 
 CPU = torch.device("cpu")
 
@@ -94,6 +98,25 @@ def test_the_encoder_has_a_learning_rate_of_its_own():
     assert kinds == [(0.1, 0.5), (0.1, 0), (pytest.approx(0.03), 0.5), (pytest.approx(0.03), 0)]
     optim.build_schedule(optimizer, "one_cycle", 10)
     assert [group["max_lr"] for group in groups] == [0.1, 0.1, *[pytest.approx(0.03)] * 2]
+
+
+def test_a_training_run_uses_the_settings_of_its_recipe():
+    model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
+    settings = TrainSettings(
+        epochs=2, lr=0.1, batch_size=4, precision="float32", seed=0, optimizer="adamw",
+        weight_decay=0.5, encoder_lr_factor=0.3, schedule="cosine", ema=0.9,
+    )  # fmt: skip
+    task = ColorizationTask(MSE(), "float32")
+    state = task.initial_state(model, settings, torch.zeros(8, 3, 8, 8, dtype=torch.uint8))
+    optimizer = state.optimizers[MODEL]
+    assert isinstance(optimizer, torch.optim.AdamW)
+    assert [group["initial_lr"] for group in optimizer.param_groups][::2] == [
+        0.1,
+        pytest.approx(0.03),
+    ]
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.5, 0.0}
+    assert isinstance(state.schedulers[MODEL], CosineAnnealingLR)
+    assert state.models[AVERAGE].decay == 0.9
 
 
 def test_an_encoder_with_the_common_learning_rate_changes_nothing():
