@@ -1,8 +1,8 @@
-"""The order of the tests. The slowest files start first, so that no worker gets one at the end."""
+"""Order of the tests. The slowest files start first, so that no worker gets one at the end."""
 
 import pytest
 
-LONG = (
+SLOW = (
     "test_pipeline",
     "test_experiments_table",
     "test_processes",
@@ -12,4 +12,4 @@ LONG = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: item.path.stem not in LONG)  # stable: the order is kept otherwise
+    items.sort(key=lambda item: item.path.stem not in SLOW)  # a stable sort

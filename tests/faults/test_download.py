@@ -1,4 +1,4 @@
-"""Downloads over HTTP on the loopback address, local files, and what goes wrong with them."""
+"""Downloads over HTTP on the loopback address, local files, and their faults."""
 
 import hashlib
 import http.server
@@ -57,7 +57,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch) -> Path:
-    """The working folder is empty, but for the names that the check stage writes."""
+    """Work in a folder that holds only the names that the check stage writes."""
     folder = tmp_path / "project"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -89,7 +89,7 @@ def test_a_url_is_downloaded_once(server, algorithm):
     before = len(server.requests)
     find_file(f"{server.url}/archive", "a", algorithm, digest, "do without")
     assert len(server.requests) == before
-    path.write_bytes(CONTENT[:3000])  # for example by a curl that was killed
+    path.write_bytes(CONTENT[:3000])  # as if curl had been killed
     find_file(f"{server.url}/archive", "a", algorithm, digest, "do without")
     assert path.read_bytes() == CONTENT
     assert list(files.ARCHIVES.iterdir()) == [path]
@@ -142,7 +142,7 @@ def test_a_disk_that_fills_up_during_a_download_is_named(server, algorithm):
 
 
 def test_a_download_that_was_killed_is_not_accepted(server):
-    """A killed process leaves a folder with a part of the file."""
+    """A killed process leaves part of the file in a temporary folder."""
     (files.ARCHIVES / ".download-x").mkdir(parents=True)
     (files.ARCHIVES / ".download-x/a").write_bytes(CONTENT[:3000])
     path = find_file(f"{server.url}/archive", "a", "md5", HASHES["md5"], "do without")
@@ -172,7 +172,7 @@ def test_a_source_that_does_not_exist_is_named(source):
         find_file(source, "a", "md5", HASHES["md5"], "do without")
 
 
-def test_an_archive_without_md5_is_refused_and_that_of_a_local_file_is_told(tmp_path):
+def test_an_archive_without_md5_is_refused_with_the_md5_of_a_local_file(tmp_path):
     archive, *_ = archives.cifar10(tmp_path / "c.tar.gz", 1)
     md5 = archives.describe(archive)["md5"]
     local = PARAMS.data("cifar10").model_copy(update={"source": str(archive), "md5": ""})
@@ -245,7 +245,7 @@ def test_source_json_names_a_download_by_its_path_in_the_project(server, tmp_pat
 
 
 def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
-    """The files have torchvision's form, and DenseNet's file has the names of its real file."""
+    """The files have torchvision's form. DenseNet's file has the old names of the layers."""
     torch.manual_seed(0)
     resnet = torchvision.models.resnet18().state_dict()
     densenet = torchvision.models.densenet121().state_dict()
@@ -291,7 +291,7 @@ def test_imagenet_weights_are_downloaded_and_checked_once(server, tmp_path):
 
 
 @pytest.mark.parametrize("choice", ["bundled", "my/own.safetensors"])
-def test_trained_colorizers_are_the_start_of_their_model(choice, capsys):
+def test_a_trained_colorizer_initializes_its_own_model(choice, capsys):
     expected, metadata = weights.load(weights.BUNDLED_PATH)
     if "/" in choice:
         metadata = {"model": "timm_unet", "settings": metadata["settings"], "head": "bins"}
@@ -308,7 +308,7 @@ def test_trained_colorizers_are_the_start_of_their_model(choice, capsys):
     assert re.search(message, capsys.readouterr().out, re.MULTILINE)
 
 
-def test_a_colorizer_trained_here_is_a_start_and_leaves_nothing_of_the_one_before():
+def test_a_new_start_replaces_the_previous_one():
     model = build_colorizer("resnet18", PARAMS.model("resnet18"))
     metadata = {"model": "resnet18", "settings": PARAMS.model("resnet18"), "head": "ab"}
     weights.save(files.weights_path("resnet", "best"), model.state_dict(), metadata)
@@ -348,7 +348,7 @@ def test_a_start_that_does_not_exist_is_named():
         ),
     ],
 )
-def test_a_start_that_is_no_colorizer_is_named(metadata, message):
+def test_a_start_that_is_not_a_colorizer_is_named(metadata, message):
     weights.save(Path("w.safetensors"), {"w": torch.ones(1)}, metadata)
     with pytest.raises(UserError, match=rf"^datasets\.photos\.start: w\.safetensors {message}"):
         download("photos", changed("photos", start="w.safetensors"))
@@ -357,7 +357,7 @@ def test_a_start_that_is_no_colorizer_is_named(metadata, message):
         download("photos", changed("photos", start="w.safetensors"))
 
 
-def test_weights_of_another_kind_are_named(tmp_path):
+def test_a_file_without_imagenet_weights_is_named(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"nothing of the kind")
     with pytest.raises(UserError, match=r"w\.pth: cannot load the weights"):
         load_imagenet_weights(tmp_path / "w.pth")

@@ -19,7 +19,7 @@ from project import ROOT
 from colorpipe.runtime.process import run_main
 from stages import evaluate
 
-STAGES = {  # in their order: the arguments of each, and the folders that it writes to
+STAGES = {  # in their order, with the arguments and the output folders of each
     "check": ([], ["data"]),
     "download": (["photos"], ["data/photos", "data/photos/weights"]),
     "split": (["photos"], ["data/photos"]),
@@ -63,7 +63,7 @@ STAGES = {  # in their order: the arguments of each, and the folders that it wri
     ),
     "report": ([], ["report"]),
 }
-# But for split, which reads from the folder that it writes to.
+# All stages but split, which reads from the folder that it writes to.
 WRITES = [
     (stage, folder)
     for stage, (_, folders) in STAGES.items()
@@ -73,7 +73,7 @@ WRITES = [
 
 
 def run(stage: str) -> str:
-    """Run a stage here; the line that it ends with, empty when all went well."""
+    """Run a stage in this process, and return its last line, or "" if it succeeded."""
     module = importlib.import_module(f"stages.{stage}")
     sys.argv = [f"stages.{stage}", *STAGES[stage][0]]
     try:
@@ -84,8 +84,8 @@ def run(stage: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory) -> Path:
-    """A folder in which every stage has run, on few images."""
+def finished_run(tmp_path_factory) -> Path:
+    """A folder in which every stage has run on a few images."""
     root = tmp_path_factory.mktemp("faults") / "project"
     root.mkdir()
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
@@ -117,31 +117,31 @@ def done(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def project(done, tmp_path, monkeypatch) -> Path:
-    """A copy of it, which is the working folder."""
+def project(finished_run, tmp_path, monkeypatch) -> Path:
+    """Copy the finished run, and make the copy the working folder."""
     monkeypatch.setattr(sys, "argv", sys.argv)
-    root = Path(shutil.copytree(done, tmp_path / "project"))
+    root = Path(shutil.copytree(finished_run, tmp_path / "project"))
     monkeypatch.chdir(root)
     return root
 
 
 def contents(root: Path) -> dict[str, bytes]:
-    """All files but those of the progress."""
-    found = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
+    """Return the content of all files outside live/ and runs/."""
+    paths = {path.relative_to(root).as_posix(): path for path in root.rglob("*") if path.is_file()}
     return {
         name: path.read_bytes()
-        for name, path in found.items()
+        for name, path in paths.items()
         if name.split("/")[0] not in ("live", "runs")
     }
 
 
 def run_and_fail(stage: str, named: str) -> tuple[dict[str, bytes], dict[str, bytes]]:
-    """Run a stage that ends with one line which names something; the files before and after."""
+    """Run a stage that must fail with one line. Return the files before and after."""
     before = contents(Path())
-    said = run(stage)
-    assert said.startswith("error: ")
-    assert named in said
-    assert "\n" not in said
+    output = run(stage)
+    assert output.startswith("error: ")
+    assert named in output
+    assert "\n" not in output
     return before, contents(Path())
 
 
@@ -149,14 +149,14 @@ def run_and_fail(stage: str, named: str) -> tuple[dict[str, bytes], dict[str, by
 def test_a_disk_that_fills_up_leaves_whole_files_alone(project, stage, capsys):
     before = contents(project)
     with no_file_larger_than(10 if stage == "check" else 50):
-        said = run(stage)
-    assert said.startswith("error: ")
-    assert os.strerror(errno.EFBIG) in said
-    assert "\n" not in said
+        output = run(stage)
+    assert output.startswith("error: ")
+    assert os.strerror(errno.EFBIG) in output
+    assert "\n" not in output
     assert contents(project) == before
 
 
-def test_a_stage_by_hand_names_the_mistake(project, capsys):
+def test_a_wrong_argument_is_named(project, capsys):
     sys.argv = ["stages.evaluate", "resnet", "--data", "photos", "--loss", "huber"]
     with pytest.raises(
         SystemExit, match=r"losses\.'huber': colorpipe/losses/huber\.py is missing or has no"
@@ -174,19 +174,19 @@ def test_a_stage_by_hand_names_the_mistake(project, capsys):
                 ]
                 with pytest.raises(SystemExit):
                     run_main(importlib.import_module(f"stages.{stage}").main)
-                said = capsys.readouterr().err
+                output = capsys.readouterr().err
                 assert (
-                    "'../../x' is not a name" in said
-                    or "--labels: invalid int value: '../../x'" in said
-                    or "--step: invalid choice: '../../x'" in said
-                    or "--mode: invalid choice: '../../x'" in said
+                    "'../../x' is not a name" in output
+                    or "--labels: invalid int value: '../../x'" in output
+                    or "--step: invalid choice: '../../x'" in output
+                    or "--mode: invalid choice: '../../x'" in output
                 )
     assert contents(project.parent) == before
 
 
 @pytest.mark.parametrize(("stage", "folder"), WRITES)
-def test_a_folder_that_cannot_be_written(project, stage, folder):
-    """In the place of the folder is a file: root, too, cannot write into that."""
+def test_a_folder_that_cannot_be_written_is_named(project, stage, folder):
+    """Replace the folder with a file, because root can write into a read-only folder."""
     shutil.rmtree(folder)
     Path(folder).parent.mkdir(exist_ok=True, parents=True)
     Path(folder).write_text("a file")
@@ -197,14 +197,14 @@ def test_a_folder_that_cannot_be_written(project, stage, folder):
     assert not [name for name in after if name.endswith(".part")]
 
 
-def test_progress_that_cannot_be_written_is_named(project):
+def test_live_metrics_that_cannot_be_written_are_named(project):
     shutil.rmtree("live")
     Path("live").write_text("a file")
     before, after = run_and_fail("train", "live cannot be written: ")
     assert not set(after) - set(before)
 
 
-GONE = {
+INPUTS = {
     "download": ["data/names.json"],
     "split": ["data/photos/source.json"],
     "train": [
@@ -242,7 +242,7 @@ GONE = {
 
 
 @pytest.mark.parametrize(
-    ("stage", "file"), [(stage, file) for stage, files in GONE.items() for file in files]
+    ("stage", "file"), [(stage, file) for stage, files in INPUTS.items() for file in files]
 )
 @pytest.mark.parametrize("damage", ["gone", "empty", "garbage"])
 def test_a_file_that_is_gone_or_damaged_is_named(project, stage, file, damage):
@@ -263,12 +263,12 @@ def small_disk(tmp_path) -> Iterator[Path]:
         ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], capture_output=True
     )
     if mounted.returncode:
-        pytest.skip("only root may mount a small disk: the limit on a file's size stands in for it")
+        pytest.skip("only root can mount a file system")
     yield folder
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_a_disk_that_is_really_full_and_then_read_only(project, small_disk):
+def test_a_full_and_a_read_only_file_system_are_named(project, small_disk):
     shutil.rmtree("models/resnet")
     Path("models/resnet").symlink_to(small_disk)
     assert run("train").startswith(
@@ -302,7 +302,7 @@ def test_a_missing_package_is_named_in_one_line():
     )
 
 
-def test_a_reader_that_has_seen_enough_is_no_error():
+def test_a_closed_output_pipe_is_not_an_error():
     code = (
         "from colorpipe.runtime.process import run_main; "
         "run_main(lambda: print('line\\n' * 1_000_000))"

@@ -79,7 +79,7 @@ def settings(size: int) -> DatasetConfig:
     return load_params(ROOT / "params.yaml").data("folder").model_copy(update={"size": size})
 
 
-def test_a_data_set_of_odd_photographs(tmp_path, monkeypatch):
+def test_a_data_set_uses_odd_photographs_but_no_gray_ones_or_copies(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     odd_images.write_files(tmp_path / "photos", odd_images.READ)
     files.source_path("folder").parent.mkdir(parents=True)
@@ -100,18 +100,18 @@ def test_bad_photographs_in_a_data_set_are_named(tmp_path, monkeypatch):
     assert "\n" not in str(raised.value)
 
 
-def as_they_come(album: Path) -> dict[str, list[str]]:
-    """Write the 40 files, and return their names by what the folder data set does with them."""
-    groups = odd_images.as_they_come()
+def write_mixed_album(album: Path) -> dict[str, list[str]]:
+    """Write the 40 files, and return their names by group."""
+    groups = odd_images.mixed_album()
     assert sum(map(len, groups.values())) == 40
     for group in groups.values():
         odd_images.write_files(album, group)
     return {kind: sorted(group) for kind, group in groups.items()}
 
 
-def test_colorize_names_each_of_forty_files_that_it_does_not_use(tmp_path, monkeypatch, capsys):
+def test_colorize_names_each_unused_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names = as_they_come(tmp_path / "album")
+    names = write_mixed_album(tmp_path / "album")
     colorize(tmp_path / "album", monkeypatch)
     output = capsys.readouterr()
     unread = names["unreadable"] + names["other"]
@@ -124,9 +124,9 @@ def test_colorize_names_each_of_forty_files_that_it_does_not_use(tmp_path, monke
     assert all(name.split("/")[0] in line for name in names["system"])
 
 
-def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monkeypatch, capsys):
+def test_split_names_each_unused_file(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    names = as_they_come(tmp_path / "album")
+    names = write_mixed_album(tmp_path / "album")
     params = load_params(ROOT / "params.yaml")
     config = settings(size=32).model_copy(update={"val_size": 3})
     params = params.model_copy(update={"datasets": {**params.datasets, "folder": config}})
@@ -140,7 +140,8 @@ def test_the_split_names_each_of_forty_files_that_it_does_not_use(tmp_path, monk
     files.write_json(files.source_path("folder"), list_photographs(tmp_path / "album"))
     split("folder", params)
     output = capsys.readouterr().out
-    names["system"] = [name.split("/")[0] for name in names["system"]]  # a folder is named itself
+    # Of a system folder, only the folder itself is named.
+    names["system"] = [name.split("/")[0] for name in names["system"]]
     for kind in ("gray", "toned", "copies", "other", "system"):
         assert any(all(name in line for name in names[kind]) for line in output.splitlines()), kind
     twins = "plain again.jpg = plain with a caption.png = plain.png"

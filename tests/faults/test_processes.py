@@ -1,4 +1,4 @@
-"""One training in several processes: the same bytes each time, and one line if a process ends."""
+"""Training in several processes gives the same bytes each time, and one line if it fails."""
 
 import io
 import os
@@ -38,29 +38,29 @@ def set_params(folder: Path, processes: int, epochs: int = 2) -> None:
     content = yaml.safe_load((folder / "params.yaml").read_text())
     content["processes"], content["datasets"]["photos"]["epochs"] = processes, epochs
     for recipe in (content["train"], *content["recipes"].values()):
-        recipe["batch_size"] = 10  # divides the 50 images: one and two processes take as many steps
+        recipe["batch_size"] = 10  # divides 50, so one and two processes take equally many steps
     (folder / "params.yaml").write_text(yaml.safe_dump(content))
 
 
-def processes_of(parent: subprocess.Popen) -> dict[str, int]:
-    """The processes that a stage has started, by their rank."""
-    found = {}
+def find_workers(parent: subprocess.Popen) -> dict[str, int]:
+    """Return the ids of the processes that a stage has started, by rank."""
+    workers = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             if int((folder / "stat").read_text().rpartition(")")[2].split()[1]) == parent.pid:
                 environment = (folder / "environ").read_bytes().split(b"\0")
-                found |= {
+                workers |= {
                     entry[5:].decode(): int(folder.name)
                     for entry in environment
                     if entry.startswith(b"RANK=")
                 }
         except (FileNotFoundError, ProcessLookupError):
             continue
-    return found
+    return workers
 
 
 def wait_until_ended(workers: dict[str, int]) -> None:
-    """Wait until the processes have ended. A zombie has ended, but its parent has not been told."""
+    """Wait until the processes have ended. A zombie counts as ended."""
 
     def is_running(worker: int) -> bool:
         try:
@@ -81,27 +81,27 @@ def start_until_checkpoint(folder: Path, stage: tuple[str, ...]) -> subprocess.P
 
 
 def progress(name: str) -> tuple[str, ...]:
-    """The beginnings of the lines that a training prints."""
+    """Return the prefixes of the lines that a training prints."""
     return "epoch ", f"{name}: ", "this processor "
 
 
-def training_losses(found: dict[str, bytes]) -> list[float]:
-    """The training loss of each epoch, from the results of a stage."""
-    (curves,) = (text for name, text in found.items() if name.endswith(".csv"))
+def training_losses(contents: dict[str, bytes]) -> list[float]:
+    """Return the training loss of each epoch from the results of a stage."""
+    (curves,) = (text for name, text in contents.items() if name.endswith(".csv"))
     return pd.read_csv(io.BytesIO(curves))["train_loss"].tolist()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
 @pytest.mark.parametrize(("stage", "name"), [(REBALANCED, "unet"), (ADVERSARIAL, "unet_gan")])
 def test_two_processes_give_the_same_bytes_in_each_run_and_after_a_kill(folder, stage, name):
-    """A killed process ends both. The loss curve is near that of one process."""
+    """If one process is killed, both end. The losses are near those of a single process."""
     set_params(folder, 1, EPOCHS)
     run(folder, stage)
     alone = training_losses(results(folder, name))
     set_params(folder, 2, EPOCHS)
-    said = run(folder, stage)
-    assert " on 2 processes, each on CPU, 1 threads" in said
-    assert said.count("epoch 2") == 1
+    output = run(folder, stage)
+    assert " on 2 processes, each on CPU, 1 threads" in output
+    assert output.count("epoch 2") == 1
     expected = results(folder, name)
     assert len(expected) == 3
     assert training_losses(expected) == pytest.approx(alone, rel=0.002)
@@ -110,7 +110,7 @@ def test_two_processes_give_the_same_bytes_in_each_run_and_after_a_kill(folder, 
         for path in expected:
             (folder / path).unlink()
         process = start_until_checkpoint(folder, stage)
-        workers = processes_of(process)
+        workers = find_workers(process)
         os.kill({**workers, "stage": process.pid}[killed], signal.SIGKILL)
         output = process.communicate()[0]
         wait_until_ended(workers)
@@ -129,11 +129,11 @@ def test_two_processes_give_the_same_bytes_in_each_run_and_after_a_kill(folder, 
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the processes in /proc")
-def test_ctrl_c_ends_all_with_one_line(folder):
-    """A terminal sends SIGINT to the stage alone, because the launcher's processes left its group."""
+def test_ctrl_c_ends_all_processes_with_one_line(folder):
+    """A terminal sends SIGINT only to the stage. Its processes are in other process groups."""
     set_params(folder, 2, epochs=20)
     process = start_until_checkpoint(folder, REBALANCED)
-    workers = processes_of(process)
+    workers = find_workers(process)
     assert {os.getpgid(worker) for worker in workers.values()}.isdisjoint({os.getpgid(0)})
     process.send_signal(signal.SIGINT)
     output = process.communicate()[0]
@@ -163,7 +163,7 @@ GRADIENTS = """
     from colorpipe.training.settings import TrainSettings
     from colorpipe.training.state import MODEL
 
-    # The learning rates change no weight by more than its rounding.
+    # With these learning rates, no weight changes by more than its rounding.
     CONFIG = AdversarialConfig(
         discriminator_lr=1e-12, discriminator_epochs=1, loss_weight=0.5, max_relative_mse=1.0
     )
@@ -251,20 +251,21 @@ FAILING = """
         ),
         (
             "MemoryError()",
-            "error: process 1 of 2: out of memory (MemoryError): use smaller data or images, or a machine with",
+            "error: process 1 of 2: out of memory (MemoryError): use smaller data or images, or a "
+            "machine with",
         ),
     ],
 )
-def test_a_process_that_fails_ends_all_with_its_line(tmp_path, error, line):
+def test_a_failing_process_ends_all_processes_with_its_error(tmp_path, error, line):
     done = run_script(tmp_path, FAILING.format(error=error))
     assert done.returncode == 1
     assert done.stdout == ""
-    (said,) = done.stderr.splitlines()
-    assert said.startswith(line)
+    (output,) = done.stderr.splitlines()
+    assert output.startswith(line)
 
 
-def test_two_nodes_that_torchrun_starts(folder):
-    """On the loopback address; the second node writes nothing."""
+def test_two_torchrun_nodes_give_the_same_bytes_as_one(folder):
+    """Both nodes use the loopback address. The second one writes nothing."""
     set_params(folder, 2)
     run(folder, REBALANCED)
     expected = results(folder, "unet")

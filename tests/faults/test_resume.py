@@ -1,4 +1,4 @@
-"""A training that is killed, interrupted, or whose checkpoint is corrupt: real processes."""
+"""Killed and interrupted trainings resume. Checkpoints that do not fit are ignored."""
 
 import os
 import random
@@ -44,21 +44,17 @@ def folder(tmp_path_factory) -> Path:
     ("stage", "name", "signals", "copied"),
     [
         (TRAIN, "resnet", (signal.SIGINT, signal.SIGKILL), False),
-        (
-            REBALANCED,
-            "unet",
-            (signal.SIGKILL,),
-            False,
-        ),  # with a schedule, an average of the weights and flips
+        # with a schedule, an average of the weights and flips
+        (REBALANCED, "unet", (signal.SIGKILL,), False),
         (ADVERSARIAL, "unet_gan", (signal.SIGKILL,), False),  # with two networks and two optimizers
         (PRETEXT, "pretext/xavier-finetune-100", (signal.SIGKILL,), True),
         (PROBE, "pretext/xavier-probe-50", (signal.SIGKILL,), False),
     ],
 )
-def test_killed_or_interrupted_it_ends_as_if_never_stopped(
+def test_a_killed_or_interrupted_training_run_gives_the_same_bytes(
     folder, tmp_path, stage, name, signals, copied
 ):
-    """In the repository's folder, and in a copy of it, where DVC runs an experiment and names the repository."""
+    """Train in the repository, and in a copy with DVC_ROOT set, as in a queued experiment."""
     repository = tmp_path if copied else folder
     environment = {"DVC_ROOT": str(repository)} if copied else {}
     run(folder, stage)
@@ -67,11 +63,11 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(
     for path in expected:
         (folder / path).unlink()
 
-    moments = random.Random(0)
+    rng = random.Random(0)
     for sent in signals:
-        there = tmp_path / sent.name
-        process = start(folder, stage, (str(moments.randint(4, 8)), str(there)), **environment)
-        wait_for(there.exists, process)
+        marker = tmp_path / sent.name
+        process = start(folder, stage, (str(rng.randint(4, 8)), str(marker)), **environment)
+        wait_for(marker.exists, process)
         wait_for(lambda: [*(repository / files.RESUME).glob("*/[0-9]*-*.pt")], process)
         process.send_signal(sent)
         output = process.communicate()[0]
@@ -80,9 +76,9 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(
         else:
             assert process.returncode == 130
             assert "Traceback" not in output
-            assert (
-                output.splitlines()[-1]
-                == f"interrupted: {name}: its epochs are kept in runs/resume; run `dvc repro` to resume"
+            assert output.splitlines()[-1] == (
+                f"interrupted: {name}: its epochs are kept in runs/resume; run `dvc repro` to "
+                "resume"
             )
         for path in expected:  # as DVC does before it runs a stage again
             (folder / path).unlink(missing_ok=True)
@@ -92,44 +88,46 @@ def test_killed_or_interrupted_it_ends_as_if_never_stopped(
     assert not (repository / files.RESUME).exists()
 
 
-def test_killed_nearest_neighbors_are_found_again(folder):
+def test_a_killed_nearest_neighbor_run_gives_the_same_bytes(folder):
     name = "pretext/xavier-knn-50"
     killed = start(folder, NEIGHBORS)
     wait_for((folder / files.weights_path(name, "best")).exists, killed)
     killed.kill()
     killed.communicate()
-    found = []
+    runs = []
     for _ in range(2):
         assert "24 labels, test accuracy" in run(folder, NEIGHBORS)
-        found.append(results(folder, name))
-    assert found[0] == found[1]
-    assert len(found[0]) == 4
+        runs.append(results(folder, name))
+    assert runs[0] == runs[1]
+    assert len(runs[0]) == 4
 
 
 @pytest.mark.skipif(
-    sys.platform != "linux", reason="no other system can tell a process that its parent was killed"
+    sys.platform != "linux", reason="only Linux tells a process that its parent was killed"
 )
-def test_a_stage_ends_with_the_dvc_that_runs_it():
+def test_a_stage_ends_when_its_dvc_process_is_killed():
     code = "import time; from colorpipe.runtime.process import run_main; "
     code += "run_main(lambda: (print('up', flush=True), time.sleep(100)))"
-    runs = f"""import subprocess; subprocess.run(["/bin/sh", "-c", "exec '{sys.executable}' -c \\"$CODE\\""])"""
+    script = (
+        'import subprocess; subprocess.run(["/bin/sh", "-c", '
+        f'"exec \'{sys.executable}\' -c \\"$CODE\\""])'
+    )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "DVC_STAGE": "train@resnet", "CODE": code}
     parent = subprocess.Popen(
-        [sys.executable, "-c", runs], env=environment, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", script], env=environment, stdout=subprocess.PIPE, text=True
     )
     assert parent.stdout.readline() == "up\n"
     parent.kill()
-    assert parent.communicate(timeout=30)[0] == ""  # the pipe ends when the child, too, is gone
+    assert parent.communicate(timeout=30)[0] == ""  # the pipe closes when the child has ended
     commands = re.findall(r"cmd: (?:>-\s+)?(.*)", (ROOT / "dvc.yaml").read_text())
     assert len(commands) == 9
-    assert all(
-        command.startswith("exec python -m ") for command in commands
-    )  # no shell stands between
+    # With `exec`, no shell is left between DVC and the stage.
+    assert all(command.startswith("exec python -m ") for command in commands)
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
-    """Train a colorizer for two epochs, in this process, from a folder of its own; what it is called with."""
+def train_small(tmp_path, monkeypatch):
+    """Return a function that trains a colorizer in this process, in a temporary folder."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     for part in ("train", "val"):
@@ -145,7 +143,7 @@ def small(tmp_path, monkeypatch):
         photos = params.data("photos").model_copy(update={"epochs": epochs})
         update = {"datasets": {**params.datasets, "photos": photos}, "threads": 1, **changes}
         if stop:
-            monkeypatch.setattr(loop, "validate", stopping(loop.validate, stop))
+            monkeypatch.setattr(loop, "validate", stop_after(loop.validate, stop))
         try:
             start = files.start_path("photos", "resnet18")
             columns = ColorizerEntry("resnet18", "photos", loss, "train", start)
@@ -157,13 +155,13 @@ def small(tmp_path, monkeypatch):
     return train
 
 
-def stopping(evaluate, after: int):
-    calls = iter(range(after))
+def stop_after(function, count: int):
+    calls = iter(range(count))
 
     def stopped(*arguments):
         if next(calls, None) is None:
             raise SystemExit("stopped")
-        return evaluate(*arguments)
+        return function(*arguments)
 
     return stopped
 
@@ -172,115 +170,114 @@ def checkpoints() -> list[Path]:
     return sorted(files.RESUME.glob("*/[0-9]*-*.pt"))
 
 
-def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_named(small):
-    small(epochs=1)
+def test_a_disk_that_fills_up_while_a_checkpoint_is_written_is_named(train_small):
+    train_small(epochs=1)
     size = files.weights_path("resnet", "last").stat().st_size
     with (
-        no_file_larger_than(2 * size),  # a checkpoint has the weights and two moments of each
+        no_file_larger_than(2 * size),  # a checkpoint has each weight and its two moments
         pytest.raises(UserError, match=r"checkpoint\.pt cannot be written: File too large"),
     ):
-        small()
+        train_small()
     assert not checkpoints()
     assert files.weights_path("resnet", "best").is_file()
 
 
-def test_a_checkpoint_of_other_params_or_data_is_ignored(small, capsys):
+def test_a_checkpoint_of_other_params_or_data_is_ignored(train_small, capsys):
     with pytest.raises(SystemExit):
-        small(stop=2)
+        train_small(stop=2)
     (checkpoint,) = checkpoints()
-    small(seed=3)
-    said = capsys.readouterr().out
-    assert f"resnet: {checkpoint.parent} is not used, because it was made with other code" in said
-    assert "resuming" not in said
+    train_small(seed=3)
+    output = capsys.readouterr().out
+    assert f"resnet: {checkpoint.parent} is not used, because it was made with other code" in output
+    assert "resuming" not in output
     assert checkpoints() == [checkpoint]  # the other training may still resume
-    small(threads=2)
+    train_small(threads=2)
     assert "resuming" not in capsys.readouterr().out
     images = np.load(files.images_path("photos", "train"))
     images[0, 0, 0, 0] ^= 1
     np.save(files.images_path("photos", "train"), images)
-    small()
+    train_small()
     assert "resuming" not in capsys.readouterr().out
     images[0, 0, 0, 0] ^= 1
     np.save(files.images_path("photos", "train"), images)
-    small()
+    train_small()
     assert "resnet: resuming after epoch 2" in capsys.readouterr().out
     assert checkpoints() == []
 
 
-def test_a_checkpoint_of_other_settings_of_the_loss_is_ignored(small, capsys):
+def test_a_checkpoint_of_other_settings_of_the_loss_is_ignored(train_small, capsys):
     losses = config.load_params(ROOT / "params.yaml").losses
     changed = {**losses["color_classification"], "uniform_share": 0.25}
     with pytest.raises(SystemExit):
-        small(stop=1, loss="color_classification", losses=losses)
+        train_small(stop=1, loss="color_classification", losses=losses)
     (checkpoint,) = checkpoints()
-    small(loss="color_classification", losses={**losses, "color_classification": changed})
+    train_small(loss="color_classification", losses={**losses, "color_classification": changed})
     assert "resuming" not in capsys.readouterr().out
     assert checkpoints() == [checkpoint]
     _, metadata = weights.load(files.weights_path("resnet", "best"))
     assert metadata["loss"] == {"name": "color_classification", "settings": changed}
-    small(loss="color_classification", losses=losses)
+    train_small(loss="color_classification", losses=losses)
     assert "resuming after epoch 1" in capsys.readouterr().out
 
 
-def test_a_checkpoint_of_other_code_is_ignored(small, monkeypatch, tmp_path, capsys):
+def test_a_checkpoint_of_other_code_is_ignored(train_small, monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit):
-        small(stop=1)
+        train_small(stop=1)
     other = tmp_path / "metrics.py"
     other.write_text(Path(sys.modules["colorpipe.metrics"].__file__).read_text() + "\n# changed\n")
     with monkeypatch.context() as changed:
         changed.setattr(sys.modules["colorpipe.metrics"], "__file__", str(other))
-        small()
-    said = capsys.readouterr().out
-    assert "it was made with other code" in said
-    assert "resuming" not in said
+        train_small()
+    output = capsys.readouterr().out
+    assert "it was made with other code" in output
+    assert "resuming" not in output
 
 
 @pytest.mark.parametrize(
     "damage", [lambda content: content[:-50], lambda content: content[:-9] + b"\1" + content[-8:]]
 )
-def test_a_corrupt_checkpoint_is_reported_and_ignored(small, capsys, damage):
-    small()
+def test_a_corrupt_checkpoint_is_reported_and_ignored(train_small, capsys, damage):
+    train_small()
     expected = results(Path(), "resnet")
     with pytest.raises(SystemExit):
-        small(stop=2)
+        train_small(stop=2)
     (checkpoint,) = checkpoints()
     checkpoint.write_bytes(damage(checkpoint.read_bytes()))
-    small()
-    said = capsys.readouterr().out
-    assert f"{checkpoint} is corrupt: ignored and deleted" in said
-    assert "resuming" not in said
+    train_small()
+    output = capsys.readouterr().out
+    assert f"{checkpoint} is corrupt: ignored and deleted" in output
+    assert "resuming" not in output
     assert results(Path(), "resnet") == expected
 
 
-def test_what_a_kill_left_in_the_middle_of_a_write_is_removed(small, capsys):
+def test_partial_files_of_a_killed_write_are_removed(train_small, capsys):
     with pytest.raises(SystemExit):
-        small(stop=2)
+        train_small(stop=2)
     (checkpoint,) = checkpoints()
-    (checkpoint.parent / "checkpoint.pt").write_bytes(
-        b"half"
-    )  # complete, but without its checksum yet
+    # A checkpoint has this name until its checksum is known.
+    (checkpoint.parent / "checkpoint.pt").write_bytes(b"half")
     (checkpoint.parent / ".1.part").write_bytes(b"half")
-    small()
+    train_small()
     assert "resuming after epoch 2" in capsys.readouterr().out
     assert not files.RESUME.exists()
 
 
-def test_a_folder_in_a_checkpoints_place_is_ignored(small, capsys):
+def test_a_folder_in_place_of_a_checkpoint_is_ignored(train_small, capsys):
     with pytest.raises(SystemExit):
-        small(stop=2)
+        train_small(stop=2)
     (checkpoint,) = checkpoints()
     checkpoint.unlink()
     checkpoint.mkdir()
-    small()
+    train_small()
     assert "resuming" not in capsys.readouterr().out
     assert not files.RESUME.exists()
     files.RESUME.write_text("a file")
     with pytest.raises(UserError, match="runs/resume cannot be written: Not a directory"):
-        small()
+        train_small()
 
 
 def test_a_checkpoint_keeps_the_memory_layout(tmp_path, monkeypatch):
-    """The fused step of Adam needs moments with the strides of their parameter."""
+    """Fused Adam needs moments with the strides of their parameters."""
     monkeypatch.chdir(tmp_path)
 
     def state() -> TrainState:
@@ -307,7 +304,7 @@ def test_a_checkpoint_keeps_the_memory_layout(tmp_path, monkeypatch):
 
 
 def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_checkpoint(
-    small, monkeypatch
+    train_small, monkeypatch
 ):
     inner, steps = colorization.ColorizationTask.metrics, iter(range(6))
 
@@ -324,7 +321,7 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
         UserError,
         match=r"the loss is nan in epoch 2, step 3: lower .*, or set train\.precision=float32",
     ):
-        small(train=train)
+        train_small(train=train)
     (checkpoint,) = checkpoints()
     assert [
         metrics["epoch"] for metrics in torch.load(checkpoint, weights_only=True)["history"]
@@ -335,9 +332,9 @@ def test_a_loss_that_is_not_finite_names_epoch_and_step_and_leaves_the_last_chec
     ("step", "remedy"),
     [("train_step", r"lower train\.batch_size"), ("eval_step", "lower the data set's size")],
 )
-def test_exhausted_memory_names_the_batch_size(small, monkeypatch, step, remedy):
+def test_exhausted_memory_names_the_batch_size(train_small, monkeypatch, step, remedy):
     monkeypatch.setattr(
         colorization.ColorizationTask, step, lambda task, model, batch: torch.empty(2**60)
     )
     with pytest.raises(UserError, match=rf"out of memory with batches of 64 images .*: {remedy}"):
-        small()
+        train_small()

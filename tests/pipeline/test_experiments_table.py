@@ -63,7 +63,7 @@ else:
     about = {"data": params["dataset"], "n": 8, "loss": "mse", "original_colorfulness": 30.0}
     if kind == "evaluate":
         about |= {"seed": params["seed"], "best_epoch": 2}
-        if name == "unet":  # its decodings from faithful to vivid
+        if name == "unet":  # has decodings from faithful to vivid
             points = [{"alpha": a, "temperature": 1.0, "mse": value + 30 - 10 * a,
                        "colorfulness": 20 - 10 * a} for a in (1.0, 0.5, 0.0)]
             about |= {"decodings": points, "test_vividness": points}
@@ -112,10 +112,10 @@ def make_pipeline(baselines: list[str]) -> dict:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """Experiments: seeds 1, 2 and 3, seed 1 with another gain, and two runs of the U-Net alone.
+    """Run experiments with seeds 1, 2 and 3, one with another gain, and two of the U-Net alone.
 
-    One of these has another seed, and the other a parameter of `split` only. dvc.lock also has a
-    baseline that left dvc.yaml.
+    One of the last two has another seed, and the other another parameter of `split`. dvc.lock also
+    has a baseline that is no longer in dvc.yaml.
     """
     folder = tmp_path_factory.mktemp("table")
     project = Project(folder)
@@ -164,7 +164,7 @@ def find_line(text: str, *cells: str) -> list[str]:
     return line.removeprefix(start).strip(" |").split(" | ")
 
 
-def test_means_over_seeds_and_paired_differences(project):
+def test_tables_have_means_over_seeds_and_paired_differences(project):
     tabulate(project, "seed-1", "seed-2", "--out", "mine")
     printed = tabulate(project, "seed-3", "--out", "mine")  # adds to the two seeds in the folder
     results = pd.read_csv(project.root / "mine/results.csv").set_index(["colorizer", "seed"])
@@ -195,13 +195,13 @@ def test_means_over_seeds_and_paired_differences(project):
     assert f"±{half:.1f}" in page  # the ab MSE of the U-Net
     for name in ("resnet", "unet"):
         with Image.open(project.root / f"mine/images/{name}.png") as grid:
-            assert grid.convert("RGB").getpixel((0, 0)) == (1, 1, 1)  # of the first seed
+            assert grid.convert("RGB").getpixel((0, 0)) == (1, 1, 1)  # from the first seed
     before = (project.root / "mine/results.csv").read_text()
-    tabulate(project, "seed-3", "--out", "mine")  # replaces the lines of the same identity
+    tabulate(project, "seed-3", "--out", "mine")  # replaces its earlier lines
     assert (project.root / "mine/results.csv").read_text() == before
 
 
-def test_the_grid_of_the_pretext_task(project):
+def test_pretext_accuracies_have_means_and_paired_differences(project):
     printed = tabulate(project, "seed-*", "--out", "mine")
     assert find_line(printed, "tiny", "finetune", "100", "resnet") == ["3", "0.72 ± 0.01"]
     assert find_line(printed, "tiny", "finetune", "100", "xavier") == ["3", "0.6 ± 0"]
@@ -235,7 +235,7 @@ def test_losses_of_different_kinds_are_not_compared():
     assert "MSE" in table
 
 
-def test_other_settings_are_not_mixed(project):
+def test_different_settings_are_not_mixed(project):
     output = tabulate(project, "seed-1", "gain", "--out", "other", code=1)
     assert "error: gray baseline was run with several settings: '" in output
     assert "gain=2" in output
@@ -289,7 +289,7 @@ def test_settings_are_those_that_differ_from_head(project, tmp_path):
     copy = Project.at(tmp_path / "copy", project)
     copy.edit_params(gain=3)
     copy.commit("gain 3")
-    copy.run("dvc", "exp", "run", "--name", "seed-1", "-S", "seed=1")  # the name of an older one
+    copy.run("dvc", "exp", "run", "--name", "seed-1", "-S", "seed=1")  # an older one has this name
     output = tabulate(copy, "seed-2", "seed-1", "--out", str(tmp_path / "mine"), code=1)
     assert "was run with several settings: ''; 'gain=1'" in output
     copy.run("git", "checkout", "HEAD~", "--", "params.yaml")
@@ -313,12 +313,12 @@ def test_without_arguments_the_experiments_are_listed_in_100_columns(project):
     assert line.split()[1:4] == ["21", "0.2", "20.1"]
 
 
-def test_an_unknown_experiment(project):
+def test_an_unknown_experiment_is_named(project):
     output = tabulate(project, "nothing-*", code=1)
     assert "error: no experiment matches nothing-*: `dvc exp list --all-commits`" in output
 
 
-def test_a_run_is_compared_with_a_line_of_a_study(project):
+def test_a_run_is_compared_with_the_results_of_a_study(project):
     def verify(code: int) -> str:
         return project.run(sys.executable, "-m", "experiments.verify", "--study", "mine", code=code)
 
@@ -341,7 +341,7 @@ def test_a_run_is_compared_with_a_line_of_a_study(project):
     assert "error: mine has no result of seed 0 and these settings: the default ones" in verify(1)
 
 
-def test_seeds_of_two_clones_in_one_table(project, tmp_path):
+def test_experiments_of_two_clones_are_in_one_table(project, tmp_path):
     project.run("git", "clone", "--quiet", "--bare", ".", str(tmp_path / "bare"))
     project.run("dvc", "push")
     clones = []
@@ -376,7 +376,7 @@ def find_processes(root: Path) -> list[int]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds processes in /proc")
-def test_a_queue_that_was_killed_is_queued_again(project):
+def test_a_killed_queue_continues_when_it_is_started_again(project):
     def queue(*seeds: int) -> None:
         for seed in seeds:
             project.run(

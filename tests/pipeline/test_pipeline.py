@@ -23,8 +23,8 @@ from colorpipe.losses import lpips
 PACKAGE_FILES = {
     path.relative_to(ROOT).as_posix() for path in ROOT.glob("colorpipe/**/__init__.py")
 }
-PACKAGE_FILES -= {"colorpipe/config/__init__.py"}  # stages import from it, and declare it
-# Not inputs: the files of git, DVC and DVCLive, and when and where a training ran.
+PACKAGE_FILES -= {"colorpipe/config/__init__.py"}  # holds code, so stages declare it
+# Files of git, DVC and DVCLive, and records of trainings. They are not inputs.
 LOGS = (".dvc", ".dvcignore", ".git", ".gitignore", "live", "runs")
 RUNTIME = "colorpipe/runtime/"  # cannot change a result
 PIPELINE = "stages/pipeline.yaml"  # a link to dvc.yaml
@@ -32,9 +32,9 @@ WALK_THROUGH = re.compile(r"```(?:python|yaml) ([^\n]+)\n(.*?)```", re.DOTALL)
 TABLE = config.load_colorizers()
 COLORIZERS = list(TABLE)
 REBALANCED = [name for name in TABLE if TABLE[name]["loss"] == "color_classification"]
-OF_LOSS = [name for name in TABLE if TABLE[name]["loss"] == "${loss}"]  # follow the parameter
-OF_PAPER = [name for name in TABLE if TABLE[name]["recipe"] == "train"]  # the paper's recipe
-OF_ECCV16 = [name for name in TABLE if TABLE[name]["model"] == "eccv16"]
+DEFAULT_LOSS = [name for name in TABLE if TABLE[name]["loss"] == "${loss}"]
+PAPER_RECIPE = [name for name in TABLE if TABLE[name]["recipe"] == "train"]
+ECCV16 = [name for name in TABLE if TABLE[name]["model"] == "eccv16"]
 DATA = ["cifar10", "stl10"]
 BASELINES = ["gray", "gray_large"]
 ALL_TESTS = {f"evaluate@{name}" for name in COLORIZERS} | {f"baseline@{name}" for name in BASELINES}
@@ -49,7 +49,10 @@ EPOCH_METRICS = ["loss", "ssim", "psnr"]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Project:
-    """CIFAR-10 with ImageNet weights in torchvision's form and STL-10 without, a few images each; run once."""
+    """Run the pipeline once on a few images of CIFAR-10 and STL-10.
+
+    Only CIFAR-10 has ImageNet weights.
+    """
     folder = tmp_path_factory.mktemp("pipeline")
     project = Project(folder)
     cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
@@ -100,46 +103,49 @@ def project(tmp_path_factory) -> Project:
     return project
 
 
-def notes(project: Project) -> dict[str, dict]:
+def read_notes(project: Project) -> dict[str, dict]:
     return {path.stem: json.loads(path.read_text()) for path in project.trace.glob("*.json")}
 
 
-def rows(project: Project) -> dict[str, dict]:
-    """Every stage of dvc.yaml as DVC resolves it, by the name of its note."""
+def resolve_stages(project: Project) -> dict[str, dict]:
+    """Return every stage of dvc.yaml as DVC resolves it, by the name of its note."""
     script = """if True:
         import json
         from dvc.repo import Repo
 
-        found = {}
+        resolved = {}
         for stage in Repo().index.stages:
             params = [key for dep in stage.deps if dep.hash_name == "params" for key in dep.params]
             deps = [dep.def_path for dep in stage.deps if dep.hash_name != "params"]
             outs = [out.def_path for out in stage.outs]
-            found[stage.cmd] = {"name": stage.addressing, "deps": deps, "params": params, "outs": outs}
-        print(json.dumps(found))
+            resolved[stage.cmd] = {
+                "name": stage.addressing, "deps": deps, "params": params, "outs": outs
+            }
+        print(json.dumps(resolved))
     """
     lines = project.run(sys.executable, "-c", script).splitlines()
-    found = json.loads(lines[-1])
-    return {"_".join(cmd.split()[3:]).replace("/", "-"): row for cmd, row in found.items()}
+    resolved = json.loads(lines[-1])
+    return {"_".join(cmd.split()[3:]).replace("/", "-"): stage for cmd, stage in resolved.items()}
 
 
 def leaves(prefixes: list[str], content: dict) -> set[str]:
-    """Every parameter at or below the declared keys."""
-    found = set()
+    """Return the parameters at or below the declared keys."""
+    keys = set()
     for prefix in prefixes:
         value = content
         for part in prefix.split("."):
             value = value[part]
-        found |= (
+        keys |= (
             leaves([f"{prefix}.{key}" for key in value], content)
             if isinstance(value, dict) and value
             else {prefix}
         )
-    return found
+    return keys
 
 
-def test_every_stage_ran_and_left_only_what_is_tracked(project):
-    assert len(notes(project)) == len(rows(project)) == 2 * len(COLORIZERS) + len(CLASSIFIERS) + 9
+def test_every_stage_ran_and_changed_only_tracked_files(project):
+    count = 2 * len(COLORIZERS) + len(CLASSIFIERS) + 9
+    assert len(read_notes(project)) == len(resolve_stages(project)) == count
     changed = {line.split()[-1] for line in project.left_over.splitlines()}
     assert changed <= {"dvc.lock", "metrics/", "report/colorfulness.png", "report/overview.png"}, (
         changed
@@ -147,7 +153,7 @@ def test_every_stage_ran_and_left_only_what_is_tracked(project):
 
 
 def covers(declared: str, path: str) -> bool:
-    """Whether a declared file or folder is `path`, or holds it."""
+    """Return whether a declared file or folder is `path` or contains it."""
     return path == declared or path.startswith(f"{declared}/")
 
 
@@ -155,101 +161,101 @@ def is_code(path: str) -> bool:
     return path.endswith(".py") or (path.startswith("colorpipe/") and "." not in path)
 
 
-def test_imports_are_the_declared_layers(project):
-    """What a stage imports is declared; what is declared, a file or a folder, a row of the stage imports."""
-    ran, unused = notes(project), {}
-    for note, row in rows(project).items():
-        stage = row["name"].split("@")[0]
-        if stage == "check":
-            continue  # it imports every model and loss to check their settings; its output is constant
-        declared = {dep for dep in row["deps"] if is_code(dep)}
-        imported = {path for path in ran[note]["modules"] if not path.startswith(RUNTIME)}
+def test_imports_are_the_declared_ones(project):
+    """Every import is declared. Each declared path is imported by a stage of that kind."""
+    notes, unused = read_notes(project), {}
+    for note, stage in resolve_stages(project).items():
+        kind = stage["name"].split("@")[0]
+        # `check` imports all models and losses, but its output does not depend on their code.
+        if kind == "check":
+            continue
+        declared = {dep for dep in stage["deps"] if is_code(dep)}
+        imported = {path for path in notes[note]["modules"] if not path.startswith(RUNTIME)}
         imported -= {*PACKAGE_FILES, "stages/__init__.py"}
         assert {
             path for path in imported if not any(covers(dep, path) for dep in declared)
-        } == set(), row["name"]
+        } == set(), stage["name"]
         idle = {dep for dep in declared if not any(covers(dep, path) for path in imported)}
-        unused[stage] = unused.get(stage, idle) & idle
-    assert {stage: deps for stage, deps in unused.items() if deps} == {}
+        unused[kind] = unused.get(kind, idle) & idle
+    assert {kind: deps for kind, deps in unused.items() if deps} == {}
 
 
 def test_nothing_that_changes_a_result_is_in_the_runtime_layer():
-    """Nothing there is imported for a number: errors, processes, the machine's description, threads, live metrics."""
+    """List the modules that dvc.yaml does not declare. None of them may change a result."""
     modules = {"__init__", "errors", "launch", "process", "machine", "parallel", "live"}
     assert {path.stem for path in (ROOT / RUNTIME).glob("*.py")} == modules
 
 
-def test_package_files_have_nothing_to_import():
+def test_package_files_contain_only_a_docstring():
     for name in [*PACKAGE_FILES, "stages/__init__.py"]:
         assert (ROOT / name).read_text().count('"""') == 2, name
         assert (ROOT / name).read_text().strip().endswith('"""'), name
 
 
 def test_files_read_are_the_declared_ones(project):
-    ran = notes(project)
-    for note, row in rows(project).items():
-        declared = {dep for dep in row["deps"] if not is_code(dep)}
-        if row["name"] == "check":
+    notes = read_notes(project)
+    for note, stage in resolve_stages(project).items():
+        declared = {dep for dep in stage["deps"] if not is_code(dep)}
+        if stage["name"] == "check":
             assert declared == {"params.yaml", PIPELINE}
-            assert set(ran[note]["read"]) == {"params.yaml", "dvc.yaml"}
+            assert set(notes[note]["read"]) == {"params.yaml", "dvc.yaml"}
             continue
         declared.remove("requirements.lock")  # represents the installed packages
-        # A stage may read what it wrote; archives are checked by their hash.
-        outs = [*row["outs"], "data/archives", *LOGS]
+        # A stage may read its own output. Archives are checked by their hash.
+        outs = [*stage["outs"], "data/archives", *LOGS]
         own = {
             name
-            for name in ran[note]["read"]
+            for name in notes[note]["read"]
             if any(name == out or name.startswith(f"{out}/") for out in outs)
         }
-        read = set(ran[note]["read"]) - own - ({"params.yaml"} - declared)
-        read = {
-            path for path in read if not path.startswith("colorpipe/report/assets/")
-        }  # in the report's folder of code
+        read = set(notes[note]["read"]) - own - ({"params.yaml"} - declared)
+        # The report's stage declares the whole folder colorpipe/report.
+        read = {path for path in read if not path.startswith("colorpipe/report/assets/")}
         within = {
             dep: {name for name in read if name == dep or name.startswith(f"{dep}/")}
             for dep in declared
         }
-        assert read == set().union(*within.values()), row["name"]
+        assert read == set().union(*within.values()), stage["name"]
         unread = {dep for dep, names in within.items() if not names}
-        if row["name"].startswith("evaluate") and row["name"].split("@")[1] not in REBALANCED:
+        if stage["name"].startswith("evaluate") and stage["name"].split("@")[1] not in REBALANCED:
             unread.remove(next(name for name in unread if name.endswith("/val.npy")))
-        assert unread == set(), row["name"]
+        assert unread == set(), stage["name"]
 
 
 def test_parameters_read_are_the_declared_ones(project):
     content = yaml.safe_load((project.root / "params.yaml").read_text())
-    ran, read, declared = notes(project), {}, {}
-    for note, row in rows(project).items():
-        stage = row["name"].split("@")[0]
-        if stage in ("check", "report"):
-            continue  # they depend on the whole file
-        own = leaves(row["params"], content)
+    notes, read, declared = read_notes(project), {}, {}
+    for note, stage in resolve_stages(project).items():
+        kind = stage["name"].split("@")[0]
+        if kind in ("check", "report"):
+            continue  # these depend on the whole file
+        own = leaves(stage["params"], content)
         present = leaves(list(content), content)
-        ran[note]["keys"] = set(ran[note]["keys"]) & present
-        assert set(ran[note]["keys"]) <= own, row["name"]
-        if stage == "download":  # together, the data sets read the sources of all models in use
-            read.setdefault(stage, set()).update(ran[note]["keys"])
-            declared.setdefault(stage, set()).update(own)
-        elif stage == "pretext":  # each mode and share reads its own of these
-            of_some = {"pretext.neighbors", "pretext.min_steps", "pretext.temperature"}
-            assert set(ran[note]["keys"]) >= own - of_some, row["name"]
-        elif stage == "train":  # a recipe with flips of its own does not read the data set's
+        notes[note]["keys"] = set(notes[note]["keys"]) & present
+        assert set(notes[note]["keys"]) <= own, stage["name"]
+        if kind == "download":  # the data sets together read the sources of all models
+            read.setdefault(kind, set()).update(notes[note]["keys"])
+            declared.setdefault(kind, set()).update(own)
+        elif kind == "pretext":  # some keys belong to one mode or to few labels
+            mode_specific = {"pretext.neighbors", "pretext.min_steps", "pretext.temperature"}
+            assert set(notes[note]["keys"]) >= own - mode_specific, stage["name"]
+        elif kind == "train":  # if a recipe sets flips, those of the data set are not read
             flips = {key for key in own if key.startswith("datasets.") and key.endswith("flips")}
-            assert set(ran[note]["keys"]) >= own - flips, row["name"]
-        elif stage == "evaluate":  # only models over the color bins have several decodings
-            of_bins = {"evaluation.alphas", "evaluation.temperatures"}
-            assert set(ran[note]["keys"]) >= own - of_bins, row["name"]
+            assert set(notes[note]["keys"]) >= own - flips, stage["name"]
+        elif kind == "evaluate":  # only models over the color bins have several decodings
+            bins_only = {"evaluation.alphas", "evaluation.temperatures"}
+            assert set(notes[note]["keys"]) >= own - bins_only, stage["name"]
         else:
-            assert set(ran[note]["keys"]) == own, row["name"]
+            assert set(notes[note]["keys"]) == own, stage["name"]
     assert read == declared
 
 
-def test_metrics_are_numbers_and_evaluations_say_whose(project):
+def test_metrics_and_evaluations_have_the_expected_content(project):
     for name in COLORIZERS:
-        found = json.loads((project.root / f"metrics/{name}.json").read_text())
-        assert found.keys() == {"test", "rgb", "lpips", "colorfulness"}
-        assert found["test"].keys() == {"loss", "ssim", "psnr", "mse"}
-        assert found["rgb"].keys() == {"psnr"}
+        metrics = json.loads((project.root / f"metrics/{name}.json").read_text())
+        assert metrics.keys() == {"test", "rgb", "lpips", "colorfulness"}
+        assert metrics["test"].keys() == {"loss", "ssim", "psnr", "mse"}
+        assert metrics["rgb"].keys() == {"psnr"}
         run = json.loads((project.root / f"evaluations/{name}.json").read_text())
         assert run["n"] == 8
         assert run["data"] == ("stl10" if name == "resnet_large" else "cifar10")
@@ -258,9 +264,9 @@ def test_metrics_are_numbers_and_evaluations_say_whose(project):
         assert ("vividness" in run) == (name in REBALANCED)
         assert run.get("lpips_weights") == ("imagenet" if name == "resnet_lpips" else None)
     for name in ("gray", "gray_large"):
-        found = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())
-        assert found["colorfulness"] < 0.01
-        assert found["test"]["mse"] > 0
+        metrics = json.loads((project.root / f"metrics/baseline/{name}.json").read_text())
+        assert metrics["colorfulness"] < 0.01
+        assert metrics["test"]["mse"] > 0
 
 
 def test_the_results_fit_in_145_characters(project):
@@ -268,8 +274,8 @@ def test_the_results_fit_in_145_characters(project):
     assert max(map(len, shown.splitlines())) <= 145
     columns = shown.splitlines()[0].split()[1:]
     assert set(columns) == {metric.key for metric in METRICS if metric.tracked}
-    every = [*COLORIZERS, "baseline/gray", "baseline/gray_large", *CLASSIFIERS]
-    assert all(f"metrics/{name}.json" in shown for name in every)
+    names = [*COLORIZERS, "baseline/gray", "baseline/gray_large", *CLASSIFIERS]
+    assert all(f"metrics/{name}.json" in shown for name in names)
 
 
 def test_the_weight_files_name_data_loss_and_recipe(project):
@@ -287,18 +293,18 @@ def test_the_weight_files_name_data_loss_and_recipe(project):
         assert metadata.get("adversarial") == phase
         assert all(tensor.isfinite().all() for tensor in tensors.values())
         history = (project.root / f"curves/{name}.csv").read_text().splitlines()
-        heads = history[0].split(",")
+        columns = history[0].split(",")
         assert {
             "epoch",
             *(f"{part}_{key}" for part in ("train", "val") for key in EPOCH_METRICS),
-        } <= set(heads)
-        losses = [float(line.split(",")[heads.index("val_loss")]) for line in history[1:]]
+        } <= set(columns)
+        losses = [float(line.split(",")[columns.index("val_loss")]) for line in history[1:]]
         assert name == "unet_gan" or metadata["epoch"]["val_loss"] == min(losses)
         last = weights.load_metadata(project.root / f"models/{name}/last.safetensors")
         assert last["epoch"]["epoch"] == len(losses)
 
 
-def test_the_report_is_whole(project):
+def test_the_report_is_complete(project):
     page = (project.root / "report/index.html").read_text()
     assert all(f"<summary>{name}</summary>" in page for name in COLORIZERS)
     assert "paper 147.3</small>" in page
@@ -319,7 +325,7 @@ def test_plots_are_drawn(project):
 
 
 def test_a_second_run_has_nothing_to_do(project):
-    assert project.would_run() == set()
+    assert project.changed_stages() == set()
 
 
 @pytest.mark.parametrize(
@@ -327,7 +333,7 @@ def test_a_second_run_has_nothing_to_do(project):
     [
         (
             "colorpipe/models/eccv16.py",
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in OF_ECCV16},
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in ECCV16},
         ),
         (
             "colorpipe/losses/color_classification.py",
@@ -355,7 +361,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
     original = path.read_text()
     path.write_text(original + "\n# changed\n")
     try:
-        assert project.would_run() == stages
+        assert project.changed_stages() == stages
     finally:
         path.write_text(original)
 
@@ -365,7 +371,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
     [
         (
             {"loss": "lpips"},
-            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in OF_LOSS}
+            {f"{stage}@{name}" for stage in ("train", "evaluate") for name in DEFAULT_LOSS}
             | {"baseline@gray", "baseline@gray_large"},
         ),
         (
@@ -380,7 +386,7 @@ def test_a_change_in_a_file_reruns_what_declares_it(project, file, stages):
             },
             {f"{stage}@{name}" for stage in ("train", "evaluate") for name in REBALANCED},
         ),
-        ({"train__lr": 0.0003}, {f"train@{name}" for name in OF_PAPER} | PRETEXT),
+        ({"train__lr": 0.0003}, {f"train@{name}" for name in PAPER_RECIPE} | PRETEXT),
         ({"processes": 2}, {f"train@{name}" for name in COLORIZERS}),
         ({"recipes__refined__lr": 0.001}, {"train@unet", "train@unet_rebalanced"}),
         ({"evaluation__temperature": 1.0}, {f"evaluate@{name}" for name in COLORIZERS}),
@@ -402,10 +408,10 @@ def test_a_changed_parameter_reruns_what_reads_it(project, changes, stages):
     original = path.read_text()
     project.edit_params(**changes)
     try:
-        would = project.would_run() - {"check", "report"}  # they depend on the whole file
+        changed = project.changed_stages() - {"check", "report"}  # these depend on the whole file
         if "models__resnet18__cut" in changes:
-            would -= {"encoders", *PRETEXT}
-        assert would == stages
+            changed -= {"encoders", *PRETEXT}
+        assert changed == stages
     finally:
         path.write_text(original)
 
@@ -427,13 +433,13 @@ def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
     project.run("git", "clone", "--quiet", ".", str(tmp_path / "second"))
     second = Project.at(tmp_path / "second", project)
     ran = "Running stage"
-    assert ran not in second.run("dvc", "repro", "--allow-missing")  # before anything is fetched
+    assert ran not in second.run("dvc", "repro", "--allow-missing")  # before `dvc pull`
     assert not (second.root / "models").exists()
     second.run("dvc", "pull")
     assert ran not in second.run("dvc", "repro", "--allow-missing")
     for name in ("models/eccv/best.safetensors", "data/stl10/train.npy", "galleries/resnet.json"):
         assert (second.root / name).read_bytes() == (project.root / name).read_bytes()
-    output = second.run("dvc", "repro")  # DVC does not track the page: the report writes it
+    output = second.run("dvc", "repro")  # writes the page, which DVC does not track
     assert [line for line in output.splitlines() if line.startswith(ran)] == [
         "Running stage 'report':"
     ]
@@ -441,7 +447,7 @@ def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
     assert second.run("git", "status", "--porcelain") == ""
 
 
-def test_the_page_shows_the_results_that_are_here(project):
+def test_the_page_shows_the_current_results(project):
     page = project.root / "report/index.html"
     before = page.read_text()
     metrics = project.root / "metrics/eccv.json"
@@ -459,11 +465,12 @@ def test_the_page_shows_the_results_that_are_here(project):
 
 def test_live_metrics_are_empty_when_nothing_trains(project):
     assert json.loads((project.root / "live/metrics.json").read_text()) == {}
-    assert (project.root / "live/plots/metrics/train/accuracy.tsv").exists()  # of the last training
+    # The plots of the last training stay.
+    assert (project.root / "live/plots/metrics/train/accuracy.tsv").exists()
 
 
 def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
-    """As large as the right one: git must not take the file that DVC wrote for unchanged."""
+    """The wrong value has the length of the right one. git must still see that the file changed."""
     output = project.run("dvc", "exp", "run", "-S", "loss=l2x", code=255)
     assert "error: params.yaml: loss: input should be 'mse', 'l1', 'lpips'" in output
     assert "got 'l2x'. To restore" in output
@@ -477,8 +484,8 @@ def test_a_wrong_parameter_stops_before_any_stage_and_is_easy_to_undo(project):
     project.run("dvc", "repro", "check")
 
 
-def test_the_walk_throughs_of_extending_work(project):
-    """Add a loss, a model, colorizers that use them and a metric, and remove a colorizer again."""
+def test_the_examples_of_extending_md_work(project):
+    """Add a loss, a model, colorizers that use them and a metric. Remove the colorizers again."""
     blocks = dict(WALK_THROUGH.findall((ROOT / "docs/extending.md").read_text()))
     modules = [name for name in blocks if name.endswith(".py")]
     assert blocks.keys() - set(modules) == {"colorizer", "losses", "models", "metric", "import"}
@@ -493,8 +500,8 @@ def test_the_walk_throughs_of_extending_work(project):
     start = 'step: colorization, start: "data/${dataset}/weights/resnet34"'
     entries = blocks["colorizer"] + f"      deep: {{{columns}, {start}}}\n"
     head = "    foreach: &colorizers\n"
-    without = pipeline.read_text()
-    pipeline.write_text(without.replace(head, head + entries))
+    original = pipeline.read_text()
+    pipeline.write_text(original.replace(head, head + entries))
     metrics = project.root / "colorpipe/evaluation/table.py"
     text = metrics.read_text().replace(
         "\nMETRICS = (\n", f"\nMETRICS = (\n{blocks['metric'].strip()},\n"
@@ -521,7 +528,7 @@ def test_the_walk_throughs_of_extending_work(project):
     assert "resnet34" in project.run(*command)
     assert "metrics/deep.json" in project.run("dvc", "metrics", "show")
 
-    pipeline.write_text(without)  # its files are still in metrics/
+    pipeline.write_text(original)  # the metrics of the removed colorizers stay
     output = project.run("dvc", "repro")
     assert re.findall(r"Running stage '(\w+)'", output) == ["check", "report"]
     page = (project.root / "report/index.html").read_text()

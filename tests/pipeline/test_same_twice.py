@@ -1,4 +1,4 @@
-"""Two processes in two folders give the same bytes: each model, loss and kind of step."""
+"""Two processes in two folders give the same bytes for each model, loss and kind of step."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from project import ROOT
 
-ROWS = [
+TRAININGS = [
     *(
         (model, loss, "train")
         for model in ("resnet18", "densenet121", "eccv16")
@@ -41,7 +41,7 @@ for model, loss, recipe in %r:
     columns = ("--model", model, "--data", "photos", "--loss", loss, "--recipe", recipe)
     run(train, name, *columns, "--step", step, "--start-from", start)
     run(evaluate, name, "--data", "photos", "--loss", loss)
-""" % (ROWS,)  # noqa: UP031  # it is full of braces
+""" % (TRAININGS,)  # noqa: UP031  # the script has many braces
 
 
 def start(folder: Path, hash_seed: str) -> subprocess.Popen:
@@ -59,13 +59,13 @@ def start(folder: Path, hash_seed: str) -> subprocess.Popen:
 
 
 def results(folder: Path) -> dict[str, bytes]:
-    found = [
+    paths = [
         path
         for kind in ("data", "models", "curves", "metrics", "evaluations", "grids", "galleries")
         for path in folder.glob(f"{kind}/**/*")
     ]
     return {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in found if path.is_file()
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in paths if path.is_file()
     }
 
 
@@ -73,7 +73,7 @@ def test_two_runs_give_the_same_bytes(tmp_path):
     runs = {name: start(tmp_path / name, name) for name in ("1", "2")}
     assert [process.wait() for process in runs.values()] == [0, 0]
     first, second = (results(tmp_path / name) for name in runs)
-    assert sum(name.endswith("best.safetensors") for name in first) == len(ROWS)
-    assert sum(name.startswith("metrics/") for name in first) == len(ROWS)
+    assert sum(name.endswith("best.safetensors") for name in first) == len(TRAININGS)
+    assert sum(name.startswith("metrics/") for name in first) == len(TRAININGS)
     assert first.keys() == second.keys()
     assert [name for name in first if first[name] != second[name]] == []

@@ -15,7 +15,7 @@ COLORS = torch.tensor([[0.0, 0.0, 1.0]], dtype=torch.float64)  # counted colors:
 
 
 def dataset(size: int, **changes: object) -> DatasetConfig:
-    """Return the settings of a data set with images of a size, and with any other changes."""
+    """Return the settings of a data set with images of `size` pixels per side."""
     settings = {
         "source": "archive",
         "md5": "",
@@ -52,7 +52,7 @@ def cifar10(path: Path, batch_size: int, seed: int = 0) -> tuple[Path, np.ndarra
     """Write a binary archive of CIFAR-10 with five training batches and one test batch.
 
     Returns:
-        The path, images of shape (N, 3, 32, 32) and labels. Those of the training set are first.
+        The path, images of shape (N, 3, 32, 32) and labels. The training set comes first.
     """
     rng = np.random.default_rng(seed)
     images = smooth_images(rng, 6 * batch_size, 32)
@@ -69,8 +69,8 @@ def stl10(path: Path, train: int, test: int, seed: int = 0) -> tuple[Path, np.nd
     """Write a binary archive of STL-10.
 
     Returns:
-        The path, images of shape (N, 3, 96, 96) row by row, and labels from 0. Those of the
-        training set are first.
+        The path, images of shape (N, 3, 96, 96) row by row, and labels from 0. The training set
+        comes first.
     """
     rng = np.random.default_rng(seed)
     images = smooth_images(rng, train + test, 96)

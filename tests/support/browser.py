@@ -31,7 +31,7 @@ def chromium() -> Browser:
 def opened(
     url: str, width: int = 1280, scheme: str = "light", touch: bool = False, scripts: bool = True
 ) -> Iterator[Page]:
-    """Open a page. Afterwards, check that it logged no errors and requested nothing elsewhere.
+    """Open a page. Afterwards, check that it logged no errors and used no other host.
 
     Args:
         url: The page.
@@ -52,7 +52,7 @@ def opened(
     )
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("request", lambda request: requests.append(request.url))
-    page.set_default_timeout(300_000)  # A busy machine is not a fault, so only a hang times out.
+    page.set_default_timeout(300_000)  # long, so that only a hang times out
     page.goto(url)
     yield page
     page.close()

@@ -1,4 +1,4 @@
-"""Image files that people have, and hostile ones, for `colorize` and the folder data set."""
+"""Common, odd and hostile image files, for `colorize` and the folder data set."""
 
 import io
 import os
@@ -36,7 +36,7 @@ FRAMES = {"save_all": True, "append_images": [Image.new("RGB", (30, 24))]}
 # Each row of a PNG begins with a byte for its filter, so it is longer than its 30 pixels.
 DEEP = np.random.default_rng(1).integers(0, 2**16, (24, 31)).astype(">u2").tobytes()
 EXIF = b"Exif\0\0MM\0*\0\0\0\x08" + b"\xff" * 40
-# A directory of EXIF data that names itself as the next one.
+# An EXIF directory that names itself as the next one.
 LOOP = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x69\x87\4\0\1\0\0\0\x08\0\0\0\x08\0\0\0"
 
 READ = {  # names and contents of files that are read
@@ -132,7 +132,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def photograph(seed: int, width: int = 90, height: int = 70) -> Image.Image:
-    """Return soft spots of color, which are different for each seed."""
+    """Return soft spots of color that depend on the seed."""
     spots = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), dtype=np.uint8)
     return Image.fromarray(spots).resize((width, height), Image.Resampling.BICUBIC)
 
@@ -142,11 +142,10 @@ def toned(seed: int, black: str, white: str) -> Image.Image:
     return ImageOps.colorize(ramp, black, white)
 
 
-def as_they_come() -> dict[str, dict[str, bytes]]:
-    """Return 40 files as people have them, by what the folder data set does with them.
+def mixed_album() -> dict[str, dict[str, bytes]]:
+    """Return 40 files as people have them, grouped by what the folder data set does with them.
 
-    "unreadable" are also skipped by `colorize`, and "system" are never read. `colorize` reads the
-    others.
+    `colorize` skips the groups "unreadable" and "other", ignores "system", and reads the rest.
     """
     pictures = map(photograph, range(100))
     linear, gray = icc_profile("RGB", 1.0, "sRGB Linear"), icc_profile("GRAY", 1.0, "Dot Gain")

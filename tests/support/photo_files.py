@@ -1,4 +1,4 @@
-"""Parts of photographs' files that Pillow cannot write: ICC profiles, TIFFs and chunks of PNG."""
+"""ICC profiles, TIFFs and PNG chunks that Pillow cannot write."""
 
 import io
 import struct
@@ -7,11 +7,11 @@ import zlib
 import numpy as np
 from PIL import Image
 
-TYPES = {"H": 3, "I": 4}  # number of the type of a TIFF tag by its letter in `struct`
+TYPES = {"H": 3, "I": 4}  # numbers of TIFF's types, by their letters in `struct`
 
 
 def icc_profile(space: str, gamma: float, description: str) -> bytes:
-    """Return a profile of the space RGB (with sRGB's primaries) or GRAY."""
+    """Return an ICC profile for RGB, with sRGB's primaries, or for GRAY."""
     white = (0.9642, 1.0, 0.8249)
     primaries = {
         b"r": (0.43607, 0.22249, 0.01392),
@@ -61,7 +61,7 @@ def tiff(values: np.ndarray, bits: int, order: str = "<", **tags: int) -> bytes:
 
     Args:
         values: The values as unsigned integers, which may be the bits of floats.
-        bits: Bits of a sample.
+        bits: Bits per sample.
         order: The byte order of `struct`.
         tags: Photometric, SampleFormat, MaxSampleValue.
     """
@@ -91,11 +91,11 @@ def png(width: int, height: int, depth: int, color: int, rows: bytes, more: byte
     """Return a PNG.
 
     Args:
-        width: Pixels of a row.
+        width: Pixels per row.
         height: Number of rows.
         depth: Bits per channel.
         color: Color type of the format: 0 for gray, 2 for RGB.
-        rows: The rows, each with the number of its filter before it.
+        rows: The rows. Each begins with the number of its filter.
         more: Chunks between the header and the rows.
     """
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)

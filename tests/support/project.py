@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Project:
-    """A copy of the project in a folder of its own, in git, with tiny data; and dvc in it."""
+    """A git repository with a copy of the project's files, in which DVC runs."""
 
     def __init__(self, folder: Path):
         self.root = folder / "project"
@@ -38,7 +38,7 @@ class Project:
             "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": str(ROOT / "tests" / "support" / "on_path"),
             "COLORPIPE_TRACE": str(self.trace),
-            **({"COLORPIPE_FORKS": forks.server()} if sys.platform == "linux" else {}),
+            **({"COLORPIPE_FORKS": forks.start_server()} if sys.platform == "linux" else {}),
             "PYTHONDONTWRITEBYTECODE": "1",
             "GIT_CONFIG_GLOBAL": os.devnull,
             **{
@@ -50,26 +50,26 @@ class Project:
 
     @classmethod
     def at(cls, root: Path, other: Self) -> Self:
-        """The project in `root`, a clone, run as another is."""
-        made = cls.__new__(cls)
-        made.root, made.trace, made.environment = root, other.trace, other.environment
-        return made
+        """Return the clone at `root`, run in the environment of `other`."""
+        clone = cls.__new__(cls)
+        clone.root, clone.trace, clone.environment = root, other.trace, other.environment
+        return clone
 
     def run(self, *command: str, code: int = 0) -> str:
         if command[0] == "dvc":
             command = (sys.executable, "-m", *command)
-        done = subprocess.run(
+        result = subprocess.run(
             command, cwd=self.root, env=self.environment, capture_output=True, text=True
         )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done.stdout + done.stderr
+        assert result.returncode == code, result.stdout + result.stderr
+        return result.stdout + result.stderr
 
     def commit(self, message: str) -> None:
         self.run("git", "add", "--all")
         self.run("git", "commit", "--quiet", "--message", message)
 
-    def would_run(self) -> set[str]:
-        """The stages that `dvc repro` would start now, as far as it knows without running them: those that have changed."""
+    def changed_stages(self) -> set[str]:
+        """Return the stages that `dvc status` reports as changed."""
         return set(json.loads(self.run("dvc", "status", "--json")))
 
     def edit_params(self, **changes: object) -> None:

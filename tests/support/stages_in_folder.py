@@ -1,4 +1,4 @@
-"""Training stages as processes of their own, in a folder with params and prepared arrays."""
+"""Training stages as processes, in a folder with params and prepared arrays."""
 
 import os
 import signal
@@ -30,7 +30,8 @@ def train(name: str) -> tuple[str, ...]:
     """Return the arguments of the stage that trains a colorizer of COLUMNS."""
     options = ("--model", "--loss", "--recipe", "--step")
     columns = [text for pair in zip(options, COLUMNS[name], strict=True) for text in pair]
-    start = str(files.start_path("photos", COLUMNS[name][0]))  # no weights: random ones
+    # This file has no weights, so training starts from random ones.
+    start = str(files.start_path("photos", COLUMNS[name][0]))
     return ("train", name, "--data", "photos", "--start-from", start, *columns)
 
 
@@ -38,23 +39,24 @@ TRAIN, REBALANCED, ADVERSARIAL = map(train, COLUMNS)
 PRETEXT = ("pretext", "xavier", "--mode", "finetune", "--labels", "100", "--data", "photos")
 PROBE = ("pretext", "xavier", "--mode", "probe", "--labels", "50", "--data", "photos")
 NEIGHBORS = ("pretext", "xavier", "--mode", "knn", "--labels", "50", "--data", "photos")
-EPOCHS = 8  # of three steps each
+EPOCHS = 8  # with three steps each
 PAUSED = """
-# Runs a stage that waits for a signal in its training step number argv[1], and creates the file argv[2] when it is there.
+# Run a stage that creates the file argv[2] in training step argv[1], and then waits for a signal.
 import runpy, signal, sys
 from pathlib import Path
-if "adversarial" in sys.argv:  # no more is imported than the stage does: that code is part of the checkpoint's key
+# Import only what the stage imports, because this code is part of the checkpoint's key.
+if "adversarial" in sys.argv:
     from colorpipe.training.adversarial import AdversarialTask as Task
 else:
     from colorpipe.training.task import TrainingTask as Task
 
-step, when, there = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
+step, remaining, marker = Task.train_step, int(sys.argv[1]), Path(sys.argv[2])
 
 def train_step(self, state, batch):
-    global when
-    when -= 1
-    if when == 0:
-        there.touch()
+    global remaining
+    remaining -= 1
+    if remaining == 0:
+        marker.touch()
         signal.pause()
     return step(self, state, batch)
 
@@ -65,7 +67,7 @@ runpy.run_module(f"stages.{sys.argv[0]}", run_name="__main__", alter_sys=True)
 
 
 def prepare(root: Path) -> Path:
-    """Fill a folder with params, and prepared arrays of random images, with classes."""
+    """Write params and arrays of random images of two classes to a folder."""
     content = yaml.safe_load((ROOT / "params.yaml").read_text())
     content["datasets"]["photos"]["epochs"] = EPOCHS
     content["threads"] = 1
@@ -93,7 +95,7 @@ def prepare(root: Path) -> Path:
 
 
 def save_encoder(path: Path, seed: int) -> Colorizer:
-    """Write the weights of a ResNet-18 colorizer's encoder, which `seed` draws."""
+    """Write and return a ResNet-18 colorizer whose encoder is drawn with `seed`."""
     settings = {"cut": "layer2"}
     colorizer = build_colorizer("resnet18", settings)
     redraw_xavier(colorizer, seed)
@@ -108,7 +110,7 @@ def start(
     run = ["-c", PAUSED, *pause, stage[0]] if pause else ["-m", f"stages.{stage[0]}"]
     command = [sys.executable, *run, *stage[1:]]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    # A shell starts what it runs in the background with SIGINT ignored, and its children inherit that.
+    # A shell ignores SIGINT in background jobs, and their child processes inherit this.
     return subprocess.Popen(
         command,
         cwd=folder,
@@ -119,33 +121,35 @@ def start(
 
 
 def run(folder: Path, stage: tuple[str, ...], **environment: str) -> str:
-    """Run a stage to its end; what it prints."""
-    process = start(folder, stage, **forked(), **environment)
+    """Run a stage, and return its output."""
+    process = start(folder, stage, **fork_environment(), **environment)
     output = process.communicate()[0]
     assert process.returncode == 0, output
     return output
 
 
-def forked() -> dict[str, str]:
-    """The environment in which `python -m ...` is a fork that has its imports done, where the system has forks."""
+def fork_environment() -> dict[str, str]:
+    """Return the environment in which `python -m` uses the fork server (on Linux)."""
     path = f"{ROOT}{os.pathsep}{ROOT / 'tests/support/on_path'}"
     return (
-        {"COLORPIPE_FORKS": forks.server(), "PYTHONPATH": path} if sys.platform == "linux" else {}
+        {"COLORPIPE_FORKS": forks.start_server(), "PYTHONPATH": path}
+        if sys.platform == "linux"
+        else {}
     )
 
 
 def results(folder: Path, name: str) -> dict[str, bytes]:
-    found = [
+    paths = [
         files.curves_path(name),
         files.metrics_path(name),
         files.weights_path(name, "best"),
         files.weights_path(name, "last"),
     ]
-    return {str(path): (folder / path).read_bytes() for path in found if (folder / path).exists()}
+    return {str(path): (folder / path).read_bytes() for path in paths if (folder / path).exists()}
 
 
 def wait_for(event: Callable[[], object], process: subprocess.Popen) -> None:
-    """Wait until the event, however long that takes; the process must not end before it."""
+    """Wait until `event` returns true. Fail if the process ends first."""
     while not event():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.01)

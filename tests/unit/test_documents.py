@@ -16,7 +16,7 @@ def test_every_test_that_a_fault_names_exists():
         assert f"def {test}(" in path.read_text(), f"{file}: {test}"
 
 
-def test_every_link_leads_somewhere():
+def test_every_link_has_a_target():
     tracked = subprocess.run(
         ["git", "ls-files", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True
     )

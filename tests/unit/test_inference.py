@@ -74,7 +74,7 @@ def test_a_network_sees_L_and_nothing_else(images):
 @pytest.mark.parametrize(
     ("precision", "dtype"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)]
 )
-def test_the_precision_is_that_of_the_network(images, precision, dtype):
+def test_only_the_network_uses_the_precision(images, precision, dtype):
     model = Recorder()
     colorized = predict(model, torch.from_numpy(images), precision)
     assert model.dtype == dtype
@@ -82,14 +82,14 @@ def test_the_precision_is_that_of_the_network(images, precision, dtype):
 
 
 def test_colors_decoded_from_logits_are_float32(images):
-    """SSIM needs it: in bfloat16, the variances lose most of their digits."""
+    """SSIM needs float32. In bfloat16, the variances lose most of their digits."""
     torch.manual_seed(0)
     model = build_colorizer("unet", {"widths": [8, 16], "blocks": [1, 1]}, "bins")
     coarse = predict(model, torch.from_numpy(images), "bfloat16").prediction
     assert coarse.logits.dtype == coarse.ab.dtype == torch.float32
 
 
-def test_a_loss_gets_what_its_head_compares():
+def test_a_loss_gets_ab_or_logits_depending_on_its_head():
     lab = torch.zeros(2, 3, 8, 8)
     ab, logits = torch.full((2, 2, 8, 8), 3.0), torch.zeros(2, 313, 4, 4)
     colorized = Colorized(torch.zeros(2, 3, 8, 8), lab, Prediction(ab, logits))

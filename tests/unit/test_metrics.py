@@ -39,7 +39,7 @@ def test_ssim_and_psnr_of_ab_equal_torchmetrics(ab):
     )
 
 
-def test_the_data_range_is_that_of_the_right_image(ab):
+def test_the_data_range_is_that_of_the_target(ab):
     predicted, target = ab
     assert metrics.batch_psnr(3 * predicted, target) < metrics.batch_psnr(predicted, target)
     wide = 5 * predicted  # the prediction has the larger range
@@ -67,18 +67,18 @@ def test_ssim_and_psnr_of_rgb_equal_scikit_images(rgb):
         assert psnr[number].item() == pytest.approx(expected, abs=1e-4)
 
 
-def test_equal_images():
+def test_equal_images_have_the_best_scores():
     images = torch.rand(2, 3, 16, 16)
     assert metrics.ssim(images, images).tolist() == pytest.approx([1, 1])
     assert metrics.psnr(images, images).tolist() == pytest.approx([100, 100])
 
 
-def test_too_small_an_image_says_so():
+def test_a_too_small_image_is_refused():
     with pytest.raises(ValueError, match="larger than 10 pixels"):
         metrics.ssim(torch.rand(1, 3, 8, 8), torch.rand(1, 3, 8, 8))
 
 
-def test_colorfulness():
+def test_colorfulness_equals_its_formula():
     assert metrics.colorfulness(torch.full((1, 3, 4, 4), 0.3)).item() == pytest.approx(0, abs=1e-5)
     image = torch.rand(3, 9, 9)
     red, green, blue = (255 * image).double().numpy()

@@ -97,10 +97,10 @@ def test_all_results_are_in_the_first_table(results):
     assert named == set(results.loc[~results["colorizer"].str.contains("/"), "colorizer"])
 
 
-def test_the_path_from_faithful_to_vivid():
+def test_the_path_from_faithful_to_vivid_follows_from_the_decodings():
     decodings = pd.read_csv(STUDY / "decodings.csv")
-    of_unet = decodings["colorizer"] == "unet_rebalanced"
-    path = decodings[of_unet & (decodings["part"] == "test")].sort_values("vividness")
+    is_unet = decodings["colorizer"] == "unet_rebalanced"
+    path = decodings[is_unet & (decodings["part"] == "test")].sort_values("vividness")
     lines = re.findall(
         r"^\| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) \|$", PAGE, re.M
     )
@@ -111,7 +111,7 @@ def test_the_path_from_faithful_to_vivid():
         ]
 
 
-def test_the_first_seed_of_the_pretext_task(results):
+def test_the_pretext_accuracies_follow_from_the_results(results):
     accuracy = results.set_index("colorizer")["top1"]
     shown = re.search(
         r"with all labels, `resnet`\s.*?(?=\.\s[A-Z])", PAGE.replace("\n", " ")

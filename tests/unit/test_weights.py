@@ -1,4 +1,4 @@
-"""Files of weights that are damaged, of another model, or made to do harm."""
+"""Weight files that are damaged, harmful, or of another model."""
 
 import os
 import pickle
@@ -37,7 +37,8 @@ WRONG = {
     "another architecture": (
         {},
         {"model": "densenet121", "settings": {"cut": "denseblock1"}},
-        r"is not the densenet121 .* that its metadata claims: decoder\.0\.weight is \(128, 64, 3, 3\) float32, .*\(128, 256",
+        r"is not the densenet121 .* that its metadata claims: "
+        r"decoder\.0\.weight is \(128, 64, 3, 3\) float32, .*\(128, 256",
     ),
     "another cut": (
         {},
@@ -70,7 +71,7 @@ WRONG = {
         r"bn1\.bias has non-finite values",
     ),
     "an unknown model": ({}, {**RESNET, "model": "gpt"}, "holds no colorizer"),
-    "a module that is none of ours": ({}, {**RESNET, "model": "classifier"}, "holds no colorizer"),
+    "a module that is not a model": ({}, {**RESNET, "model": "classifier"}, "holds no colorizer"),
     "a path for a model": ({}, {**RESNET, "model": "../../os"}, "holds no colorizer"),
     "an unknown cut": (
         {},
@@ -83,7 +84,8 @@ WRONG = {
         f"numbers of {dtype}": (
             {"encoder__bn1__bias": torch.zeros(64, dtype=getattr(torch, dtype))},
             RESNET,
-            rf"bn1\.bias (has dtype {dtype}, expected float32|is \(64,\) {dtype}, expected \(64,\) float32)",
+            rf"bn1\.bias (has dtype {dtype}, expected float32|"
+            rf"is \(64,\) {dtype}, expected \(64,\) float32)",
         )
         for dtype in (
             "float64",
@@ -125,7 +127,7 @@ def test_deeply_nested_metadata_is_named(tmp_path, tensors):
         load_colorizer(tmp_path / "x.safetensors", CPU)
 
 
-def test_a_file_without_our_metadata(tmp_path, tensors):
+def test_a_file_without_metadata_is_named(tmp_path, tensors):
     save_file(tensors, tmp_path / "x.safetensors")
     with pytest.raises(UserError, match=r"x\.safetensors is not a complete colorpipe weight file"):
         load_colorizer(tmp_path / "x.safetensors", CPU)
@@ -175,7 +177,7 @@ def test_torchvision_weights_of_another_kind_are_named(tmp_path, content, messag
     assert str(raised.value).isprintable()
 
 
-def test_weights_know_what_they_are(tmp_path):
+def test_metadata_is_saved_with_the_weights(tmp_path):
     path = tmp_path / "deep" / "weights.safetensors"
     weights.save(path, {"w": torch.ones(2)}, {"model": "m", "epoch": {"epoch": 3}})
     tensors, metadata = weights.load(path)
@@ -184,7 +186,7 @@ def test_weights_know_what_they_are(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["weights.safetensors"]
 
 
-def test_weights_that_share_their_memory_can_be_kept(tmp_path):
+def test_weights_that_share_memory_can_be_saved(tmp_path):
     torch.save({"a": WEIGHT, "b": WEIGHT.T, "fc.weight": WEIGHT}, tmp_path / "w.pth")
     weights.save(tmp_path / "w.safetensors", load_imagenet_weights(tmp_path / "w.pth"), {})
     assert weights.load(tmp_path / "w.safetensors")[0].keys() == {"a", "b"}

@@ -1,7 +1,7 @@
-"""On PYTHONPATH of a project under test, so that every Python runs it as it starts.
+"""Python runs this module when it starts. It is on the PYTHONPATH of a project under test.
 
-With $COLORPIPE_TRACE a stage takes notes of what it uses; with $COLORPIPE_FORKS it runs in a fork (see forks.py), as does a
-command of DVC's.
+With $COLORPIPE_TRACE, a stage notes what it uses. With $COLORPIPE_FORKS, the stages and DVC's
+commands run in forks (see forks.py).
 """
 
 import os
@@ -11,11 +11,11 @@ if sys.orig_argv[1:2] == ["-m"] and len(sys.orig_argv) > 2:
     if address := os.environ.get("COLORPIPE_FORKS"):
         import forks
 
-        forks.run(address)
+        forks.run_in_fork(address)
     elif sys.orig_argv[2].startswith("stages.") and "COLORPIPE_TRACE" in os.environ:
         import atexit
 
         import stage_notes
 
-        stage_notes.take()
+        stage_notes.start()
         atexit.register(stage_notes.write)

@@ -1,6 +1,6 @@
-"""Each stage of a pipeline under test notes which modules, files and parameters it really uses.
+"""Notes of the modules, files and parameters that a stage of a pipeline under test uses.
 
-It writes its note to $COLORPIPE_TRACE/<stage and its arguments>.json as it ends.
+The stage writes them to $COLORPIPE_TRACE/<stage and its arguments>.json when it ends.
 """
 
 import importlib.abc
@@ -32,7 +32,7 @@ def on_event(event: str, args: tuple) -> None:
 
 
 def watch_weights(module: object) -> None:
-    """safetensors opens files outside of Python."""
+    """Note the weight files, because safetensors opens them outside of Python."""
     original = module.safe_open
 
     def safe_open(path: object, **options: object) -> object:
@@ -43,14 +43,14 @@ def watch_weights(module: object) -> None:
 
 
 def watch_params(module: object) -> None:
-    """Note each parameter that is read once the file has been checked."""
+    """Note each parameter that is read after params.yaml has been validated."""
     names: dict[int, str] = {}
-    alive: list[object] = []  # so that no later section gets the id of a loaded one
+    alive: list[object] = []  # keeps the ids of the loaded sections unique
     original_load, original_get = module.load_params, module.Strict.__getattribute__
     original_validate = module.validate_section
 
     class Noted(dict):
-        """A section that is a dictionary. It notes what is read from it."""
+        """A dictionary of parameters that notes which of them are read."""
 
         def __init__(self, content: dict, prefix: str) -> None:
             super().__init__(content)
@@ -110,7 +110,7 @@ WATCHED = {"colorpipe.weights": watch_weights, "colorpipe.config": watch_params}
 
 
 class Watcher(importlib.abc.MetaPathFinder):
-    """Lets a module load as usual, then watches it."""
+    """A finder that loads the watched modules as usual and then patches them."""
 
     def find_spec(
         self, name: str, path: object, target: object = None
@@ -145,7 +145,7 @@ def write() -> None:
     ).write_text(json.dumps(note))
 
 
-def take() -> None:
-    """Begin to note what this process uses: a stage that has imported nothing of the project yet."""
+def start() -> None:
+    """Start to note what this process uses, before it imports anything of the project."""
     sys.addaudithook(on_event)
     sys.meta_path.insert(0, Watcher())

@@ -97,7 +97,7 @@ def tested(tmp_path_factory) -> Path:
         np.save(files.colors_path("photos"), archives.COLORS.numpy())
         for loss in ("color_classification", "lpips"):
             weights.save(files.start_path("photos", loss), {}, {"weights": "random"})
-        train(seed=0, val_loss=4.123456789)  # the evaluation has five digits of it
+        train(seed=0, val_loss=4.123456789)  # the evaluation keeps five digits
         evaluate_at(*TESTED)
         write_path(PATH)
         photograph = archives.smooth_images(rng, 1, 40)[0].transpose(1, 2, 0)
@@ -139,7 +139,7 @@ def read_error(capsys, monkeypatch, *arguments: str) -> str:
     return printed + capsys.readouterr().err
 
 
-def test_without_a_vividness_the_decoding_is_that_of_the_test(project):
+def test_the_default_decoding_is_that_of_the_test(project):
     assert TESTED != DEFAULT
     evaluation = files.read_json(files.evaluation_path("small"))
     assert (evaluation["alpha"], evaluation["temperature"]) == TESTED
@@ -171,7 +171,7 @@ def test_the_exported_file_has_the_decoding(project, monkeypatch, options, vivid
         assert np.abs(ab - load(0)(L).ab.numpy()).max() > 0.1
 
 
-def test_the_demo_starts_at_the_test_and_has_a_slider_for_a_path(project):
+def test_the_demo_starts_with_the_tested_decoding_and_has_a_slider(project):
     alone = files.weights_path("alone", "best")
     alone.parent.mkdir()
     shutil.copy(WEIGHTS, alone)
@@ -188,8 +188,8 @@ def test_the_demo_starts_at_the_test_and_has_a_slider_for_a_path(project):
 
 
 @pytest.mark.parametrize(("seed", "val_loss"), [(1, 4.123456789), (0, 4.0)])
-def test_other_weights_than_the_tested_ones_have_the_default(project, seed, val_loss):
-    """They were trained again, with another seed or other params, and not tested yet."""
+def test_untested_weights_have_the_default_decoding(project, seed, val_loss):
+    """The colorizer was trained again with another seed or other params, and is not tested yet."""
     train(seed, val_loss)
     assert load_decoding() == DEFAULT
     with pytest.raises(UserError, match="small has no path"):
@@ -199,7 +199,7 @@ def test_other_weights_than_the_tested_ones_have_the_default(project, seed, val_
     load(0.5)
 
 
-def test_a_copy_of_the_weights_elsewhere_has_the_default(project, tmp_path, monkeypatch):
+def test_a_copy_of_the_weights_has_the_default_decoding(project, tmp_path, monkeypatch):
     shutil.copy(WEIGHTS, "alone.safetensors")
     shutil.copy(WEIGHTS, "best.safetensors")
     for name in ("alone.safetensors", "best.safetensors"):
@@ -221,14 +221,14 @@ def test_a_damaged_evaluation_is_named(project, content):
 
 
 @pytest.mark.parametrize("path", [None, [], 5, [5], [{}], [{"alpha": "x"}]])
-def test_a_damaged_path_counts_as_none(project, path):
+def test_a_damaged_path_is_ignored(project, path):
     write_path(path)
     assert load_decoding() == TESTED
     with pytest.raises(UserError, match="small has no path from faithful to vivid"):
         load(0.5)
 
 
-def test_weights_without_an_epoch_have_the_default(project):
+def test_weights_without_an_epoch_have_the_default_decoding(project):
     tensors, metadata = weights.load(WEIGHTS)
     del metadata["epoch"]
     weights.save(WEIGHTS, tensors, metadata)
@@ -243,7 +243,7 @@ def test_a_weight_file_may_carry_its_decoding_and_its_path(project):
     assert load_decoding(1, Path("bundled.safetensors")) == (0.0, 0.2)
 
 
-def test_a_vividness_that_cannot_be_used_is_one_line(project, monkeypatch, capsys):
+def test_an_unusable_vividness_is_reported_in_one_line(project, monkeypatch, capsys):
     def error(model: str, vividness: str = "0.5") -> str:
         options = ("--model", model, "--vividness", vividness)
         return read_error(capsys, monkeypatch, *options)
@@ -251,11 +251,11 @@ def test_a_vividness_that_cannot_be_used_is_one_line(project, monkeypatch, capsy
     tensors = build_colorizer("unet", SETTINGS).state_dict()
     metadata = {"model": "unet", "settings": SETTINGS, "size": [32, 32]}
     weights.save(Path("faithful.safetensors"), tensors, metadata)
-    of_no_bins = (
+    expected = (
         "error: --vividness: faithful does not classify over the color bins: leave the option out, "
         "or use a --model whose loss is color_classification in `colorpipe models`"
     )
-    assert error("faithful.safetensors").strip() == of_no_bins
+    assert error("faithful.safetensors").strip() == expected
     no_path = "has no path from faithful to vivid"
     elsewhere = "use a colorizer in models/ that `dvc repro` has tested, or leave the option out"
     shutil.copy(WEIGHTS, "alone.safetensors")
@@ -267,6 +267,6 @@ def test_a_vividness_that_cannot_be_used_is_one_line(project, monkeypatch, capsy
     assert "use a number from 0 to 1, not 1.5" in error("small", "1.5")
 
 
-def test_the_nearest_decoding_of_a_path():
+def test_the_vividness_of_a_decoding_is_that_of_the_nearest_point():
     path = [Decoding(**point) for point in PATH]
-    assert [decoding.find_vividness(path, of_test) for of_test in (TESTED, (0.9, 1.0))] == [0.5, 0]
+    assert [decoding.find_vividness(path, tested) for tested in (TESTED, (0.9, 1.0))] == [0.5, 0]

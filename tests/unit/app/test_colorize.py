@@ -73,7 +73,7 @@ def run(*arguments: object, code: int = 0) -> None:
             return
         with pytest.raises(SystemExit) as stopped:
             cli.main()
-    if isinstance(stopped.value.code, str):  # Python would print it and exit with 1
+    if isinstance(stopped.value.code, str):  # Python prints it and exits with status 1
         print(stopped.value.code, file=sys.stderr)
     else:
         assert stopped.value.code == code
@@ -124,7 +124,7 @@ def test_the_network_sees_the_lightness_that_it_is_trained_on(weights, monkeypat
     assert abs(float(seen[0].mean()) - 53.6) < 1
 
 
-def test_an_apple_gpu_is_used_if_there_is_one(monkeypatch):
+def test_an_apple_gpu_is_used_if_available(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     monkeypatch.setattr(torch, "empty", lambda *size, device: None)
@@ -153,7 +153,7 @@ def test_splitting_into_strips_makes_no_difference(weights, monkeypatch):
     assert np.abs(whole.astype(int) - colorize.colorize(model, before, 24)).max() <= 1
 
 
-def test_strips_are_enlarged_as_torch_enlarges_the_whole():
+def test_strips_are_enlarged_like_the_whole_image():
     ab = torch.randn(1, 2, 5, 7)
     strips = [slice(0, 10), slice(10, 23)]
     enlarged = torch.cat(list(colorize._enlarge(ab, 23, 31, strips)), dim=2)
@@ -168,7 +168,7 @@ def test_the_network_sees_about_as_many_pixels_as_in_training():
     assert colorize.small_size(1, 1, 32) == (32, 32)
 
 
-def test_a_folder_of_odd_images(weights, tmp_path, capsys):
+def test_odd_images_in_a_folder_are_colorized_or_named(weights, tmp_path, capsys):
     folder = tmp_path / "odd ones"
     (folder / "deeper").mkdir(parents=True)
     image = Image.fromarray(photograph(40, 60))
@@ -269,7 +269,7 @@ def test_photographs_that_cannot_be_read_or_written_are_skipped(weights, tmp_pat
         assert words in output.err
 
 
-def test_two_photographs_with_the_same_output(weights, tmp_path, capsys):
+def test_outputs_of_the_same_name_keep_their_suffixes(weights, tmp_path, capsys):
     for name in ("a.png", "a.webp", "b.png"):
         Image.fromarray(photograph(8, 8)).save(tmp_path / name)
     run("colorize", tmp_path, "-o", tmp_path / "out", "--model", weights)
@@ -335,8 +335,8 @@ def test_an_existing_output_is_not_a_failure(weights, tmp_path, capsys):
         ),
         (
             ("album/a.png", "-o", "new.png", "--format", "jpg"),
-            "-o new.png: its suffix contradicts --format jpg: leave out the format, or use the suffix "
-            ".jpg",
+            "-o new.png: its suffix contradicts --format jpg: leave out the format, or use the "
+            "suffix .jpg",
         ),
         (("album/c.png", "-o", "new"), "album/c.png is missing: check its path"),
     ],
@@ -378,7 +378,7 @@ def test_the_comparison_has_gray_and_color_in_the_chosen_format(weights, tmp_pat
 
 
 def test_only_missing_files_are_written(weights, tmp_path):
-    """A killed process may leave one of the two files, and a file may be the user's own."""
+    """A killed process may leave one of the two files. A file may also be the user's own."""
     Image.fromarray(photograph(20, 30)).save(tmp_path / "a.png")
     (tmp_path / "out").mkdir()
     names = ("a.png", "a-compare.png")
@@ -393,7 +393,7 @@ def test_only_missing_files_are_written(weights, tmp_path):
             (tmp_path / "out" / name).unlink()
 
 
-def test_two_photographs_of_a_name_stay_a_conflict_when_run_again(weights, tmp_path, capsys):
+def test_a_conflict_of_names_remains_when_run_again(weights, tmp_path, capsys):
     for folder in ("2019", "2020"):
         (tmp_path / folder).mkdir()
         Image.fromarray(photograph(8, 8)).save(tmp_path / folder / "a.png")
@@ -488,7 +488,9 @@ def test_an_apple_gpu_is_used_by_one_thread(monkeypatch):
         (["empty", "-o", "out"], "empty holds no files"),
     ],
 )
-def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments, message):
+def test_a_mistake_is_reported_in_one_line(
+    weights, tmp_path, monkeypatch, capsys, arguments, message
+):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(photograph(8, 8)).save("a.png")
     Path("empty").mkdir()
@@ -498,7 +500,7 @@ def test_a_mistake_is_one_line(weights, tmp_path, monkeypatch, capsys, arguments
     assert capsys.readouterr().err.startswith(f"error: {message}")
 
 
-def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
+def test_a_colorizer_in_training_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     files.write_json(Path("live/metrics.json"), {"training": "resnet", "epoch": 1})
     run("colorize", "a.png", "-o", "out", "--model", "resnet", code=1)
@@ -509,7 +511,7 @@ def test_a_colorizer_that_is_being_trained(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: --model eccv: no such colorizer")
 
 
-def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
+def test_an_untrained_colorizer_is_named(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     shutil.copy(ROOT / "dvc.yaml", tmp_path)
     message = "it is not trained yet: run `dvc repro train@unet`, or use bundled"
@@ -534,7 +536,7 @@ def test_a_colorizer_that_is_not_trained_yet(tmp_path, monkeypatch, capsys):
         "Torch not compiled with CUDA enabled",
     ],
 )
-def test_a_device_that_cannot_be_used_is_one_short_line(monkeypatch, text):
+def test_an_unusable_device_is_reported_in_one_short_line(monkeypatch, text):
     def fail(*size: int, device: torch.device) -> None:
         raise RuntimeError(text)
 
@@ -653,9 +655,9 @@ def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeyp
         "original_colorfulness": 30.5,
     }
     files.write_json(Path("evaluations/small.json"), evaluation)
-    of_test_set = {key: evaluation[key] for key in ("data", "n", "original_colorfulness")}
+    test_set = {key: evaluation[key] for key in ("data", "n", "original_colorfulness")}
     for name, mse, changes in (("a", 99.9, {"original_colorfulness": 30.6}), ("b", 193.6, {})):
-        files.write_json(Path(f"evaluations/baseline/{name}.json"), {**of_test_set, **changes})
+        files.write_json(Path(f"evaluations/baseline/{name}.json"), {**test_set, **changes})
         files.write_json(Path(f"metrics/baseline/{name}.json"), {"test": {"mse": mse}})
     run("models")
     row = capsys.readouterr().out.splitlines()[1]
@@ -672,15 +674,15 @@ def test_trained_models_are_listed_with_their_metrics(weights, tmp_path, monkeyp
         "21.50",
         "193.6",
     ]
-    of_other_weights = {**evaluation, "val_loss": 149.0}
-    files.write_json(Path("evaluations/small.json"), of_other_weights)
+    other_weights = {**evaluation, "val_loss": 149.0}
+    files.write_json(Path("evaluations/small.json"), other_weights)
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:7]
     files.write_json(Path("evaluations/small.json"), evaluation)
     Path("evaluations/baseline/b.json").unlink()
     run("models")
     assert capsys.readouterr().out.splitlines()[1].split() == row.split()[:10]
-    files.write_json(Path("evaluations/baseline/b.json"), of_test_set)
+    files.write_json(Path("evaluations/baseline/b.json"), test_set)
     flat = {"test": {"mse": 151.25, "ssim": None, "psnr": None}}  # not finite
     files.write_json(Path("metrics/small.json"), flat)
     run("models")

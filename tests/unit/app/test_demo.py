@@ -1,4 +1,4 @@
-"""The demo in a real browser: a photograph in, gray and color out."""
+"""The demo in a real browser."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
-    """Return a folder with two untrained colorizers, of which "colorful" has a path."""
+    """Return a folder with two untrained colorizers. "colorful" has a path."""
     folder = tmp_path_factory.mktemp("demo") / "models"
     torch.manual_seed(0)
     metadata = {"model": "resnet18", "settings": {"cut": "layer1"}, "size": [32, 32]}
@@ -46,7 +46,7 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def url(models) -> Iterator[str]:
-    """Yield the address of the demo, which runs as a process of its own."""
+    """Run the demo in another process, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -101,7 +101,7 @@ def test_a_large_photograph_has_a_small_preview_and_a_large_download(url, tmp_pa
 
 
 @needs_chromium
-def test_a_colorizer_with_a_path_has_a_slider_of_its_vividness(url, models, tmp_path):
+def test_a_colorizer_with_a_path_has_a_vividness_slider(url, models, tmp_path):
     path = models / "colorful/best.safetensors"
     Image.fromarray(PIXELS).save(tmp_path / "photo.png")
     with opened(url) as page:

@@ -1,4 +1,4 @@
-"""`colorpipe evaluate`: the metrics between two folders of images."""
+"""`colorpipe evaluate`, which compares two folders of images."""
 
 import json
 import sys
@@ -36,8 +36,8 @@ def run(*arguments: object, code: int = 0) -> None:
 def save(folder: Path, images: np.ndarray, suffix: str = ".png") -> Path:
     (folder / "deeper").mkdir(parents=True)
     for number, image in enumerate(images):
-        place = folder / "deeper" if number == 2 else folder
-        Image.fromarray(image.transpose(1, 2, 0)).save(place / f"{number}{suffix}")
+        target = folder / "deeper" if number == 2 else folder
+        Image.fromarray(image.transpose(1, 2, 0)).save(target / f"{number}{suffix}")
     return folder
 
 
@@ -59,7 +59,7 @@ def read_metrics(path: Path) -> dict[str, dict[str, float]]:
     }
 
 
-def test_the_gray_baseline_is_that_of_the_pipeline(folders, tmp_path, capsys):
+def test_the_gray_baseline_has_the_metrics_of_the_pipeline(folders, tmp_path, capsys):
     run(*folders, "--size", SIZE, "-o", tmp_path / "metrics.json")
     metrics = read_metrics(tmp_path / "metrics.json")["gray_baseline"]
     distance = lpips.LPIPS(0, "random").eval()
@@ -85,13 +85,13 @@ def test_the_metrics_are_those_of_the_images(folders, tmp_path):
     assert metrics["colorfulness_distance"] == pytest.approx(difference, rel=1e-2)
 
 
-def test_the_originals_themselves_are_perfect(folders, tmp_path):
+def test_the_originals_have_perfect_metrics(folders, tmp_path):
     run(folders[1], folders[1], "--size", 64, "-o", tmp_path / "metrics.json")
     metrics = read_metrics(tmp_path / "metrics.json")["predicted"]
     assert (metrics["test.mse"], metrics["rgb.psnr"], metrics["auc"]) == (0, 100, 1)
 
 
-def test_lpips_is_computed_if_its_weights_are_there(folders, tmp_path, monkeypatch):
+def test_lpips_is_computed_if_its_weights_are_available(folders, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluate, "_load_lpips", lambda: lpips.LPIPS(0, "random").eval())
     run(*folders, "--size", SIZE, "-o", tmp_path / "metrics.json")
     metrics = read_metrics(tmp_path / "metrics.json")
@@ -162,7 +162,7 @@ def test_each_original_has_one_pair(tmp_path):
     assert not alone
 
 
-def test_mistakes_are_one_line(folders, tmp_path, capsys, monkeypatch):
+def test_mistakes_are_reported_in_one_line(folders, tmp_path, capsys, monkeypatch):
     run(folders[0], tmp_path / "none", code=1)
     assert capsys.readouterr().err.endswith("none is not a folder: use a folder of images\n")
     (tmp_path / "empty").mkdir()

@@ -28,7 +28,7 @@ def save_colorizer(tmp_path, name: str):
 
 
 def once(function):
-    """Return the function. Later calls return the result of the first one."""
+    """Wrap a function so that later calls return its first result."""
     results = []
 
     def called(*arguments, **options):

@@ -1,4 +1,4 @@
-"""The benchmark compares like with like, and it runs. No test asserts a time."""
+"""The benchmark compares equal computations. No test asserts a time."""
 
 import shutil
 
@@ -12,7 +12,7 @@ from benchmarks import notebook, throughput
 
 @pytest.fixture
 def small_batches(tmp_path, monkeypatch):
-    """The parameters with batches of 4 images, float32 and one thread."""
+    """Work in a folder whose params have batches of 4 images, float32 and one thread."""
     params = (ROOT / "params.yaml").read_text()
     for key, value, replacement in (
         ("batch_size", "64", "4"),
@@ -34,7 +34,7 @@ def test_the_notebook_and_colorpipe_compute_the_same_loss(small_batches, name):
     model, task, _, _ = throughput.build_colorpipe(name)
     colorpipe_loss = task.metrics(model, (torch.from_numpy(images),))["loss"].item()
     model, loss, device = throughput.build_notebook(name)
-    if isinstance(loss, notebook.LPIPS):  # each draws a VGG-16 of its own
+    if isinstance(loss, notebook.LPIPS):  # each draws its own VGG-16
         loss.package.net.load_state_dict(task.loss.package.net.state_dict())
     loader = DataLoader(notebook.Photographs(images), batch_size=4)
     (notebook_loss,) = notebook.train(model, loss, loader, device)

@@ -6,14 +6,12 @@ from skimage import color as reference
 
 from colorpipe.color import bins, gamut, lab
 
-TOLERANCE = {
-    torch.float32: 1e-3,
-    torch.float64: 1e-4,
-}  # Lab units; scikit-image's own constants are rounded
+# In Lab units. scikit-image's own constants are rounded.
+TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-4}
 
 
 def cube(steps: int, dtype: torch.dtype) -> torch.Tensor:
-    """The whole sRGB cube as one image (1, 3, steps * steps, steps)."""
+    """Return the whole sRGB cube as an image of shape (1, 3, steps * steps, steps)."""
     axis = torch.linspace(0, 1, steps, dtype=dtype)
     return torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).reshape(
         1, 3, steps * steps, steps
@@ -41,7 +39,7 @@ def test_rgb_equals_scikit_images():
     )
 
 
-def test_axes_and_units():
+def test_primaries_have_their_lab_values():
     red, green, blue = (
         lab.rgb_to_lab(torch.eye(3)[i].view(1, 3, 1, 1)).flatten() for i in range(3)
     )
@@ -52,15 +50,15 @@ def test_axes_and_units():
 
 def test_a_pixels_color_depends_on_no_other_pixel():
     rgb = torch.rand(2, 3, 5, 7)
-    one = lab.rgb_to_lab(rgb[1:, :, 2:3, 4:5].clone())
-    assert torch.allclose(lab.rgb_to_lab(rgb)[1:, :, 2:3, 4:5], one, atol=1e-4)
+    pixel = lab.rgb_to_lab(rgb[1:, :, 2:3, 4:5].clone())
+    assert torch.allclose(lab.rgb_to_lab(rgb)[1:, :, 2:3, 4:5], pixel, atol=1e-4)
 
 
 def test_round_trip_is_unclipped():
-    outside = torch.tensor(
+    outside = torch.tensor(  # colors outside the sRGB gamut
         [[50.0, 120.0, -120.0], [90.0, -100.0, 100.0], [5.0, 60.0, 60.0]], dtype=torch.float64
     )
-    outside = outside.view(3, 3, 1, 1)  # of the sRGB gamut
+    outside = outside.view(3, 3, 1, 1)
     rgb = lab.lab_to_rgb(outside)
     assert rgb.min() < 0
     assert rgb.max() > 1
@@ -75,7 +73,7 @@ def test_rendering_preserves_lightness_and_hue():
     L, ab = torch.rand(1, 1, 20, 20) * 100, torch.randn(1, 2, 20, 20) * 60
     rendered = lab.rgb_to_lab(gamut.render_preserving_lightness(L, ab))
     assert (rendered[:, :1] - L).abs().max() < 0.6
-    assert (lab.rgb_to_lab(gamut.render(L, ab))[:, :1] - L).abs().max() > 5  # clipping does not
+    assert (lab.rgb_to_lab(gamut.render(L, ab))[:, :1] - L).abs().max() > 5  # clipping changes L
     scale = rendered[:, 1:].norm(dim=1) / ab.norm(dim=1)
     assert torch.allclose(rendered[:, 1:], ab * scale, atol=1)
     assert scale.max() < 1.01
@@ -91,7 +89,7 @@ def test_gradients_are_finite(value):
     assert gradient.isfinite().all()
 
 
-def test_gradients_are_right():
+def test_gradients_are_correct():
     torch.manual_seed(0)
     rgb = torch.rand(1, 3, 3, 3, dtype=torch.float64) * 0.9 + 0.05
     assert torch.autograd.gradcheck(lab.rgb_to_lab, rgb.requires_grad_())
@@ -125,7 +123,7 @@ def test_the_bins_are_the_papers_313():
         )
         for a in (-90, 0, 100)
     }
-    assert rows == {-90: (50, 90), 0: (-70, 100), 100: (-90, 0)}  # an axis swapped would show
+    assert rows == {-90: (50, 90), 0: (-70, 100), 100: (-90, 0)}  # no axes are swapped
 
 
 def test_every_srgb_color_is_near_a_bin():
@@ -136,7 +134,7 @@ def test_every_srgb_color_is_near_a_bin():
     assert nearest_to_gray[-1] > 120  # the 313 points nearest to gray end at about 100
 
 
-def test_encoding_shares_a_color_among_its_nearest_bins():
+def test_soft_encoding_weighs_bins_by_their_distance():
     ab = torch.tensor([[3.0, 4.0], [-21.0, 38.0]]).view(2, 2, 1, 1)
     encoded = bins.SoftEncoding(5, 5.0)(ab)
     assert encoded.shape == (2, 313, 1, 1)
@@ -150,8 +148,8 @@ def test_encoding_shares_a_color_among_its_nearest_bins():
 
 
 @pytest.mark.parametrize("neighbors", [1, 5, 10, 313])
-def test_the_bins_that_share_a_color_are_the_nearest_of_all(neighbors):
-    """For colors of all of sRGB, their means too, and any place that both may have on the grid."""
+def test_soft_encoding_uses_the_nearest_bins(neighbors):
+    """Test sRGB colors, their means, and points outside the gamut."""
     torch.manual_seed(0)
     colors = lab.rgb_to_lab(cube(16, torch.float32))[0, 1:].flatten(1).T  # (N, 2)
     means = (colors + colors[torch.randperm(len(colors))]) / 2
@@ -159,12 +157,11 @@ def test_the_bins_that_share_a_color_are_the_nearest_of_all(neighbors):
     distances, index = torch.cdist(
         ab, bins.centers(), compute_mode="donot_use_mm_for_euclid_dist"
     ).sort(dim=1)
-    shares = torch.softmax(-distances[:, :neighbors].square() / (2 * 5**2), dim=1)
-    expected = torch.zeros(len(ab), 313).scatter_(1, index[:, :neighbors], shares)
+    probabilities = torch.softmax(-distances[:, :neighbors].square() / (2 * 5**2), dim=1)
+    expected = torch.zeros(len(ab), 313).scatter_(1, index[:, :neighbors], probabilities)
     encoded = bins.SoftEncoding(neighbors, 5.0)(ab.T.view(1, 2, 1, -1))[0, :, 0].T
-    distinct = (
-        F.pad(distances, (0, 1), value=torch.inf).diff(dim=1)[:, neighbors - 1] > 1e-2
-    )  # a tie has no right answer
+    # A tie has no right answer.
+    distinct = F.pad(distances, (0, 1), value=torch.inf).diff(dim=1)[:, neighbors - 1] > 1e-2
     assert distinct.float().mean() > 0.9
     torch.testing.assert_close(encoded[distinct], expected[distinct], atol=1e-4, rtol=1e-4)
 
@@ -177,14 +174,13 @@ def test_decoding_is_an_annealed_mean():
     )
     logits[:, first], logits[:, second] = 1.0, 0.0
     for temperature in (1.0, 0.38):
-        share = 1 / (1 + np.exp(-1 / temperature))
-        expected = share * np.array([10, 20]) + (1 - share) * np.array([50, -40])
+        probability = 1 / (1 + np.exp(-1 / temperature))
+        expected = probability * np.array([10, 20]) + (1 - probability) * np.array([50, -40])
         assert bins.decode(logits, temperature)[0, :, 1, 2].tolist() == pytest.approx(
             expected, abs=1e-3
         )
-    assert bins.decode(logits, 0.01)[0, :, 0, 0].tolist() == pytest.approx(
-        [10, 20]
-    )  # toward the mode
+    # A low temperature approaches the mode.
+    assert bins.decode(logits, 0.01)[0, :, 0, 0].tolist() == pytest.approx([10, 20])
 
 
 def test_decoding_undoes_encoding():
@@ -192,7 +188,7 @@ def test_decoding_undoes_encoding():
     assert torch.equal(bins.decode(bins.SoftEncoding(1, 5.0)(ab).log(), 1.0), ab)
 
 
-def test_a_color_outside_srgb_loses_chroma_not_lightness():
+def test_a_color_outside_srgb_loses_chroma_but_no_lightness():
     L = torch.tensor([5.0, 50.0, 97.0, 100.0, 0.0]).view(1, 1, 1, 5).repeat(2, 1, 3, 1)
     ab = torch.tensor([80.0, -60.0]).view(1, 2, 1, 1).expand(2, 2, 3, 5)
     image = gamut.render_preserving_lightness(L, ab)
@@ -201,10 +197,10 @@ def test_a_color_outside_srgb_loses_chroma_not_lightness():
     assert (rendered[:, :1] - L).abs().max() < 0.2
     clipped = lab.rgb_to_lab(gamut.render(L, ab))
     assert (clipped[:, :1] - L).abs().max() > 3
-    share = rendered[0, 1, 0] / 80
-    assert (rendered[0, 2, 0] - share * -60).abs().max() < 0.5  # the same hue
-    assert share[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
-    assert 0.01 < share[2] < 0.3
+    factor = rendered[0, 1, 0] / 80
+    assert (rendered[0, 2, 0] - factor * -60).abs().max() < 0.5  # the same hue
+    assert factor[1] == pytest.approx(1, abs=1e-3)  # this purple is in the gamut
+    assert 0.01 < factor[2] < 0.3
     mild = torch.full_like(ab, 4.0)[..., 1:2]
     torch.testing.assert_close(
         gamut.render_preserving_lightness(L[..., 1:2], mild), gamut.render(L[..., 1:2], mild)

@@ -1,4 +1,4 @@
-"""The table of colorizers in dvc.yaml, checked against params.yaml, and the recipes it names."""
+"""The table of colorizers in dvc.yaml, which is checked against params.yaml."""
 
 import shutil
 from pathlib import Path
@@ -17,12 +17,12 @@ TABLE = """stages:
     foreach:
       small: {model: unet, data: photos, loss: "${loss}", recipe: recipes.refined,
               step: colorization, start: data/photos/weights/unet}
-      other: ROW
+      other: COLORIZER
   baseline:
     foreach:
       gray: {data: photos}
 """
-ROW = {
+COLORIZER = {
     "model": "resnet18",
     "data": "photos",
     "loss": "l1",
@@ -34,20 +34,20 @@ ROW = {
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch) -> Path:
-    """A folder with the project's params.yaml, but for the inits of the pretext task."""
+    """Work in a folder with the project's params.yaml and only one init of the pretext task."""
     params = (ROOT / "params.yaml").read_text()
     (tmp_path / "params.yaml").write_text(params.replace("[resnet, xavier]", "[xavier]"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def write_table(row: dict[str, str]) -> None:
-    columns = ", ".join(f'{key}: "{value}"' for key, value in row.items())
-    Path("dvc.yaml").write_text(TABLE.replace("ROW", f"{{{columns}}}"))
+def write_table(colorizer: dict[str, str]) -> None:
+    columns = ", ".join(f'{key}: "{value}"' for key, value in colorizer.items())
+    Path("dvc.yaml").write_text(TABLE.replace("COLORIZER", f"{{{columns}}}"))
 
 
-def test_the_names_of_models_in_use_losses_and_colorizers_are_returned():
-    write_table(ROW)
+def test_the_names_of_used_models_losses_and_colorizers_are_returned():
+    write_table(COLORIZER)
     names = check_params()
     assert names.pop("models") == ["resnet18", "unet"]
     assert {"mse", "l1", "lpips", "color_classification"} <= set(names.pop("losses"))
@@ -110,16 +110,16 @@ def test_the_projects_own_table_passes():
     ],
 )
 def test_a_wrong_colorizer_is_named_in_one_line(changes, message):
-    write_table({**ROW, **changes})
+    write_table({**COLORIZER, **changes})
     with pytest.raises(SystemExit) as raised:
         run_main(check.main)
     assert raised.value.code == f"error: {message}"
     assert not files.NAMES.exists()
 
 
-@pytest.mark.parametrize("column", ROW)
+@pytest.mark.parametrize("column", COLORIZER)
 def test_a_missing_column_is_named(column):
-    write_table({key: value for key, value in ROW.items() if key != column})
+    write_table({key: value for key, value in COLORIZER.items() if key != column})
     message = rf"a colorizer lacks one of model, data, loss, recipe, step, start \('{column}'\)$"
     with pytest.raises(UserError, match=message):
         check_params()
@@ -128,8 +128,8 @@ def test_a_missing_column_is_named(column):
 @pytest.mark.parametrize(
     "name", ["imagenet", "original", "bundled", "baseline", "pretext", "a b", "../x"]
 )
-def test_names_that_a_colorizer_cannot_have(name):
-    write_table(ROW)
+def test_a_reserved_or_invalid_name_is_refused(name):
+    write_table(COLORIZER)
     Path("dvc.yaml").write_text(Path("dvc.yaml").read_text().replace("other:", f'"{name}":'))
     with pytest.raises(UserError, match=rf"^dvc\.yaml: a colorizer cannot be called '{name}': "):
         check_params()

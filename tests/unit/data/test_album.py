@@ -6,7 +6,7 @@ import pytest
 
 from colorpipe.data import album
 
-# Files, and what is skipped because of each: a folder or the file itself.
+# Files of the operating system or a NAS, and the folder or the file that is skipped.
 SYSTEM = {
     "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg": "@eaDir",
     "#recycle/old.jpg": "#recycle",
@@ -35,7 +35,7 @@ def names(folder: Path, paths: list[Path]) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in paths)
 
 
-def test_files_of_the_system_are_skipped_and_listed(folder):
+def test_system_files_are_skipped_and_listed(folder):
     files, skipped = album.list_files(folder)
     assert names(folder, files) == sorted(OWN)
     assert names(folder, skipped) == sorted(SYSTEM.values())
@@ -48,6 +48,6 @@ def test_a_folder_with_a_hidden_link_to_it_is_read(folder):
     assert ".latest" in names(folder, skipped)
 
 
-def test_the_folder_itself_may_have_such_a_name(folder):
+def test_the_album_itself_may_have_the_name_of_a_system_folder(folder):
     inner = folder / "@eaDir"
     assert names(inner, album.list_files(inner).files) == ["a.jpg/SYNOPHOTO_THUMB_XL.jpg"]

@@ -36,7 +36,7 @@ def cifar_source(path: Path, content: bytes) -> dict[str, str]:
     return archives.describe(archives.write_tar(path, members))
 
 
-def test_cifar10_is_read_as_it_is_laid_out(tmp_path):
+def test_the_images_and_labels_of_cifar10_are_read(tmp_path):
     path, images, labels = archives.cifar10(tmp_path / "c.tar.gz", 4)
     data = cifar10.build(archives.dataset(32), archives.describe(path))
     assert np.array_equal(data.train.images, images[:20])
@@ -86,7 +86,7 @@ def test_an_archive_that_is_gone_or_has_changed_is_named(tmp_path):
         cifar10.build(archives.dataset(32), source)
 
 
-def test_a_link_in_an_archive_is_no_batch(tmp_path):
+def test_a_link_in_an_archive_is_not_a_batch(tmp_path):
     path = tmp_path / "c.tar"
     with tarfile.open(path, "w") as tar:
         link = tarfile.TarInfo(cifar10.TRAIN[0])
@@ -108,7 +108,7 @@ def test_truncated_and_wrong_archives_are_named(tmp_path):
         cifar10.build(archives.dataset(32), archives.describe(path))
 
 
-def test_stl10_is_read_as_it_is_laid_out(tmp_path):
+def test_the_images_and_labels_of_stl10_are_read(tmp_path):
     path, images, labels = archives.stl10(tmp_path / "s.tar.gz", 6, 3)
     data = stl10.build(archives.dataset(96), archives.describe(path))
     assert np.array_equal(data.train.images, images[:6])  # not transposed
@@ -150,7 +150,7 @@ def test_an_archive_packed_again_is_read(tmp_path):
 
 @pytest.mark.parametrize("module", [photos, photos96])
 def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatch):
-    """The pixels of the photographs encode their places, so that a crop tells its place."""
+    """The pixels encode their positions, so each crop shows which pixels it has."""
     height, width = 640, 896
     rows, columns = np.mgrid[0:height, 0:width]
     image = np.stack([rows // 4, columns // 4, np.zeros_like(rows)], axis=-1).astype(np.uint8)
@@ -165,13 +165,13 @@ def test_no_pixel_of_a_test_crop_is_in_a_train_crop(module, tmp_path, monkeypatc
 
     def squares(part, label):
         """Return the squares of 4 pixels (8 if the image was shrunk) in the crops of an image."""
-        places = set()
+        positions = set()
         for image in part.images[part.labels == label]:
             vertical, horizontal = image[0], image[1]
             for row in range(vertical.min(), vertical.max() + 1):
                 columns = range(horizontal.min(), horizontal.max() + 1)
-                places |= {(row, column) for column in columns}
-        return places
+                positions |= {(row, column) for column in columns}
+        return positions
 
     for label in (0, 1):
         train, test = squares(data.train, label), squares(data.test, label)
@@ -194,21 +194,21 @@ def test_the_photographs_are_real_and_have_their_sizes():
     assert np.array_equal(small.train.images[0], astronaut[:32, :32].transpose(2, 0, 1))
 
 
-def test_other_photographs_than_those_of_params_are_refused():
+def test_photographs_with_another_md5_are_refused():
     with pytest.raises(
         UserError, match=r"have the md5 [0-9a-f]{32}, not 'ffff.*requirements\.lock"
     ):
         photos.build(archives.dataset(32), {"md5": "f" * 32})
 
 
-def test_shrink_is_the_mean_of_squares():
+def test_shrinking_averages_blocks_of_pixels():
     image = np.arange(4 * 5 * 3, dtype=np.uint8).reshape(4, 5, 3)
     assert photos.shrink(image, 2).shape == (2, 2, 3)
     mean = np.round(image[2:4, 0:2].mean(axis=(0, 1)))
     assert photos.shrink(image, 2)[1, 0].tolist() == mean.tolist()
 
 
-def test_validation_is_drawn_with_the_seed_and_apart_from_training():
+def test_validation_groups_are_drawn_with_the_seed():
     groups = np.arange(100)
     in_val = split.draw_groups(groups, 10, 0, "cifar10")
     assert in_val.sum() == 10
@@ -250,7 +250,7 @@ def test_a_validation_set_of_all_images_is_refused(val_size):
         split.draw_groups(np.arange(100), val_size, 0, "cifar10")
 
 
-def test_near_duplicates_alone_cannot_be_divided():
+def test_a_single_group_of_near_duplicates_cannot_be_split():
     with pytest.raises(UserError, match="leave none to validate on: add other images"):
         split.draw_groups(np.zeros(20, np.int64), 5, 0, "folder")
 
@@ -289,11 +289,11 @@ def test_the_colors_of_the_training_images_are_counted(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc says how a file is mapped")
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_nothing_is_read_ahead_of_a_set_in_random_order(tmp_path, shuffled):
+def test_a_shuffled_set_is_not_read_ahead(tmp_path, shuffled):
     images = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
     np.save(tmp_path / "train.npy", images)
     loaded = arrays.load_array(tmp_path / "train.npy", torch.device("cpu"), shuffled=shuffled)
     assert np.array_equal(loaded.numpy(), images)
     mapping = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "train.npy"))[2]
     flags = re.search(r"VmFlags: (.*)", mapping)[1].split()
-    assert ("rr" in flags) == shuffled  # the kernel's word for MADV_RANDOM
+    assert ("rr" in flags) == shuffled  # the kernel's flag for MADV_RANDOM

@@ -51,7 +51,7 @@ def test_floats_are_refused_with_the_reason(tmp_path):
         images.read(tmp_path / "a.tif")
 
 
-def test_16_bits_where_0_is_white(tmp_path):
+def test_16_bits_are_inverted_if_0_is_white(tmp_path):
     (tmp_path / "a.tif").write_bytes(tiff(RAMP * 16, 16, photometric=0))
     assert images.read(tmp_path / "a.tif").rgb[0, :, 0].tolist() == [255, 128, 0]
 
@@ -66,7 +66,7 @@ def test_16_bits_where_0_is_white(tmp_path):
         (16, 2, struct.pack(">12H", *[0] * 9, 65_280, 0, 65_280), (65_280, 0, 65_280)),
     ],
 )
-def test_the_transparent_color_of_a_png(tmp_path, bits, color, row, key):
+def test_the_transparent_color_of_a_png_becomes_alpha(tmp_path, bits, color, row, key):
     """Only the last pixel has this color."""
     path = tmp_path / "a.png"
     numbers = key if isinstance(key, tuple) else (key,)
@@ -99,9 +99,9 @@ def test_heic_is_as_upright_as_its_jpeg_twin(tmp_path, rotated):
     exif[0x0112] = 6
     image.save(tmp_path / "a.jpg", exif=exif)
     (tmp_path / "a.heic").write_bytes(heic(image, 6, rotated))
-    twin, found = (images.read(tmp_path / name) for name in ("a.jpg", "a.heic"))
-    assert found.rgb.shape == twin.rgb.shape == (64, 40, 3)
-    assert np.abs(found.rgb.astype(int) - twin.rgb).mean() < 5
+    jpeg, heif = (images.read(tmp_path / name) for name in ("a.jpg", "a.heic"))
+    assert heif.rgb.shape == jpeg.rgb.shape == (64, 40, 3)
+    assert np.abs(heif.rgb.astype(int) - jpeg.rgb).mean() < 5
 
 
 def test_avif_is_read_upright(tmp_path):
@@ -110,9 +110,9 @@ def test_avif_is_read_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     Image.fromarray(pixels).save(tmp_path / "a.avif", exif=exif, quality=90)
-    found = images.read(tmp_path / "a.avif")
-    assert found.rgb.shape == (64, 40, 3)
-    assert np.abs(found.rgb.astype(int) - np.rot90(pixels, -1)).mean() < 5
+    photograph = images.read(tmp_path / "a.avif")
+    assert photograph.rgb.shape == (64, 40, 3)
+    assert np.abs(photograph.rgb.astype(int) - np.rot90(pixels, -1)).mean() < 5
 
 
 def pages(*sizes: tuple[int, int, int]) -> bytes:
@@ -122,12 +122,12 @@ def pages(*sizes: tuple[int, int, int]) -> bytes:
     first.save(buffer, "TIFF", save_all=True, append_images=others)
     content = bytearray(buffer.getvalue())
     position = 4
-    for *_, kind in sizes:  # the tag of the photometric interpretation becomes NewSubfileType
+    for *_, kind in sizes:  # the tag PlanarConfiguration becomes NewSubfileType
         (start,) = struct.unpack_from("<I", content, position)
         (count,) = struct.unpack_from("<H", content, start)
         for number in range(count):
             entry = start + 2 + 12 * number
-            if struct.unpack_from("<H", content, entry)[0] == 284:  # planar configuration, 1
+            if struct.unpack_from("<H", content, entry)[0] == 284:
                 struct.pack_into("<HHII", content, entry, 254, 4, 1, kind)
         position = start + 2 + 12 * count
     return bytes(content)
@@ -151,7 +151,7 @@ def test_the_full_page_of_a_tiff_is_read(tmp_path, sizes, shape, notes):
     assert images.count_pixels(tmp_path / "a.tif") == shape[0] * shape[1]
 
 
-def test_the_preview_in_a_raw_file_is_no_photograph(tmp_path):
+def test_the_preview_in_a_raw_file_is_not_used(tmp_path):
     """A DNG file is a TIFF with a preview as its page, and the raw image in its SubIFDs."""
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[254], tags[330] = 1, 8

@@ -28,7 +28,7 @@ def group(images: list[np.ndarray]) -> list[int]:
 
 
 def landscape(seed: int) -> Image.Image:
-    """Return the same sky over different ground, which an average hash takes for the same."""
+    """Return a sky over random ground. An average hash is the same for all seeds."""
     rng = np.random.default_rng(seed)
     pixels = np.empty((96, 96, 3), np.uint8)
     pixels[:48] = (170, 200, 230)

@@ -1,4 +1,4 @@
-"""The user's own photographs as a data set: classes or none, any size, and a pipeline on them."""
+"""The user's own photographs as a data set."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ RNG = np.random.default_rng(2)
 
 
 @pytest.fixture(autouse=True)
-def work_in_a_folder_of_its_own(tmp_path_factory, monkeypatch):
+def work_in_a_temporary_folder(tmp_path_factory, monkeypatch):
     """`build` keeps the photographs' squares in a file in data/folder."""
     monkeypatch.chdir(tmp_path_factory.mktemp("work"))
     files.source_path("folder").parent.mkdir(parents=True)
@@ -98,7 +98,7 @@ def test_nothing_is_left_out_silently(tmp_path, capsys):
     assert f"folder: skipped, {copies}\n" in output
 
 
-def test_files_of_the_system_are_no_class_and_are_named(tmp_path, capsys):
+def test_system_files_are_not_a_class_and_are_named(tmp_path, capsys):
     for name in ("cats/a.jpg", "dogs/b.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_XL.jpg", "cats/._a.jpg"):
         photo(tmp_path / name)
     data = folder.build(archives.dataset(32), list_photographs(tmp_path))
@@ -110,7 +110,7 @@ def test_files_of_the_system_are_no_class_and_are_named(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("use_toned", [False, True])
-def test_toned_photographs_are_used_only_if_asked_for(tmp_path, capsys, use_toned):
+def test_toned_photographs_are_used_only_on_request(tmp_path, capsys, use_toned):
     photo(tmp_path / "color.png")
     ramp = Image.linear_gradient("L").resize((50, 40))
     ImageOps.colorize(ramp, (20, 12, 5), (255, 240, 205)).save(tmp_path / "sepia.png")
@@ -331,7 +331,7 @@ def test_only_the_folder_data_set_depends_on_the_photographs(tmp_path):
             assert ("data/my-photos" in paths) == (stage == "download@folder")
 
 
-def test_photographs_without_classes_through_dvc(tmp_path):
+def test_the_pipeline_runs_on_photographs_without_classes(tmp_path):
     """The photographs have several sizes and formats. The pretext stages are left out."""
     project = Project(tmp_path)
     for number in range(14):

@@ -1,4 +1,4 @@
-"""Gray, nearly gray and toned photographs are told from color photographs."""
+"""Classification of photographs as gray, toned or color."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def noisy() -> Image.Image:
 @pytest.mark.parametrize(
     "image", [GRAY.convert("RGB"), stamped(), noisy()], ids=["gray", "stamped", "noisy"]
 )
-def test_nearly_gray_photographs_are_gray(image):
+def test_gray_and_nearly_gray_photographs_are_gray(image):
     assert gray.classify(square(image)) == "gray"
 
 
@@ -49,10 +49,10 @@ def test_toned_photographs_are_toned(tone):
     assert gray.classify(square(ImageOps.colorize(GRAY, *TONES[tone]))) == "toned"
 
 
-def test_color_photographs_are_neither():
+def test_color_photographs_are_neither_gray_nor_toned():
     half = Image.blend(GRAY.convert("RGB"), COLOR, 0.5)  # faded colors
     photographs = [COLOR, half, *map(Image.fromarray, (data.chelsea(), data.coffee()))]
     sky = Image.linear_gradient("L").point(lambda value: value // 8)
-    blue = ImageOps.colorize(sky, (90, 130, 190), (250, 252, 255))  # nothing but sky
+    blue = ImageOps.colorize(sky, (90, 130, 190), (250, 252, 255))  # only sky
     for image in [*photographs, blue]:
         assert gray.classify(square(image)) == "color"

@@ -18,47 +18,47 @@ PIXELS = RNG.integers(0, 256, (6, 9, 3), dtype=np.uint8)
 COLORS = Image.fromarray(PIXELS)
 
 
-def saved(path: Path, image: Image.Image, **options) -> images.Photograph:
+def read_saved(path: Path, image: Image.Image, **options) -> images.Photograph:
     image.save(path, **options)
     return images.read(path)
 
 
 @pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
-def test_colors_come_through_lossless_formats(tmp_path, suffix):
-    found = saved(tmp_path / f"a{suffix}", COLORS, lossless=True)
-    assert np.array_equal(found.rgb, PIXELS)
-    assert found.alpha is None
-    assert found.notes == ()
+def test_lossless_formats_keep_the_pixels(tmp_path, suffix):
+    photograph = read_saved(tmp_path / f"a{suffix}", COLORS, lossless=True)
+    assert np.array_equal(photograph.rgb, PIXELS)
+    assert photograph.alpha is None
+    assert photograph.notes == ()
 
 
 def test_gray_palette_one_bit_cmyk_and_transparency_are_read(tmp_path):
     gray = COLORS.convert("L")
     assert np.array_equal(
-        saved(tmp_path / "l.png", gray).rgb, np.repeat(np.asarray(gray)[..., None], 3, axis=2)
+        read_saved(tmp_path / "l.png", gray).rgb, np.repeat(np.asarray(gray)[..., None], 3, axis=2)
     )
     palette = COLORS.quantize(16)
     assert np.array_equal(
-        saved(tmp_path / "p.png", palette).rgb, np.asarray(palette.convert("RGB"))
+        read_saved(tmp_path / "p.png", palette).rgb, np.asarray(palette.convert("RGB"))
     )
-    assert set(np.unique(saved(tmp_path / "1.png", COLORS.convert("1")).rgb)) <= {0, 255}
-    cmyk = saved(tmp_path / "c.tif", COLORS.convert("CMYK"))
+    assert set(np.unique(read_saved(tmp_path / "1.png", COLORS.convert("1")).rgb)) <= {0, 255}
+    cmyk = read_saved(tmp_path / "c.tif", COLORS.convert("CMYK"))
     assert np.abs(cmyk.rgb.astype(int) - PIXELS).max() <= 1
     alpha = Image.fromarray(RNG.integers(0, 256, (6, 9), dtype=np.uint8))
     with_alpha = COLORS.copy()
     with_alpha.putalpha(alpha)
     for name, image in (("rgba", with_alpha), ("la", with_alpha.convert("LA"))):
-        found = saved(tmp_path / f"{name}.png", image)
-        assert np.array_equal(found.alpha, np.asarray(alpha)), name
-    transparent = saved(tmp_path / "t.png", palette, transparency=3)
+        photograph = read_saved(tmp_path / f"{name}.png", image)
+        assert np.array_equal(photograph.alpha, np.asarray(alpha)), name
+    transparent = read_saved(tmp_path / "t.png", palette, transparency=3)
     assert np.array_equal(transparent.alpha == 0, np.asarray(palette) == 3)
 
 
 def test_16_bits_are_rounded_to_8_with_a_note(tmp_path):
     deep = np.array([[0, 128, 257 * 77 + 100, 65535]], dtype=np.uint16)
     for suffix in (".png", ".tif"):
-        found = saved(tmp_path / f"deep{suffix}", Image.fromarray(deep))
-        assert found.rgb[0, :, 1].tolist() == [0, 0, 77, 255]
-        assert found.notes == ("16 bits reduced to 8",)
+        photograph = read_saved(tmp_path / f"deep{suffix}", Image.fromarray(deep))
+        assert photograph.rgb[0, :, 1].tolist() == [0, 0, 77, 255]
+        assert photograph.notes == ("16 bits reduced to 8",)
     row = b"\0" + np.full((3, 3), 40_000, ">u2").tobytes()
     (tmp_path / "rgb16.png").write_bytes(png(3, 2, 16, 2, 2 * row))
     color = images.read(tmp_path / "rgb16.png")
@@ -86,12 +86,12 @@ def test_exif_orientation_is_applied(tmp_path, orientation):
     exif[0x0112] = orientation
     for suffix in (".png", ".webp"):
         assert np.array_equal(
-            saved(tmp_path / f"a{suffix}", COLORS, exif=exif, lossless=True).rgb, upright
+            read_saved(tmp_path / f"a{suffix}", COLORS, exif=exif, lossless=True).rgb, upright
         )
     for mode in ("L", "RGB", "RGBA", "CMYK"):
         image = COLORS.convert(mode)
-        plain = saved(tmp_path / "a.tif", image).rgb
-        rotated = saved(tmp_path / "b.tif", image, exif=exif).rgb
+        plain = read_saved(tmp_path / "a.tif", image).rgb
+        rotated = read_saved(tmp_path / "b.tif", image, exif=exif).rgb
         assert np.array_equal(rotated, turn(plain, orientation))
 
 
@@ -102,23 +102,23 @@ def test_a_profile_is_applied(tmp_path):
     swapped[red : red + 4], swapped[blue : blue + 4] = b"bXYZ", b"rXYZ"
     swapped = swapped.replace("sRGB".encode("utf-16-be"), "Swap".encode("utf-16-be"))
     image = Image.new("RGB", (4, 4), (255, 0, 0))
-    found = saved(tmp_path / "a.png", image, icc_profile=bytes(swapped))
-    assert found.notes == ()
-    assert found.rgb[0, 0].tolist() == [0, 0, 255]
+    photograph = read_saved(tmp_path / "a.png", image, icc_profile=bytes(swapped))
+    assert photograph.notes == ()
+    assert photograph.rgb[0, 0].tolist() == [0, 0, 255]
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert np.array_equal(saved(tmp_path / "b.png", COLORS, icc_profile=srgb).rgb, PIXELS)
+    assert np.array_equal(read_saved(tmp_path / "b.png", COLORS, icc_profile=srgb).rgb, PIXELS)
 
 
-def test_only_the_first_of_several_images(tmp_path):
-    found = saved(
+def test_only_the_first_of_several_images_is_read(tmp_path):
+    photograph = read_saved(
         tmp_path / "a.webp",
         COLORS,
         save_all=True,
         append_images=[Image.new("RGB", (9, 6))],
         lossless=True,
     )
-    assert np.array_equal(found.rgb, PIXELS)
-    assert found.notes == ("only the first of its images is used",)
+    assert np.array_equal(photograph.rgb, PIXELS)
+    assert photograph.notes == ("only the first of its images is used",)
 
 
 def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
@@ -153,24 +153,24 @@ def test_a_file_that_is_not_an_image_is_named_in_one_line(tmp_path):
         images.read(tmp_path / f"{300 * 'a'}.jpg")
 
 
-def test_names_with_bytes_that_are_no_text_are_shown():
+def test_names_that_are_not_valid_text_are_shown():
     assert printable_path(Path("a\udcffb\tc.jpg")) == r"a\xffb\tc.jpg"
 
 
 @pytest.mark.parametrize("suffix", images.WRITERS)
-def test_what_is_written_is_read_again(tmp_path, suffix):
+def test_a_written_image_can_be_read(tmp_path, suffix):
     alpha = RNG.integers(0, 256, (6, 9), dtype=np.uint8)
     path = tmp_path / "new" / f"a{suffix}"
     notes = images.write(path, PIXELS, alpha)
-    found = images.read(path)
+    photograph = images.read(path)
     assert [file.name for file in path.parent.iterdir()] == [path.name]  # nothing temporary is left
     if suffix in (".jpg", ".jpeg"):
         assert notes == ("its transparency is dropped: JPEG has none",)
-        assert np.abs(found.rgb.astype(int) - PIXELS).mean() < 8
+        assert np.abs(photograph.rgb.astype(int) - PIXELS).mean() < 8
     else:
         assert notes == ()
-        assert np.array_equal(found.rgb, PIXELS)
-        assert np.array_equal(found.alpha, alpha)
+        assert np.array_equal(photograph.rgb, PIXELS)
+        assert np.array_equal(photograph.alpha, alpha)
 
 
 @pytest.mark.parametrize("suffix", images.WRITERS)

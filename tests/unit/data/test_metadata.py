@@ -1,4 +1,4 @@
-"""Metadata survives: EXIF, XMP and IPTC, as far as each format holds them."""
+"""EXIF, XMP and IPTC metadata survive in the formats that can store them."""
 
 import io
 import struct
@@ -9,7 +9,7 @@ from PIL import Image
 
 from colorpipe.data import images
 
-DETAILS, PLACE = 0x8769, 0x8825  # numbers of EXIF's directories
+DETAILS, PLACE = 0x8769, 0x8825  # EXIF directories
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6" '
     b'dc:title="K\xc3\xbche"/></x:xmpmeta>'
@@ -110,7 +110,7 @@ def test_an_implausible_resolution_is_not_kept(tmp_path, dpi):
     assert images.read(tmp_path / "a.png").metadata.dpi is None
 
 
-def test_what_is_too_long_for_jpeg_is_dropped_with_a_note(tmp_path):
+def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path):
     exif = Image.Exif()
     exif[270] = "x" * 70_000
     Image.fromarray(PIXELS).save(tmp_path / "a.png", exif=exif)

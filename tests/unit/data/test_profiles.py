@@ -1,4 +1,4 @@
-"""Profiles and other descriptions of color: what they do counts, and not their names."""
+"""Color profiles are applied by their content, not by their names."""
 
 import struct
 
@@ -26,7 +26,7 @@ def test_a_linear_profile_with_srgb_in_its_name_is_applied(tmp_path, name):
     assert photograph.notes == ()
 
 
-def test_a_profile_that_is_srgb_changes_nothing(tmp_path):
+def test_an_srgb_profile_changes_nothing(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (20, 20, 3), dtype=np.uint8)
     for profile in (SRGB, SRGB.replace("sRGB".encode("utf-16-be"), "abcd".encode("utf-16-be"))):
         photograph = read_saved(tmp_path / "a.png", Image.fromarray(pixels), icc_profile=profile)
@@ -51,25 +51,27 @@ def test_a_profile_is_applied_in_every_mode(tmp_path, mode, space):
     options = {"transparency": 7} if "transparent" in mode else {}
     plain = read_saved(tmp_path / "plain.png", MODES[mode], **options)
     assert (plain.rgb == 55).all()
-    found = read_saved(tmp_path / "a.png", MODES[mode], icc_profile=LINEAR[space], **options)
-    assert (found.rgb == 128).all()
-    assert (found.alpha is None) == (plain.alpha is None) == (mode in ("L", "I;16", "P", "RGB"))
-    assert not [note for note in found.notes if "ICC" in note]
+    photograph = read_saved(tmp_path / "a.png", MODES[mode], icc_profile=LINEAR[space], **options)
+    assert (photograph.rgb == 128).all()
+    assert (
+        (photograph.alpha is None) == (plain.alpha is None) == (mode in ("L", "I;16", "P", "RGB"))
+    )
+    assert not [note for note in photograph.notes if "ICC" in note]
 
 
 @pytest.mark.parametrize(("mode", "space"), [("RGB", "GRAY"), ("CMYK", "RGB"), ("CMYK", "GRAY")])
 def test_a_profile_of_another_space_is_ignored_with_a_note(tmp_path, mode, space):
     image = Image.new("RGB", (4, 4), (200, 60, 10)).convert(mode)
-    found = read_saved(tmp_path / "a.tif", image, icc_profile=LINEAR[space])
-    assert found.notes == ("its ICC profile does not fit and is ignored",)
-    assert np.abs(found.rgb.astype(int) - (200, 60, 10)).max() <= 1
+    photograph = read_saved(tmp_path / "a.tif", image, icc_profile=LINEAR[space])
+    assert photograph.notes == ("its ICC profile does not fit and is ignored",)
+    assert np.abs(photograph.rgb.astype(int) - (200, 60, 10)).max() <= 1
 
 
-def test_one_bit_keeps_black_and_white(tmp_path):
+def test_one_bit_images_stay_black_and_white(tmp_path):
     image = Image.fromarray(np.eye(4) > 0)
-    found = read_saved(tmp_path / "a.png", image, icc_profile=LINEAR["GRAY"])
-    assert np.array_equal(found.rgb[..., 0], 255 * np.eye(4))
-    assert found.notes == ()
+    photograph = read_saved(tmp_path / "a.png", image, icc_profile=LINEAR["GRAY"])
+    assert np.array_equal(photograph.rgb[..., 0], 255 * np.eye(4))
+    assert photograph.notes == ()
 
 
 def test_a_gamma_is_applied_with_a_note(tmp_path):
@@ -85,10 +87,10 @@ def test_a_gamma_is_applied_with_a_note(tmp_path):
     path.write_bytes(png_with(deep, b"gAMA", struct.pack(">I", 100_000)))
     assert (images.read(path).rgb == 128).all()
     path.write_bytes(png_with(image, b"gAMA", struct.pack(">I", 45_455), icc_profile=LINEAR["RGB"]))
-    assert (images.read(path).rgb == 128).all()  # a profile counts more
+    assert (images.read(path).rgb == 128).all()  # the profile takes precedence
 
 
-def test_a_color_space_by_number_is_noted(tmp_path):
+def test_an_unsupported_cicp_color_space_is_noted(tmp_path):
     image = Image.new("RGB", (4, 4), (55, 55, 55))
     path = tmp_path / "a.png"
     path.write_bytes(png_with(image, b"cICP", bytes((9, 16, 0, 1))))

@@ -57,6 +57,6 @@ def test_the_description_has_all_pairs_and_the_path_on_both_sets(model):
     assert pairs == [(0.0, 1.0), (0.0, 0.38), (0.1, 0.5), (1.0, 1.0), (1.0, 0.38)]
     path = described["vividness"]
     assert all(point in described["decodings"] for point in path)
-    of_path = [(point["alpha"], point["temperature"]) for point in path]
-    tested, _ = measure_decodings(model, test, of_path)
+    path_pairs = [(point["alpha"], point["temperature"]) for point in path]
+    tested, _ = measure_decodings(model, test, path_pairs)
     assert described["test_vividness"] == [decoding._asdict() for decoding in tested]

@@ -1,4 +1,4 @@
-"""A colorizer's metrics, from stored images to JSON, against scikit-image and torchmetrics alone."""
+"""A colorizer's metrics, compared with scikit-image and torchmetrics."""
 
 import json
 import math
@@ -51,22 +51,22 @@ def images(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(1)
     files.images_path("photos", "test").parent.mkdir(parents=True)
-    found = {
+    arrays = {
         part: archives.smooth_images(rng, count, 32)
         for part, count in (("train", 40), ("val", 16), ("test", N))
     }
-    for part, array in found.items():
+    for part, array in arrays.items():
         np.save(files.images_path("photos", part), array)
     np.save(files.labels_path("photos", "test"), np.arange(N) % 7)
     np.save(files.colors_path("photos"), archives.COLORS.numpy())
     for name in ("mse", "color_classification", "lpips", "resnet18"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     torch.manual_seed(1)
-    return found
+    return arrays
 
 
 def save_colorizer(head: str, **changes: torch.Tensor) -> config.Params:
-    """Write the weights of the colorizer "some", which is untrained, and return the params."""
+    """Write the weights of the untrained colorizer "some", and return the params."""
     torch.manual_seed(0)
     model = build_colorizer("unet", UNET, head)
     torch.nn.init.normal_(model.decoder.head.weight)
@@ -95,8 +95,8 @@ def flatten(content: dict, prefix: str = "") -> dict:
     return flat
 
 
-def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
-    """The metrics of predicted ab (N, 2, H, W), computed without a line of colorpipe."""
+def compute_expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
+    """Return the metrics of predicted ab of shape (N, 2, H, W), computed without colorpipe."""
     rgb = images.transpose(0, 2, 3, 1) / 255
     lab = skimage_color.rgb2lab(rgb)
     ab = lab[..., 1:].transpose(0, 3, 1, 2)
@@ -138,7 +138,7 @@ def expected(predicted: np.ndarray, images: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.filterwarnings("ignore:Conversion from CIE-LAB")
-def test_metrics_from_images_to_json(images):
+def test_metrics_equal_scikit_image_and_torchmetrics(images):
     torch.manual_seed(0)
     model = build_colorizer("resnet18", CUT).eval()
     metadata = {"model": "resnet18", "settings": CUT, "start": "random", "train": {"seed": 0}}
@@ -154,13 +154,13 @@ def test_metrics_from_images_to_json(images):
     for name, ab in (("some", predicted), ("baseline/gray", np.zeros_like(predicted))):
         tracked = flatten(load_strictly(files.metrics_path(name)))
         run = load_strictly(files.evaluation_path(name))
-        for key, value in expected(ab, images["test"]).items():
+        for key, value in compute_expected(ab, images["test"]).items():
             written = {**tracked, **flatten(run)}[key]
             assert written == pytest.approx(value, rel=1e-3), (name, key)
         assert tracked["test.mse"] == tracked["test.loss"]
     assert tracked["colorfulness"] == pytest.approx(0, abs=0.5)  # gray
     run = json.loads(files.evaluation_path("some").read_text())
-    assert run.pop("baseline_loss") == tracked["test.loss"]  # of the baseline, which was the last
+    assert run.pop("baseline_loss") == tracked["test.loss"]  # `tracked` is the baseline's
     identity = {
         "data": "photos",
         "n": N,
@@ -182,7 +182,7 @@ def test_metrics_from_images_to_json(images):
 
 @pytest.mark.parametrize("scale", [2, 4])
 def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolution(images, scale):
-    """log 313 times the weight of the bin nearest to the true color, which is averaged to that resolution."""
+    """The loss is log 313 times the weight of the nearest bin, at the logits' resolution."""
 
     class Model(torch.nn.Module):
         def forward(self, L: torch.Tensor) -> Prediction:
@@ -206,21 +206,19 @@ def test_the_baseline_has_the_loss_of_uniform_logits_at_the_colorizers_resolutio
 @pytest.mark.parametrize(
     ("labels", "expected"),
     [
-        (
-            [0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2],
-            [0, 1, 2, 3, 4, 5, 8, 9, 10],
-        ),  # 3 of each of 3 classes: the last ones
-        (list(range(12)) * 2, list(range(12, 22))),  # one of each of the first 10
-        ([0] * 19, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]),  # no classes: evenly spaced
+        # the last three images of each class
+        ([0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 2], [0, 1, 2, 3, 4, 5, 8, 9, 10]),
+        (list(range(12)) * 2, list(range(12, 22))),  # the last image of each of ten classes
+        ([0] * 19, [0, 2, 4, 6, 8, 10, 12, 14, 16, 18]),  # evenly spaced without classes
         ([0] * 3, [0, 1, 2]),
     ],
 )
-def test_the_images_of_the_grid_are_of_different_classes(labels, expected):
+def test_the_grid_has_images_of_different_classes(labels, expected):
     assert colorizers.choose_examples(torch.tensor(labels)) == expected
 
 
 def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
-    """The training curves' own functions, against torchmetrics, which gives the numbers of record."""
+    """Compare the functions of the training curves with torchmetrics, which the test uses."""
     torch.manual_seed(0)
     target = torch.randn(5, 2, 32, 32) * 20
     predicted = target + torch.randn_like(target) * 5
@@ -235,8 +233,8 @@ def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
     )
 
 
-def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
-    """At a learning rate too small to move a weight, the initial weights are what comes out."""
+def test_training_starts_from_imagenet_weights_and_records_its_settings(images):
+    """With a tiny learning rate, the final weights equal the initial ones."""
     torch.manual_seed(5)
     source = torchvision.models.resnet18().state_dict()
     start = files.start_path("photos", "resnet18")
@@ -259,7 +257,7 @@ def test_training_starts_from_imagenet_weights_and_records_what_it_did(images):
     assert len(curves) == 1 + params.data("photos").epochs
 
 
-def test_every_metric_is_in_the_file_that_the_table_says(images):
+def test_every_metric_is_in_the_file_that_the_table_names(images):
     params = save_colorizer("bins")
     colorizers.evaluate("some", "photos", "color_classification", params)
     colorizers.evaluate_baseline("gray", "photos", "mse", params)
@@ -296,7 +294,7 @@ def test_the_metrics_have_the_decoding_of_the_params(images):
     assert mse == pytest.approx(decoding["mse"], rel=1e-4)
 
 
-def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
+def test_a_metric_that_is_not_finite_is_null(images):
     """The ab of black images has no range. PSNR is the logarithm of 0, and SSIM may be 0 / 0."""
     for part in ("val", "test"):
         np.save(files.images_path("photos", part), np.zeros_like(images[part]))
@@ -314,7 +312,7 @@ def test_on_a_flat_test_set_a_metric_that_is_not_finite_is_null(images):
     assert files.grid_path("some").is_file()
 
 
-def test_a_test_loss_that_is_not_finite_is_an_error_that_names_it(images):
+def test_a_test_loss_that_is_not_finite_is_an_error(images):
     save_colorizer("ab")
     state, _ = weights.load(files.weights_path("some", "best"))
     (head,) = (name for name in state if name.endswith("head.weight"))
@@ -333,6 +331,6 @@ def test_the_gray_baseline_imports_nothing_of_training(images):
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", BASELINE]
     done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True)
-    said, imported = done.stdout.splitlines()
-    assert said.startswith("baseline/gray: test loss ")
+    output, imported = done.stdout.splitlines()
+    assert output.startswith("baseline/gray: test loss ")
     assert imported == ""

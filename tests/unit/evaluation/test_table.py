@@ -4,7 +4,7 @@ from project import ROOT
 
 from colorpipe.evaluation.table import METRICS
 
-MEASURED = [metric for metric in METRICS if metric.key != "top1"]  # the others are of colorizers
+MEASURED = [metric for metric in METRICS if metric.key != "top1"]  # top1 is a metric of classifiers
 
 
 def test_keys_and_titles_are_unique():
@@ -13,19 +13,19 @@ def test_keys_and_titles_are_unique():
 
 
 def test_no_key_is_a_section_of_another():
-    """A dot stands for nesting, so `rgb` and `rgb.ssim` cannot be in the same file."""
+    """A dot in a key means nesting, so `rgb` and `rgb.ssim` cannot be in the same file."""
     keys = {metric.key for metric in METRICS}
     assert not [key for key in keys for other in keys if other.startswith(f"{key}.")]
 
 
-def test_a_metric_is_computed_from_a_batch_or_from_the_set():
+def test_a_metric_is_computed_from_batches_or_from_the_test_set():
     assert all(
         (metric.batch_value is None) != (metric.test_set_value is None) for metric in MEASURED
     )
 
 
-def test_a_metric_that_is_tracked_has_a_tolerance():
-    for metric in MEASURED:  # verify does not compare the pretext task's classifiers
+def test_only_tracked_metrics_have_a_tolerance():
+    for metric in MEASURED:  # `verify` compares no classifiers
         assert all(limit >= 0 for limit in metric.tolerance)
         assert any(metric.tolerance) == metric.tracked, metric.key
 

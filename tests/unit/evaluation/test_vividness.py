@@ -25,7 +25,7 @@ def test_the_path_leads_from_the_lowest_error_to_the_originals_colorfulness():
 
 
 def test_no_point_is_more_colorful_than_the_vivid_one():
-    """The decoding 2 has a lower error than 1, but more color than the originals need."""
+    """Decoding 2 has a lower error than decoding 1, but is more colorful than the originals."""
     assert numbers(find_path(made_up((100, 10), (150, 30), (120, 40)), 31)) == [0, 1, 1, 1, 1]
 
 

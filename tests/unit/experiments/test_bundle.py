@@ -27,7 +27,7 @@ EVALUATION = {
 
 @pytest.fixture(autouse=True)
 def project(tmp_path, monkeypatch):
-    """A folder with a tested colorizer, and a place for the bundled file."""
+    """Work in a folder with a tested colorizer, and write the bundled file there."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(weights, "BUNDLED_PATH", tmp_path / "package/bundled.safetensors")
     torch.manual_seed(0)
@@ -45,10 +45,10 @@ def project(tmp_path, monkeypatch):
     }
     weights.save(files.weights_path("small", "best"), model.state_dict(), metadata)
     files.write_json(files.evaluation_path("small"), EVALUATION)
-    of_small = {"test": {"mse": 130.0, "ssim": 0.3, "psnr": 21.0}}
-    files.write_json(files.metrics_path("small"), of_small)
-    of_gray = {"test": {"mse": 190.0, "ssim": 0.2, "psnr": 20.0}}
-    files.write_json(files.metrics_path("baseline/gray"), of_gray)
+    metrics = {"test": {"mse": 130.0, "ssim": 0.3, "psnr": 21.0}}
+    files.write_json(files.metrics_path("small"), metrics)
+    gray_metrics = {"test": {"mse": 190.0, "ssim": 0.2, "psnr": 20.0}}
+    files.write_json(files.metrics_path("baseline/gray"), gray_metrics)
     files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos"})
 
 

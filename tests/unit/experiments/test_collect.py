@@ -1,4 +1,4 @@
-"""Which results of experiments are collected, and their settings."""
+"""Which experiments are collected, and their settings."""
 
 import pandas as pd
 
@@ -6,7 +6,7 @@ from experiments import collect
 from experiments.collect import Experiment, drop_sources
 
 
-def test_settings_without_the_sources_of_files():
+def test_the_sources_of_data_sets_are_not_settings():
     settings = [
         "threads=1; datasets.cifar10.source=...; datasets.cifar10.md5=...; train.lr=0.1",
         "datasets.cifar10.source=...; train.lr=0.1",

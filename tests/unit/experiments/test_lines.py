@@ -7,14 +7,14 @@ from experiments.study import image_path, separate_data_sets, widen
 from experiments.table import IMAGE_KEYS, load_table, name_lines, rename_images, tables
 
 
-def rows_of(names: list[str], **columns: object) -> pd.DataFrame:
+def make_rows(names: list[str], **columns: object) -> pd.DataFrame:
     rows = pd.DataFrame({"colorizer": names, "settings": "", "data": "cifar10", "loss": "mse"})
     return rows.assign(**columns)
 
 
-def test_classifiers_of_several_settings_and_data_sets_are_lines_of_their_own():
+def test_classifiers_have_a_line_per_settings_and_data_set():
     names = ["pretext/resnet-knn-100", "pretext/xavier-knn-100"] * 2
-    first = rows_of(names, seed=[0, 0, 1, 1], top1=[0.8, 0.6, 0.9, 0.7])
+    first = make_rows(names, seed=[0, 0, 1, 1], top1=[0.8, 0.6, 0.9, 0.7])
     other = first.assign(settings="train.lr=0.1", top1=0.4)
     large = first.assign(data="stl10", top1=0.2)
     results = pd.concat([first, other, large], ignore_index=True)
@@ -30,7 +30,7 @@ def test_classifiers_of_several_settings_and_data_sets_are_lines_of_their_own():
 
 def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
     names = ["resnet", "gray baseline", "resnet", "gray baseline", "unet"]
-    results = rows_of(names, seed=0, experiment="e", commit="c", line=names)
+    results = make_rows(names, seed=0, experiment="e", commit="c", line=names)
     results["data"] = ["cifar10", "cifar10", "stl10", "stl10", "stl10"]
     separate = separate_data_sets(results)
     expected = ["resnet on cifar10", "gray baseline", "resnet on stl10", "gray baseline", "unet"]
@@ -44,7 +44,7 @@ def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
 
 def test_a_commit_that_looks_like_a_number_stays_text(tmp_path):
     path = tmp_path / "results.csv"
-    rows_of(["resnet"], commit="12e4567", experiment="0123").to_csv(path, index=False)
+    make_rows(["resnet"], commit="12e4567", experiment="0123").to_csv(path, index=False)
     table = load_table(path)
     assert (table["commit"][0], table["experiment"][0]) == ("12e4567", "0123")
 

@@ -19,7 +19,7 @@ METADATA = {"model": "unet", "settings": SETTINGS, "size": [32, 32]}
 
 @pytest.fixture
 def images(tmp_path, monkeypatch) -> np.ndarray:
-    """Return the test images of a folder with two colorizers, of which "gray" predicts 0."""
+    """Return the test images of a folder with two colorizers. "gray" predicts a = b = 0."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
     images = archives.smooth_images(np.random.default_rng(0), 40, 32)
@@ -42,7 +42,7 @@ def test_the_difference_and_its_interval_are_over_the_test_images(images, monkey
         "gray": ab.square().mean(dim=(1, 2, 3)),
     }
     difference = errors["constant"] - errors["gray"]
-    half = 2.0227 * difference.std() / len(images) ** 0.5  # t of 39 degrees of freedom
+    half = 2.0227 * difference.std() / len(images) ** 0.5  # t with 39 degrees of freedom
     assert capsys.readouterr().out.splitlines() == [
         f"constant: ab MSE {errors['constant'].mean():.4g} on 40 test images",
         f"gray: ab MSE {errors['gray'].mean():.4g} on 40 test images",
@@ -50,7 +50,7 @@ def test_the_difference_and_its_interval_are_over_the_test_images(images, monkey
     ]
 
 
-def test_the_vividness_is_of_colorizers_that_classify(images):
+def test_vividness_changes_only_colorizers_over_the_bins(images):
     torch.manual_seed(0)
     model = build_colorizer("unet", SETTINGS, "bins")
     torch.nn.init.normal_(model.decoder.head.weight)

@@ -5,7 +5,7 @@ from experiments.seeds import half_width
 from experiments.study import average_scores
 
 
-def test_means_and_the_papers_numbers():
+def test_scores_are_means_with_the_papers_numbers():
     rows = [
         ("resnet", 0, "mse", 140.0, 30.0),
         ("resnet", 1, "mse", 150.0, 30.0),
@@ -21,9 +21,8 @@ def test_means_and_the_papers_numbers():
     assert pd.isna(scores.loc["resnet_lpips", "paper's loss"])  # the paper's VGG is ImageNet's
     assert scores.loc["resnet_lpips", "paper's SSIM"] == 0.207
     assert scores.loc["original", "colorfulness"] == 30
-    assert half_widths["ab MSE"].iloc[0] == pytest.approx(
-        63.53, abs=0.01
-    )  # 5 times t of one degree
+    # 5 times t with one degree of freedom
+    assert half_widths["ab MSE"].iloc[0] == pytest.approx(63.53, abs=0.01)
     assert half_widths["ab MSE"].iloc[1:].isna().all()
 
 

@@ -25,7 +25,7 @@ from experiments.verify import exceeds_tolerance, find_rule
         ("exact", "test.loss", 700.0, 700.1, True),
     ],
 )
-def test_the_tolerance(rule, metric, old, new, far):
+def test_the_tolerance_depends_on_the_rule_and_the_metric(rule, metric, old, new, far):
     assert exceeds_tolerance(metric, old, new, rule) is far
 
 
@@ -39,11 +39,11 @@ def test_the_tolerance(rule, metric, old, new, far):
         ("baseline/gray", "exact"),
     ],
 )
-def test_the_rule_follows_from_the_recipe(file, rule):
+def test_the_rule_depends_on_the_recipe(file, rule):
     assert find_rule(f"metrics/{file}.json") == rule
 
 
-def test_the_comparison_with_the_metrics_of_head(tmp_path):
+def test_metrics_are_compared_with_the_committed_ones(tmp_path):
     project = Project(tmp_path)
     content = {"test": {"loss": 100.0, "ssim": 0.3, "mse": 100.0}}
     for name in ("unet", "baseline/gray"):

@@ -39,19 +39,19 @@ def prior(colors) -> torch.Tensor:
     return color_prior(colors, bins.SoftEncoding(5, 5.0))
 
 
-def ab_of(images: np.ndarray) -> torch.Tensor:
+def to_ab(images: np.ndarray) -> torch.Tensor:
     return lab.rgb_to_lab(lab.uint8_to_float(torch.from_numpy(images)))[:, 1:]
 
 
 def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
-    exact = bins.SoftEncoding(5, 5.0)(ab_of(images)).mean(dim=(0, 2, 3))
+    exact = bins.SoftEncoding(5, 5.0)(to_ab(images)).mean(dim=(0, 2, 3))
     assert prior.sum().item() == pytest.approx(1)
     assert (prior - exact).abs().max() < 2e-3  # colors are counted on a grid of half a Lab unit
     assert (prior - exact).abs().sum() < 0.02
 
 
 @pytest.mark.parametrize(("neighbors", "sigma"), [(10, 8.0), (1, 5.0)])
-def test_the_weights_follow_from_the_settings_of_the_targets(colors, neighbors, sigma):
+def test_the_weights_depend_on_the_settings_of_the_targets(colors, neighbors, sigma):
     loss = build(Config(neighbors=neighbors, sigma=sigma, uniform_share=0.5), colors, {})
     prior = color_prior(colors, bins.SoftEncoding(neighbors, sigma))
     assert torch.equal(loss.weights, rebalancing_weights(prior, 0.5))
@@ -74,7 +74,7 @@ def test_the_weights_are_finite_and_their_mean_is_one(prior):
 def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, colors):
     torch.manual_seed(0)
     logits = torch.randn(len(images), bins.COUNT, 8, 8)
-    target = torch.cat((torch.zeros(len(images), 1, 16, 16), ab_of(images)), dim=1)
+    target = torch.cat((torch.zeros(len(images), 1, 16, 16), to_ab(images)), dim=1)
     encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
     loss = build_loss(colors, uniform_share=1.0)
@@ -95,7 +95,7 @@ def test_each_pixel_has_the_weight_of_its_nearest_bin(colors):
     assert loss(logits, vivid, vivid) > 5 * loss(logits, gray, gray)
 
 
-def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(colors):
+def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes(colors):
     loss = build_loss(colors)
     target = torch.rand(2, 3, 33, 37) * 50
     for scale in (1, 2, 4):
@@ -105,11 +105,11 @@ def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes_too(colors):
 
 
 def test_encoded_colors_decode_to_themselves_within_the_grid(images):
-    ab = ab_of(images)
-    shares = bins.SoftEncoding(5, 5.0)(ab)
-    decoded = bins.decode(shares.clamp(min=1e-12).log(), temperature=1e-3)
+    ab = to_ab(images)
+    encoded = bins.SoftEncoding(5, 5.0)(ab)
+    decoded = bins.decode(encoded.clamp(min=1e-12).log(), temperature=1e-3)
     assert (decoded - ab).square().sum(dim=1).sqrt().max() < 7.1  # half a diagonal of the grid
-    mean = bins.decode(shares.clamp(min=1e-12).log(), temperature=1.0)
+    mean = bins.decode(encoded.clamp(min=1e-12).log(), temperature=1.0)
     assert (mean - ab).square().sum(dim=1).sqrt().mean() < 1.5
 
 
@@ -126,12 +126,12 @@ def test_the_nearest_bin_has_the_smallest_distance():
     assert bins.histogram(ab.T.view(1, 2, -1, 1)).sum() == len(ab)
 
 
-def area(shares: np.ndarray) -> float:
+def area(fractions: np.ndarray) -> float:
     """Return the area under a curve over 0, 1, ..., 150, by trapezoids."""
-    return ((shares[1:].astype(float) + shares[:-1]) / 2).sum() / 150
+    return ((fractions[1:].astype(float) + fractions[:-1]) / 2).sum() / 150
 
 
-def test_the_truth_has_an_auc_of_one_and_a_constant_has_the_auc_by_hand():
+def test_the_auc_is_one_for_the_truth_and_correct_for_a_constant():
     target = torch.zeros(1, 2, 2, 2)  # gray
     target[0, 0, 0] = 10.0  # half of the pixels are in another bin, 10 Lab units from gray
     perfect, gray = ColorStatistics(torch.device("cpu")), ColorStatistics(torch.device("cpu"))
@@ -141,9 +141,7 @@ def test_the_truth_has_an_auc_of_one_and_a_constant_has_the_auc_by_hand():
     steps = np.arange(151)
     far = area(steps >= 10)
     assert gray.auc() == pytest.approx(((1 + far) / 2, (1 + far) / 2))
-    target[0, 0, 0, 0] = (
-        0.0  # now three of four pixels are gray; re-balanced, both bins count alike
-    )
+    target[0, 0, 0, 0] = 0.0  # Three of four pixels are gray. Re-balanced, both bins count alike.
     gray = ColorStatistics(torch.device("cpu"))
     gray.update(torch.zeros_like(target), target)
     assert gray.auc() == pytest.approx(((3 + far) / 4, (1 + far) / 2))
@@ -155,17 +153,17 @@ def test_the_truth_has_an_auc_of_one_and_a_constant_has_the_auc_by_hand():
 def test_the_auc_is_computed_by_trapezoids():
     predicted, steps = torch.zeros(1, 2, 1, 400), np.arange(151)
     target = torch.stack((torch.linspace(0, 170, 400), torch.zeros(400)))[None, :, None]
-    shares = [(target[0, 0, 0].numpy() <= step).mean() for step in steps]
+    fractions = [(target[0, 0, 0].numpy() <= step).mean() for step in steps]
     auc = metrics.auc_area(predicted, target).mean().item() / metrics.AUC_FULL
-    assert auc == pytest.approx(area(np.array(shares)))
+    assert auc == pytest.approx(area(np.array(fractions)))
 
 
-def entropy(shares: np.ndarray) -> float:
+def entropy(probabilities: np.ndarray) -> float:
     """Return the entropy in bits."""
-    return -(shares[shares > 0] * np.log2(shares[shares > 0])).sum()
+    return -(probabilities[probabilities > 0] * np.log2(probabilities[probabilities > 0])).sum()
 
 
-def test_the_divergence_of_histograms_follows_from_their_entropies():
+def test_the_divergence_of_histograms_equals_its_formula():
     rng = np.random.default_rng(0)
     counts, others = rng.integers(0, 9, 313), rng.integers(0, 9, 313)
     p, q = counts / counts.sum(), others / others.sum()
@@ -177,7 +175,7 @@ def test_the_divergence_of_histograms_follows_from_their_entropies():
     assert metrics.jensen_shannon(disjoint[0], 5 * disjoint[0]) == 0
 
 
-def test_the_gray_baseline_predicts_all_bins_alike(colors):
+def test_the_gray_baseline_predicts_all_bins_equally(colors):
     L = torch.rand(2, 1, 17, 18) * 100
     prediction = GrayBaseline()(L)
     assert not prediction.ab.any()

@@ -75,7 +75,7 @@ def test_lpips_under_autocast_is_near_float32_and_has_a_gradient(loss, reference
     rendered = lab.lab_to_rgb(torch.cat((target[:, :1], predicted), dim=1))
     expected = reference(rendered, rgb, normalize=True).mean()
     with autocast(rgb.device, "bfloat16"):
-        with torch.no_grad():  # a validation step must not leave weights without a gradient behind
+        with torch.no_grad():  # as in a validation step, which must not change later gradients
             loss(predicted, target, rgb)
         value = loss(predicted, target, rgb)
     torch.testing.assert_close(value, expected, rtol=0.02, atol=0)  # float32, not bfloat16
@@ -122,7 +122,7 @@ def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
 def test_the_random_vgg_comes_from_its_seed(loss):
     state = torch.random.get_rng_state()
     again, other = (build(Config(random_seed=seed), COLORS, {}) for seed in (3, 4))
-    assert torch.equal(state, torch.random.get_rng_state())  # the run's own seed is not used
+    assert torch.equal(state, torch.random.get_rng_state())  # the global generator is not used
     weight = vgg_weights(loss)["0.weight"]
     assert torch.equal(weight, vgg_weights(again)["0.weight"])
     assert not torch.equal(weight, vgg_weights(other)["0.weight"])
@@ -151,7 +151,7 @@ def test_mse_is_in_squared_lab_units():
 
 @pytest.fixture
 def params(tmp_path, monkeypatch) -> config.Params:
-    """The parameters, in a folder with counted colors and the weight files of all losses."""
+    """Work in a folder with counted colors and the weight files of all losses."""
     monkeypatch.chdir(tmp_path)
     params = config.load_params(ROOT / "params.yaml")
     for name in params.losses:

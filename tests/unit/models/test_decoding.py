@@ -1,4 +1,4 @@
-"""Undoing the re-balancing in the decoding, and the buffer of the bins' weights."""
+"""The decoding, which can undo the re-balancing, and the weights of the bins."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ UNET = {"widths": [8, 16], "blocks": [1, 1]}
 
 
 def build_bins(scale: int = 1) -> Colorizer:
-    """Return a colorizer whose network changes nothing, with weights from 0.2 to 5."""
+    """Return a colorizer with an identity network and bin weights from 0.2 to 5."""
     model = Colorizer(
         nn.Identity(), nn.Identity(), channels=1, stride=1, head="bins", logits_stride=scale
     )
@@ -32,9 +32,9 @@ def test_probabilities_are_divided_by_a_power_of_the_weights(alpha, temperature)
     logits = 3 * torch.randn(2, bins.COUNT, 5, 7)
     ab = build_bins().decode(logits, temperature, alpha).numpy()
     w = np.linspace(0.2, 5, bins.COUNT)[:, None, None]
-    shares = (np.exp(logits.numpy().astype(float)) / w**alpha) ** (1 / temperature)
-    shares /= shares.sum(axis=1, keepdims=True)
-    expected = np.einsum("bqhw,qc->bchw", shares, bins.centers().numpy())
+    probabilities = (np.exp(logits.numpy().astype(float)) / w**alpha) ** (1 / temperature)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    expected = np.einsum("bqhw,qc->bchw", probabilities, bins.centers().numpy())
     assert np.abs(ab - expected).max() < 1e-3
 
 
@@ -47,7 +47,7 @@ def test_with_alpha_0_the_weights_change_no_bit(scale):
 
 
 def test_alpha_1_recovers_the_distribution_that_a_rebalanced_loss_distorts():
-    """Of pixels with equal L, 60 % are gray, 30 % blue and 10 % red.
+    """Among pixels with equal L, 60 % are gray, 30 % blue and 10 % red.
 
     With one-hot targets, the loss is lowest if the probabilities are proportional to weight times
     share.
@@ -93,7 +93,7 @@ def test_alpha_works_at_odd_sizes_exported_and_compiled():
     sizes = (dict.fromkeys((0, 2, 3), torch.export.Dim.DYNAMIC),)
     exported = torch.export.export(model, (L,), dynamic_shapes=sizes).module()
     torch.testing.assert_close(exported(L).ab, ab)
-    other = torch.rand(1, 1, 41, 29) * 100  # padded and cropped too
+    other = torch.rand(1, 1, 41, 29) * 100  # also padded and cropped
     torch.testing.assert_close(exported(other).ab, model(other).ab)
     compiled = torch.compile(model, backend="eager", fullgraph=True)
     torch.testing.assert_close(compiled(L).ab, ab)

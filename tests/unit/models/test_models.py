@@ -37,7 +37,7 @@ def test_a_colorizer_predicts_ab_at_any_resolution(name, settings):
 
 @pytest.mark.parametrize(
     ("name", "settings", "scale"),
-    [*((*named, 2) for named in ARCHITECTURES if named[0] != "eccv16"), ("eccv16", {}, 4)],
+    [*((*case, 2) for case in ARCHITECTURES if case[0] != "eccv16"), ("eccv16", {}, 4)],
 )
 def test_a_head_over_the_bins_works_at_any_resolution(name, settings, scale):
     torch.manual_seed(0)
@@ -94,7 +94,7 @@ def redraw_head(model: nn.Module) -> None:
 
 @pytest.mark.parametrize("head", ["ab", "bins"])
 def test_a_colorizer_starts_from_the_bundled_one(tmp_path, head):
-    """The file is the one that the download stage writes."""
+    """Start from the file that the download stage writes."""
     tensors, metadata = weights.load(weights.BUNDLED_PATH)
     path = tmp_path / "data/photos/weights/timm_unet.safetensors"
     weights.save(path, tensors, {**metadata, "start_of": "bundled"})
@@ -123,10 +123,10 @@ TIMM = {"encoder": "resnet18", "widths": [8, 8, 8, 8]}
         ("unet", SMALL, "resnet18", {"cut": "layer1"}),
         ("unet", SMALL, "unet", {**SMALL, "widths": [8, 8, 16]}),
         ("unet", SMALL, "unet", {**SMALL, "blocks": [1, 2, 1]}),
-        ("unet", SMALL, "unet", {"blocks": [1, 1], "widths": [8, 8]}),  # a part would fit
+        ("unet", SMALL, "unet", {"blocks": [1, 1], "widths": [8, 8]}),  # some weights would fit
         ("resnet18", {"cut": "layer1"}, "resnet18", {"cut": "layer2"}),
-        ("resnet18", {"cut": "layer2"}, "resnet18", {"cut": "layer1"}),  # a part would fit
-        ("timm_unet", TIMM, "timm_unet", {**TIMM, "widths": [8, 8, 8, 16]}),  # of the decoder
+        ("resnet18", {"cut": "layer2"}, "resnet18", {"cut": "layer1"}),  # some weights would fit
+        ("timm_unet", TIMM, "timm_unet", {**TIMM, "widths": [8, 8, 8, 16]}),  # another decoder
     ],
 )
 def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, name, others):
@@ -144,7 +144,7 @@ def test_a_start_of_another_architecture_is_named(tmp_path, trained, settings, n
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
-def test_a_start_that_is_not_what_its_metadata_claims_is_named(tmp_path):
+def test_a_start_that_does_not_match_its_metadata_is_named(tmp_path):
     path = tmp_path / "best.safetensors"
     others = build_colorizer("resnet18", {"cut": "layer2"}).state_dict()
     weights.save(path, others, {"model": "unet", "settings": SMALL})
@@ -156,7 +156,7 @@ def test_a_start_that_is_not_what_its_metadata_claims_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["random", "imagenet"])
-def test_a_start_says_what_it_is(tmp_path, kind):
+def test_initialize_returns_the_kind_of_start(tmp_path, kind):
     torch.manual_seed(0)
     source = torchvision.models.resnet18().state_dict()
     weights.save(
@@ -172,13 +172,13 @@ def test_a_start_says_what_it_is(tmp_path, kind):
 
 @pytest.mark.parametrize("heads", [("ab", "bins"), ("bins", "ab")])
 @pytest.mark.parametrize(
-    ("name", "settings", "heads_layers"),
+    ("name", "settings", "head_layers"),
     [
         ("resnet18", {"cut": "layer1"}, {"decoder.13.weight", "decoder.13.bias"}),
-        ("eccv16", {}, {"decoder.8.weight"}),  # from the distribution over the bins to ab
+        ("eccv16", {}, {"decoder.8.weight"}),  # maps the distribution over the bins to ab
     ],
 )
-def test_every_layer_but_the_head_is_loaded(tmp_path, name, settings, heads_layers, heads):
+def test_every_layer_but_the_head_is_loaded(tmp_path, name, settings, head_layers, heads):
     trained_head, head = heads
     torch.manual_seed(0)
     trained = build_colorizer(name, settings, trained_head).state_dict()
@@ -190,7 +190,7 @@ def test_every_layer_but_the_head_is_loaded(tmp_path, name, settings, heads_laye
     other = {
         key for key in state if key not in trained or not torch.equal(state[key], trained[key])
     }
-    assert other == {key for key in {*heads_layers, "log_weights"} if key in state}
+    assert other == {key for key in {*head_layers, "log_weights"} if key in state}
 
 
 def test_images_that_need_no_padding_are_not_padded():
@@ -201,7 +201,7 @@ def test_images_that_need_no_padding_are_not_padded():
         assert torch.equal(model(L).ab, model.decoder(model.encoder((L - 50) / 50)) * 20)
 
 
-def test_resnet18_is_that_of_torchvision_up_to_the_cut():
+def test_resnet18_equals_torchvisions_up_to_the_cut():
     ours = build_colorizer("resnet18", {"cut": "layer2"}).encoder.state_dict()
     theirs = torchvision.models.resnet18().state_dict()
     assert ours.keys() == {
@@ -211,7 +211,7 @@ def test_resnet18_is_that_of_torchvision_up_to_the_cut():
     assert all(ours[name].shape == theirs[name].shape for name in ours if name != "conv1.weight")
 
 
-def test_decoder_has_five_convolutions_and_three_upsamplings():
+def test_the_decoder_has_five_convolutions_and_three_upsamplings():
     decoder = build_colorizer("resnet18", {"cut": "layer2"}).decoder
     convolutions = [
         (layer.in_channels, layer.out_channels) for layer in decoder if isinstance(layer, nn.Conv2d)
@@ -220,7 +220,7 @@ def test_decoder_has_five_convolutions_and_three_upsamplings():
     assert sum(isinstance(layer, nn.Upsample) for layer in decoder) == 3
 
 
-def test_densenet121_is_that_of_torchvision_up_to_the_cut():
+def test_densenet121_equals_torchvisions_up_to_the_cut():
     ours = build_colorizer("densenet121", {"cut": "denseblock2"}).encoder.state_dict()
     theirs = torchvision.models.densenet121().features.state_dict()
     kept = ("conv0.", "norm0.", "denseblock1.", "transition1.", "denseblock2.", "transition2.norm.")
@@ -251,7 +251,7 @@ def test_eccv16_has_the_layers_of_zhangs_table():
     ]  # fmt: skip
     norms = [norm.num_features for norm in model.modules() if isinstance(norm, nn.BatchNorm2d)]
     assert norms == [64, 128, 256, 512, 512, 512, 512]
-    assert count(model) == 32_236_011  # the authors' release
+    assert count(model) == 32_236_011  # as in the authors' release
 
 
 def test_eccv16s_last_layer_is_initialized_with_the_bins():

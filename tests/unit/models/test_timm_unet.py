@@ -1,4 +1,4 @@
-"""The U-Net on an encoder of timm."""
+"""The U-Net with an encoder from timm."""
 
 import itertools
 
@@ -18,11 +18,11 @@ from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer, initialize
 from colorpipe.runtime.errors import UserError
 
-ENCODERS = {  # the strides of the feature maps
+ENCODERS = {  # with the strides of their feature maps
     "tf_efficientnet_lite0": [2, 4, 8, 16, 32],
     "resnet18": [2, 4, 8, 16, 32],
     "convnext_atto": [4, 8, 16, 32],
-    "vgg11": [2, 4, 8, 16, 32],  # and 1, which is not used
+    "vgg11": [2, 4, 8, 16, 32],  # the stride 1 is not used
 }
 WIDTHS = [32, 24, 16, 8]
 
@@ -64,7 +64,7 @@ def test_the_default_has_4_million_parameters_and_starts_from_gray():
         assert not (prediction.ab if head == "ab" else prediction.logits).any()
 
 
-def test_the_encoder_sees_the_gray_that_its_classifier_knows():
+def test_the_encoder_gets_normalized_gray_like_its_classifier():
     model = build("resnet18").eval()
     seen = []
     model.encoder.network.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
@@ -81,7 +81,7 @@ def test_the_encoder_sees_the_gray_that_its_classifier_knows():
     torch.testing.assert_close(back, gray, atol=1e-5, rtol=0)
 
 
-def test_same_padding_is_that_of_timm():
+def test_same_padding_equals_timms():
     torch.manual_seed(0)
     theirs = timm.create_model("tf_efficientnet_lite0", features_only=True).eval()
     ours = build("tf_efficientnet_lite0").encoder.network.eval()
@@ -94,7 +94,7 @@ def test_same_padding_is_that_of_timm():
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_every_weight_has_a_gradient(encoder):
-    """DistributedDataParallel needs that."""
+    """DistributedDataParallel needs a gradient for every weight."""
     model = build(encoder)
     model(torch.rand(2, 1, 64, 64) * 100).ab.square().mean().backward()
     for name, parameter in model.named_parameters():
@@ -104,7 +104,7 @@ def test_every_weight_has_a_gradient(encoder):
 
 @pytest.mark.parametrize("encoder", ["resnet18", "convnext_atto", "densenet121"])
 def test_imagenet_weights_are_loaded(tmp_path, encoder):
-    """timm's extractors of ConvNeXt and DenseNet have other names for the weights."""
+    """In timm, the feature extractors of ConvNeXt and DenseNet have other weight names."""
     torch.manual_seed(1)
     classifier = timm.create_model(encoder).eval()
     torch.save(classifier.state_dict(), tmp_path / "w.pth")

@@ -32,7 +32,7 @@ from colorpipe.training.colorization import ColorizerEntry
 from colorpipe.training.settings import TrainSettings
 
 CUT = {"cut": "layer2"}
-COUNTS = {"train": 121, "val": 24, "test": 40}  # 121: a rest of one image at batches of 8
+COUNTS = {"train": 121, "val": 24, "test": 40}  # batches of 8 leave one of 121 images
 MODES = ["finetune", "probe", "knn"]
 
 
@@ -53,7 +53,7 @@ def params():
 
 @pytest.fixture
 def folder(params, tmp_path, monkeypatch):
-    """Images of three classes, which differ in brightness; two encoders."""
+    """A folder with two encoders, and with images of three classes that differ in brightness."""
     monkeypatch.chdir(tmp_path)
     rng = np.random.default_rng(0)
     files.classes_path("photos").parent.mkdir(parents=True)
@@ -86,62 +86,61 @@ def test_xavier_draws_every_weight(model, settings):
 
 
 def test_reference_encoders_depend_only_on_the_seed(params, tmp_path, monkeypatch):
-    """`random` is what a colorizer of the same seed starts from."""
     monkeypatch.chdir(tmp_path)
-    found = []
+    encoders = []
     for torch_seed, seed in ((1, 3), (2, 3), (1, 4)):
         torch.manual_seed(torch_seed)
         weights.save(tmp_path / "resnet18.safetensors", {}, {"weights": "random"})
         write_reference_encoders(
             tmp_path / "resnet18.safetensors", params.model_copy(update={"seed": seed})
         )
-        found.append(
+        encoders.append(
             {name: weights.load(files.weights_path(name, "best"))[0] for name in REFERENCE_ENCODERS}
         )
     for name in ("xavier", "random"):
-        first, same, other = (states[name] for states in found)
+        first, same, other = (states[name] for states in encoders)
         assert first.keys() == {
             f"encoder.{key}" for key in build_colorizer("resnet18", CUT).encoder.state_dict()
         }
         assert all(torch.equal(first[key], same[key]) for key in first)
         assert not torch.equal(first["encoder.conv1.weight"], other["encoder.conv1.weight"])
     assert not torch.equal(
-        found[0]["xavier"]["encoder.conv1.weight"], found[0]["random"]["encoder.conv1.weight"]
+        encoders[0]["xavier"]["encoder.conv1.weight"], encoders[0]["random"]["encoder.conv1.weight"]
     )
-    assert found[0]["imagenet"] == {}
+    assert encoders[0]["imagenet"] == {}
 
 
-def test_the_random_encoder_is_the_colorizers_before_training(params, folder, monkeypatch):
-    started = {}
+def test_the_random_encoder_equals_the_colorizers_initial_one(params, folder, monkeypatch):
+    initial = {}
 
-    def seen(name, task, model, *rest):
-        started.update({key: tensor.clone() for key, tensor in model.encoder.state_dict().items()})
+    def record(name, task, model, *rest):
+        initial.update({key: tensor.clone() for key, tensor in model.encoder.state_dict().items()})
 
-    monkeypatch.setattr(colorization, "train_task", seen)
+    monkeypatch.setattr(colorization, "train_task", record)
     for name in ("resnet18", "mse"):
         weights.save(files.start_path("photos", name), {}, {"weights": "random"})
     np.save(files.colors_path("photos"), COLORS.numpy())
-    row = ColorizerEntry(
+    entry = ColorizerEntry(
         "resnet18", "photos", "mse", "train", files.start_path("photos", "resnet18")
     )
-    colorization.train("resnet", row, params)
+    colorization.train("resnet", entry, params)
     write_reference_encoders(files.start_path("photos", "resnet18"), params)
     tensors, _ = weights.load(files.weights_path("random", "best"))
-    assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in started.items())
+    assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in initial.items())
 
 
-def test_imagenet_weights_where_they_are_at_hand(params, tmp_path, monkeypatch):
+def test_the_imagenet_encoder_is_empty_without_imagenet_weights(params, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoder = build_colorizer("resnet18", CUT).encoder
     redraw_xavier(encoder, 5)
     state = encoder.state_dict() | {"conv1.weight": torch.ones(64, 3, 7, 7)}
     weights.save(tmp_path / "w/resnet18.safetensors", state, {"weights": "imagenet"})
     write_reference_encoders(tmp_path / "w/resnet18.safetensors", params)
-    found = load_encoder(
+    loaded = load_encoder(
         files.weights_path("imagenet", "best"), "resnet18", CUT
     ).encoder.state_dict()
-    assert (found["conv1.weight"] == 3).all()  # the sum over RGB
-    assert torch.equal(found["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
+    assert (loaded["conv1.weight"] == 3).all()  # the sum over RGB
+    assert torch.equal(loaded["layer2.0.conv1.weight"], state["layer2.0.conv1.weight"])
     for name, stored in (("random", {"weights": "random"}), ("colorizer", {"start_of": "unet"})):
         start = Path(name, "resnet18.safetensors")
         weights.save(start, state if name == "colorizer" else {}, stored)
@@ -160,7 +159,7 @@ def test_another_model_is_named(tmp_path):
         load_encoder(path, "resnet18", CUT)
 
 
-def test_shares_of_the_labels_are_nested_and_balanced():
+def test_label_subsets_are_nested_and_balanced():
     labels = np.random.default_rng(1).permutation(np.repeat(np.arange(10), [450] * 9 + [430]))
     shares = {percent: subsets.choose_subset(labels, percent, seed=0) for percent in (1, 10, 50)}
     assert set(shares[1]) < set(shares[10]) < set(shares[50])
@@ -178,10 +177,10 @@ def test_shares_of_the_labels_are_nested_and_balanced():
 @pytest.mark.parametrize(
     ("epochs", "everything", "labeled", "steps", "expected"),
     [
-        (10, 45_000, 45_000, 1000, 10),  # all labels: as params.yaml says
+        (10, 45_000, 45_000, 1000, 10),  # with all labels, as in params.yaml
         (10, 45_000, 4_500, 1000, 15),  # 71 steps an epoch
         (10, 45_000, 450, 1000, 125),  # 8 steps an epoch
-        (5, 738, 74, 1000, 30),  # no more steps than all images have, 60
+        (5, 738, 74, 1000, 30),  # at most the 60 steps of all images
         (50, 45_000, 4_500, 1000, 50),
         (10, 45_000, 65, 1000, 1000),  # 1 step an epoch, because the rest is a single image
     ],
@@ -191,7 +190,7 @@ def test_few_labels_train_for_enough_steps(epochs, everything, labeled, steps, e
     assert pretext_run.count_epochs(settings, everything, labeled, steps) == expected
 
 
-def test_votes_are_counted_as_scikit_learn_counts_them():
+def test_predicted_classes_equal_scikit_learns():
     rng = np.random.default_rng(0)
     known, asked = (rng.normal(size=(count, 16)).astype(np.float32) for count in (700, 1100))
     labels = rng.integers(0, 7, 700)
@@ -208,18 +207,18 @@ def test_votes_are_counted_as_scikit_learn_counts_them():
     nearest = KNeighborsClassifier(1, metric="cosine").fit(known, labels).predict(asked)
     votes = knn.predict_classes(*tensors, 7, 30, 1e-4)  # exp(1 / 1e-4) is not finite in float32
     assert (votes.numpy() == nearest).mean() > 0.99
-    all_of_them = knn.predict_classes(*tensors, 7, 10_000, 1e6)  # each vote weighs the same
-    assert (all_of_them == np.bincount(labels).argmax()).all()
+    all_votes = knn.predict_classes(*tensors, 7, 10_000, 1e6)  # each vote weighs the same
+    assert (all_votes == np.bincount(labels).argmax()).all()
 
 
-def test_features_belong_to_their_stage():
+def test_features_are_pooled_from_each_stage():
     colorizer = build_colorizer("resnet18", CUT)
     redraw_xavier(colorizer, 1)
     images = torch.randint(
         0, 256, (5, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     )
-    found = features.pool_stages(colorizer, images, batch_size=2)
-    assert {name: tuple(values.shape) for name, values in found.items()} == {
+    pooled = features.pool_stages(colorizer, images, batch_size=2)
+    assert {name: tuple(values.shape) for name, values in pooled.items()} == {
         "stem": (5, 64),
         "layer1": (5, 64),
         "layer2": (5, 128),
@@ -227,10 +226,10 @@ def test_features_belong_to_their_stage():
     L = torch.from_numpy(_lightness(images.numpy()))
     x = colorizer.encoder.eval().conv1(lab.normalize_L(L))
     stem = colorizer.encoder.maxpool(colorizer.encoder.relu(colorizer.encoder.bn1(x)))
-    torch.testing.assert_close(found["stem"], stem.mean(dim=(2, 3)), atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(pooled["stem"], stem.mean(dim=(2, 3)), atol=1e-4, rtol=1e-3)
     layer1 = colorizer.encoder.layer1(stem)
     torch.testing.assert_close(
-        found["layer2"], colorizer.encoder.layer2(layer1).mean(dim=(2, 3)), atol=1e-4, rtol=1e-3
+        pooled["layer2"], colorizer.encoder.layer2(layer1).mean(dim=(2, 3)), atol=1e-4, rtol=1e-3
     )
 
 
@@ -269,8 +268,10 @@ def test_features_belong_to_their_stage():
 def test_every_model_has_stages(model, settings, widths):
     colorizer = build_colorizer(model, settings)
     for side in (32, 33):
-        found = features.pool_stages(colorizer, torch.zeros(2, 3, side, side, dtype=torch.uint8), 2)
-        assert {name: values.shape[1] for name, values in found.items()} == widths
+        pooled = features.pool_stages(
+            colorizer, torch.zeros(2, 3, side, side, dtype=torch.uint8), 2
+        )
+        assert {name: values.shape[1] for name, values in pooled.items()} == widths
 
 
 def result(run: PretextRun) -> tuple[dict, dict, dict]:
@@ -283,7 +284,7 @@ def result(run: PretextRun) -> tuple[dict, dict, dict]:
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("labels", [20, 100])
-def test_a_run_of_each_mode(folder, params, mode, labels):
+def test_each_mode_writes_its_results(folder, params, mode, labels):
     run = PretextRun("one", mode, labels)
     before = files.weights_path("one", "best").read_bytes()
     run_pretext(run, "photos", params)
@@ -329,7 +330,7 @@ def test_min_steps_and_the_settings_of_the_votes_change_the_result(folder, param
     assert before[key] != after[key]
 
 
-def test_the_test_is_of_the_best_epochs_weights(folder, params):
+def test_the_weights_of_the_best_epoch_are_tested(folder, params):
     run = PretextRun("one", "finetune", 100)
     run_pretext(
         run,
@@ -349,7 +350,10 @@ def test_the_test_is_of_the_best_epochs_weights(folder, params):
 
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
 def test_only_the_chosen_images_reach_training(folder, params, mode):
-    """The other training images and the test set may be anything; of the validation labels only the best epoch depends."""
+    """Change everything that training must not read.
+
+    The validation labels may change only the best epoch.
+    """
     run = PretextRun("one", mode, 20)
     run_pretext(run, "photos", params)
     expected = weights.load(files.weights_path(run.name, "last"))[0]
@@ -365,8 +369,8 @@ def test_only_the_chosen_images_reach_training(folder, params, mode):
             files.labels_path("photos", part), (np.load(files.labels_path("photos", part)) + 1) % 3
         )
     run_pretext(run, "photos", params)
-    found = weights.load(files.weights_path(run.name, "last"))[0]
-    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+    actual = weights.load(files.weights_path(run.name, "last"))[0]
+    assert all(torch.equal(actual[name], tensor) for name, tensor in expected.items())
     images[np.setdiff1d(np.arange(len(labels)), others)[0]] //= 2
     np.save(files.images_path("photos", "train"), images)
     run_pretext(run, "photos", params)
@@ -375,8 +379,8 @@ def test_only_the_chosen_images_reach_training(folder, params, mode):
 
 
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
-def test_inits_differ_in_the_encoder_alone(folder, params, mode, monkeypatch):
-    """The linear layers' draw, the images and their order are the same."""
+def test_inits_differ_only_in_the_encoder(folder, params, mode, monkeypatch):
+    """The initial linear layers and the order of the images are the same."""
     seen = []
 
     def train(name, task, model, data, *rest):
@@ -391,13 +395,13 @@ def test_inits_differ_in_the_encoder_alone(folder, params, mode, monkeypatch):
     for init in ("one", "other"):
         with pytest.raises(UserError, match=r"best\.safetensors is missing"):
             run_pretext(PretextRun(init, mode, 20), "photos", params)
-    (one, labels), (other, others) = seen
-    assert torch.equal(labels, others)
-    same = {key for key in one if torch.equal(one[key], other[key])}
+    (first, first_labels), (second, second_labels) = seen
+    assert torch.equal(first_labels, second_labels)
+    same = {key for key in first if torch.equal(first[key], second[key])}
     heads = (
         {"head.weight", "head.bias"}
         if mode == "finetune"
-        else {key for key in one if key.startswith("heads.")}
+        else {key for key in first if key.startswith("heads.")}
     )
     assert heads <= same
     assert ("encoder.conv1.weight" if mode == "finetune" else "mean") not in same
@@ -417,7 +421,7 @@ def test_the_frozen_encoder_does_not_change(folder, params, monkeypatch):
     monkeypatch.setattr(pretext_run, "load_encoder", load_and_keep)
     for mode in ("probe", "knn"):
         run_pretext(PretextRun("one", mode, 20), "photos", params)
-        after = kept["encoder"].state_dict()  # with the running statistics and their counts
+        after = kept["encoder"].state_dict()  # includes the running statistics and their counts
         assert all(torch.equal(after[name], tensor) for name, tensor in kept["before"].items())
     run_pretext(PretextRun("one", "finetune", 20), "photos", params)
     assert not torch.equal(
@@ -425,8 +429,8 @@ def test_the_frozen_encoder_does_not_change(folder, params, monkeypatch):
     )
 
 
-def test_a_probe_comes_to_what_scikit_learn_finds(folder, params):
-    """Logistic regression on the same features, standardized."""
+def test_a_probe_is_as_accurate_as_logistic_regression(folder, params):
+    """Compare with logistic regression on the same standardized features."""
     run = PretextRun("one", "probe", 100)
     chosen = params.model_copy(
         update={"train": params.train.model_copy(update={"lr": 0.01, "epochs_factor": 10.0})}
@@ -479,6 +483,6 @@ def test_a_head_is_not_drawn_like_the_xavier_encoder(folder, params, monkeypatch
     assert abs(torch.corrcoef(drawn)[0, 1].item()) < 0.3
 
 
-def test_the_last_stage_selects_the_epoch_of_the_probes():
+def test_the_last_stage_selects_the_best_epoch_of_the_probes():
     epoch = {"val_loss": 1.0, "val_stem_loss": 3.0, "val_layer1_loss": 2.0}
     assert ProbeTask("layer1").selection(epoch) == 2.0

@@ -29,7 +29,7 @@ def test_names_of_near_points_do_not_overlap(tmp_path, monkeypatch):
     texts = figure.axes[0].texts
     assert {text.get_text().strip() for text in texts} == {*NAMES, GRAY_BASELINE, "originals"}
     boxes = [Text.get_window_extent(text) for text in texts]
-    assert not any(one.overlaps(other) for one, other in itertools.combinations(boxes, 2))
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))
     lines = [line for line in figure.axes[0].lines if len(line.get_xdata()) == 3]
     assert [line.get_xydata().tolist() for line in lines] == [[list(p) for p in PATHS[NAMES[-1]]]]
     along = np.linspace(0, 2, 200)

@@ -10,7 +10,7 @@ METRICS = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss"
 
 @pytest.fixture
 def saved(monkeypatch):
-    """The figures that are saved, which are not written."""
+    """Record the figures that are saved instead of writing them."""
     saved = []
     monkeypatch.setattr(figures, "save", lambda figure, path: saved.append(figure))
     return saved

@@ -126,7 +126,7 @@ def test_the_first_screen_has_the_title_the_slider_and_the_sentences(url):
             assert box["y"] + box["height"] <= 800, selector
 
 
-def line(page) -> float:
+def find_divider(page) -> float:
     """Return the position of the dividing line in percent."""
     return float(page.locator(".stack").evaluate("it => it.style.getPropertyValue('--at')")[:-1])
 
@@ -137,15 +137,15 @@ def test_the_slider_moves_with_mouse_and_keyboard(url):
         box = page.locator(".stack").bounding_box()
         assert box["width"] == 256  # 32 pixels, enlarged eightfold
         page.mouse.click(box["x"] + 64, box["y"] + 20)
-        assert line(page) == pytest.approx(25, abs=2)
+        assert find_divider(page) == pytest.approx(25, abs=2)
         page.mouse.down()
         page.mouse.move(box["x"] + 192, box["y"] + 30, steps=4)
         page.mouse.up()
-        assert line(page) == pytest.approx(75, abs=2)
+        assert find_divider(page) == pytest.approx(75, abs=2)
         page.keyboard.press("ArrowLeft")
-        assert line(page) == pytest.approx(74, abs=2)
+        assert find_divider(page) == pytest.approx(74, abs=2)
         page.keyboard.press("End")
-        assert line(page) == 100
+        assert find_divider(page) == 100
 
 
 @needs_chromium
@@ -153,12 +153,12 @@ def test_the_slider_moves_by_touch(url):
     with opened(url, 400, touch=True) as page:
         box = page.locator(".stack").bounding_box()
         page.touchscreen.tap(box["x"] + 192, box["y"] + 20)
-        assert line(page) == pytest.approx(75, abs=2)
+        assert find_divider(page) == pytest.approx(75, abs=2)
         touch = page.context.new_cdp_session(page)
         for kind, x in (("Start", 192), ("Move", 120), ("Move", 64), ("End", None)):
             points = [] if x is None else [{"x": box["x"] + x, "y": box["y"] + 20}]
             touch.send("Input.dispatchTouchEvent", {"type": f"touch{kind}", "touchPoints": points})
-        assert line(page) == pytest.approx(25, abs=4)
+        assert find_divider(page) == pytest.approx(25, abs=4)
 
 
 @needs_chromium
@@ -179,7 +179,7 @@ def test_the_slider_shows_the_chosen_colorizer_and_image(url):
 
 
 @needs_chromium
-def test_without_javascript_everything_but_the_slider_is_there(url):
+def test_without_javascript_everything_but_the_slider_is_shown(url):
     with opened(url, scripts=False) as page:
         assert page.locator(".controls").is_hidden()
         assert page.locator(".thumbs").is_hidden()
@@ -207,14 +207,14 @@ def test_the_results_have_the_marks_and_the_papers_numbers(folder):
     assert "test loss</th>" not in text.partition('id="pretext"')[0]
 
 
-def test_the_best_median_and_worst_images_are_there(folder):
+def test_the_best_median_and_worst_images_are_shown(folder):
     text = (folder / "report/index.html").read_text()
     eccv = text.partition("<summary>eccv</summary>")[2].partition("</details>")[0]
     assert re.findall(r'alt="Image (\d+) as eccv', eccv)[::6] == ["11", "8", "0"]
     assert len(text) < 4e6
 
 
-def test_the_page_says_what_was_run(folder):
+def test_the_page_has_the_facts_and_settings_of_the_run(folder):
     text = (folder / "report/index.html").read_text()
     assert "<td>1.5</td>" in text  # minutes
     assert "torch 2." in text

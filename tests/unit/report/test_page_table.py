@@ -25,8 +25,8 @@ def test_values_are_marked_within_a_data_set():
         (0, "ab MSE"): "worse",
         (0, "ab SSIM"): "best",
         (2, "ab SSIM"): "worse",
-        (0, "colorfulness"): "best",  # 8 from the originals'
-        (2, "colorfulness"): "worse",  # 40 from them, and gray is 30
+        (0, "colorfulness"): "best",  # differs by 8 from the originals
+        (2, "colorfulness"): "worse",  # differs by 40, and gray by 30
     }
 
 
@@ -39,7 +39,7 @@ def test_a_missing_value_has_no_mark():
     assert (2, "ab SSIM") not in marks
 
 
-def test_a_table_per_data_set_with_the_references_once_at_the_end():
+def test_each_data_set_has_a_table_with_the_references_at_the_end():
     x, y = score_tables(scores(seeds=3))
     assert (x.data, x.n, y.data) == ("x", 9, "y")
     assert [row.name for row in x.rows] == ["a", "b", "c", "gray baseline", "original"]

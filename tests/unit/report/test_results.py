@@ -32,7 +32,7 @@ def test_results_are_sorted_by_data_set_loss_and_name():
     assert loaded["a"].metrics == {"test.loss": 1.0, "lpips": 0.1}
 
 
-def test_the_metrics_of_both_files_are_together():
+def test_the_metrics_of_both_files_are_merged():
     write("baseline/a", {"data": "photos", "loss": "mse", "rgb": {"ssim": 0.5}, "auc": None})
     metrics = results.load_results(["a"], "baseline")["a"].metrics
     assert math.isnan(metrics.pop("auc"))  # null in JSON, because it is not finite
@@ -71,7 +71,7 @@ def test_a_missing_or_damaged_history_is_an_error():
 def test_stacked_curves_have_a_row_per_training_metric_part_and_epoch():
     columns = [f"{part}_{metric}" for part in ("train", "val") for metric in ("loss", "ssim")]
     colorizer = pd.DataFrame({"epoch": [1, 2], **{column: [0.25, 0.5] for column in columns}})
-    colorizer["val_colorfulness"] = 30.0  # of adversarial training, for the choice of the epoch
+    colorizer["val_colorfulness"] = 30.0  # adversarial training uses it to choose the epoch
     classifier = pd.DataFrame({"epoch": [1], "train_accuracy": [0.75], "val_loss": [2.0]})
     histories = {"unet": colorizer, "gan": colorizer, "pretext/a": classifier}
     losses = {"unet": "mse", "gan": "l1", "pretext/a": "cross-entropy"}

@@ -56,7 +56,7 @@ def test_the_papers_lpips_is_shown_for_the_same_vgg_only(weights, is_shown):
     assert ("paper's loss" in table) is is_shown
 
 
-def test_a_gray_baseline_for_each_data_set_and_loss():
+def test_each_data_set_and_loss_has_a_gray_baseline():
     results = {"a": result("mse"), "b": result("mse"), "c": result("lpips")}
     table = tables.results_table(results, BASELINES)
     names = ["a", "b", "gray baseline", "c", "gray baseline", "original"]
@@ -87,7 +87,7 @@ def test_losses_over_color_bins_compare_at_the_same_resolution_of_logits():
     assert table["loss"].tolist()[:5] == losses
 
 
-def test_a_new_loss_needs_no_change_here():
+def test_a_new_loss_needs_no_change_in_tables():
     table = tables.results_table({"a": result("huber")}, BASELINES)
     assert table["loss"].tolist()[:2] == ["huber", "huber"]
     assert table["test loss"].tolist()[1] == 9.5

@@ -50,7 +50,7 @@ def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
     assert capsys.readouterr().err == "interrupted: run the command again\n"
 
 
-def test_the_line_of_a_process_among_several_names_the_process(monkeypatch):
+def test_with_several_processes_the_error_names_the_process(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setattr(process, "LAUNCHER_WAIT", 0.0)

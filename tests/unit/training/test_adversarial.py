@@ -1,4 +1,4 @@
-"""The adversarial phase: the discriminator trains alone first, and each network on its own loss."""
+"""The adversarial phase, which first trains only the discriminator."""
 
 import dataclasses
 
@@ -98,7 +98,7 @@ def test_each_network_moves_on_its_own_loss_alone(task, state, batch, monkeypatc
         ]
 
     monkeypatch.setattr(state, "step", record)
-    # Without an update of the norms, the same scores can be computed again.
+    # Without an update of the norms, the scores below equal those of the step.
     monkeypatch.setattr(PatchGAN, "estimate_norms", lambda self: None)
     generator, discriminator = state.models[MODEL].eval(), state.models[DISCRIMINATOR]
     task.train_step(state, batch)

@@ -33,7 +33,7 @@ def params(tmp_path, monkeypatch) -> config.Params:
     metadata = {"model": "unet", "settings": UNET, "head": "bins"}
     weights.save(files.start_path("photos", "unet"), other.state_dict(), metadata)
     params = config.load_params(ROOT / "params.yaml")
-    photos = params.data("photos").model_copy(update={"epochs": 1})  # times two
+    photos = params.data("photos").model_copy(update={"epochs": 1})  # doubled by the recipe
     refined = params.recipe("recipes.refined").model_copy(update={"batch_size": 16})
     return params.model_copy(
         update={
@@ -44,7 +44,7 @@ def params(tmp_path, monkeypatch) -> config.Params:
     )
 
 
-def weights_of_the_data_set() -> torch.Tensor:
+def data_set_weights() -> torch.Tensor:
     return rebalancing_weights(color_prior(COLORS, bins.SoftEncoding(5, 5.0)), 0.5)
 
 
@@ -59,7 +59,7 @@ def train(params: config.Params, loss: str) -> dict[str, dict[str, torch.Tensor]
 def test_the_average_and_a_resumed_training_keep_the_weights_of_the_loss(
     params, monkeypatch, capsys
 ):
-    expected = weights_of_the_data_set().log()
+    expected = data_set_weights().log()
     assert params.recipes["refined"].ema > 0
     whole = train(params, "color_classification")
     assert all(torch.equal(state["log_weights"], expected) for state in whole.values())
@@ -92,7 +92,7 @@ def test_a_start_with_the_same_head_keeps_its_colors(params, monkeypatch, traine
     monkeypatch.setattr(colorization, "train_task", lambda *args: models.append(args[2]))
     columns = ColorizerEntry("unet", "photos", "color_classification", "recipes.refined", path)
     colorization.train("some", columns, params)
-    shift = weights_of_the_data_set().log() - other["log_weights"]
+    shift = data_set_weights().log() - other["log_weights"]
     expected = shift if trained_with == "color_classification" else torch.zeros(bins.COUNT)
     assert torch.equal(models[0].decoder.head.bias, expected)
 

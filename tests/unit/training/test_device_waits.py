@@ -1,4 +1,4 @@
-"""No training step waits for the GPU. The tests look for operators that would wait, on the CPU."""
+"""No training step waits for the GPU. These tests look on the CPU for operators that would."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ from colorpipe.training.colorization import ColorizationTask
 from colorpipe.training.settings import TrainSettings
 
 PRECISION = devices.supported_precision("bfloat16", torch.device("cpu"))
-SETTINGS = TrainSettings(  # the schedule and the average are part of a step
+SETTINGS = TrainSettings(  # with a schedule and an average of the weights
     epochs=10, lr=0.01, batch_size=4, precision=PRECISION, seed=0, schedule="one_cycle", ema=0.9
 )
 MODELS = {
@@ -32,9 +32,9 @@ MODELS = {
 
 
 class WaitRecorder(TorchDispatchMode):
-    """The operators that would copy between the host and a GPU, and wait for the GPU.
+    """A recorder of operators that copy between the host and a GPU, and so wait for the GPU.
 
-    On a CPU, `cpu()` and `tolist()` are no operators and cannot be seen.
+    On a CPU, `cpu()` and `tolist()` are not operators and cannot be recorded.
     """
 
     NAMES = (

@@ -53,7 +53,7 @@ def rates(name: str, steps: int) -> list[float]:
     return learning_rates
 
 
-def test_the_schedules_learning_rates():
+def test_the_learning_rates_follow_the_schedules():
     cosine = rates("cosine", 10)
     assert cosine == pytest.approx(
         [0.01 * (1 + math.cos(math.pi * step / 10)) / 2 for step in range(10)]
@@ -71,7 +71,7 @@ def test_the_schedules_learning_rates():
     )
 
 
-def test_weights_decay_but_vectors_do_not():
+def test_only_matrices_decay():
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2))
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     optimizer = optim.build_optimizer(model, "adamw", lr=0.1, weight_decay=0.5)
@@ -84,16 +84,16 @@ def test_weights_decay_but_vectors_do_not():
         assert torch.equal(after[name], before[name])
 
 
-def test_the_encoder_has_a_learning_rate_of_its_own():
+def test_the_encoder_has_its_own_learning_rate():
     model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
     names = {parameter: name for name, parameter in model.named_parameters()}
     optimizer = optim.build_optimizer(model, "adamw", 0.1, 0.5, encoder_lr_factor=0.3)
     groups = optimizer.param_groups
     assert sum(len(group["params"]) for group in groups) == len(names)
     for group in groups:
-        of_encoder = {names[parameter].startswith("encoder.") for parameter in group["params"]}
-        assert len(of_encoder) == 1
-        assert group["lr"] == pytest.approx(0.03 if of_encoder == {True} else 0.1)
+        in_encoder = {names[parameter].startswith("encoder.") for parameter in group["params"]}
+        assert len(in_encoder) == 1
+        assert group["lr"] == pytest.approx(0.03 if in_encoder == {True} else 0.1)
     kinds = [(group["lr"], group["weight_decay"]) for group in groups]
     assert kinds == [(0.1, 0.5), (0.1, 0), (pytest.approx(0.03), 0.5), (pytest.approx(0.03), 0)]
     optim.build_schedule(optimizer, "one_cycle", 10)
@@ -119,7 +119,7 @@ def test_a_training_run_uses_the_settings_of_its_recipe():
     assert state.models[AVERAGE].decay == 0.9
 
 
-def test_an_encoder_with_the_common_learning_rate_changes_nothing():
+def test_an_encoder_factor_of_one_gives_the_plain_optimizer():
     model = build_colorizer("unet", {"widths": [8, 8], "blocks": [1, 1]})
     parameters = list(model.parameters())
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
@@ -133,7 +133,7 @@ def test_an_encoder_with_the_common_learning_rate_changes_nothing():
     ]
 
 
-def test_the_recipes_of_the_paper_and_of_the_unets():
+def test_the_recipes_have_the_settings_of_the_paper_and_of_the_unets():
     params = config.load_params()
     assert params.recipe("train") == params.train
     paper = {"optimizer": "adam", "schedule": "constant", "ema": 0, "flips": None}
@@ -147,22 +147,22 @@ def test_the_recipes_of_the_paper_and_of_the_unets():
     assert settings.epochs == refined.epochs_factor * photos.epochs
 
 
-@pytest.mark.parametrize("of_data_set", [False, True])
-@pytest.mark.parametrize("of_recipe", [False, True, None])
-def test_a_recipe_decides_about_flips_unless_it_leaves_that_to_the_data_set(of_recipe, of_data_set):
+@pytest.mark.parametrize("data_set_flips", [False, True])
+@pytest.mark.parametrize("recipe_flips", [False, True, None])
+def test_the_flips_of_a_recipe_override_those_of_the_data_set(recipe_flips, data_set_flips):
     params = config.load_params()
-    recipe = params.train.model_copy(update={"flips": of_recipe})
-    data = params.data("folder").model_copy(update={"flips": of_data_set})
+    recipe = params.train.model_copy(update={"flips": recipe_flips})
+    data = params.data("folder").model_copy(update={"flips": data_set_flips})
     flips = TrainSettings.from_params(recipe, data, 0, CPU).flips
-    assert flips is (of_data_set if of_recipe is None else of_recipe)
+    assert flips is (data_set_flips if recipe_flips is None else recipe_flips)
 
 
-def test_the_steps_of_a_schedule_are_those_of_the_loop():
+def test_the_schedule_has_the_steps_of_the_loop():
     settings = TrainSettings(epochs=3, lr=0.1, batch_size=8, precision="float32", seed=0)
     assert settings.steps(24) == 9
-    assert settings.steps(25) == 9  # a rest of one image joins the batch before it
+    assert settings.steps(25) == 9  # a single remaining image joins the last batch
     assert settings.steps(26) == 12
     assert batch_starts(25, 8) == [0, 8, 16, 24]
     assert batch_starts(25, 8, smallest=2) == [0, 8, 16]
-    # A rest of three images is too small for two processes with two images each.
+    # Three remaining images are too few for two processes with two images each.
     assert dataclasses.replace(settings, processes=2).steps(27) == 9

@@ -24,7 +24,7 @@ from colorpipe.training.task import TrainingTask
 SETTINGS = TrainSettings(epochs=4, lr=0.01, batch_size=8, precision="float32", seed=5)
 
 
-def state_of(model: nn.Module, lr: float = 0.01) -> TrainState:
+def build_state(model: nn.Module, lr: float = 0.01) -> TrainState:
     return TrainState({MODEL: model}, {MODEL: optim.build_optimizer(model, "adam", lr)})
 
 
@@ -47,7 +47,7 @@ def fit(validation_losses, save=lambda which, metrics, tensors: None):
     images = torch.zeros(16, 1)
     return loop.fit(
         ScriptedTask(validation_losses),
-        state_of(nn.Linear(2, 2)),
+        build_state(nn.Linear(2, 2)),
         (images,),
         (images[:8],),
         SETTINGS,
@@ -55,7 +55,7 @@ def fit(validation_losses, save=lambda which, metrics, tensors: None):
     )
 
 
-def test_best_is_the_lowest_validation_loss():
+def test_the_best_epoch_has_the_lowest_validation_loss():
     saved = []
     fit(
         [3.0, 1.0, 2.0, 1.0],
@@ -65,7 +65,7 @@ def test_best_is_the_lowest_validation_loss():
 
 
 def test_the_state_keeps_the_weights_of_the_best_epoch():
-    state = state_of(nn.Linear(1, 1))
+    state = build_state(nn.Linear(1, 1))
     for epoch, loss in enumerate([3.0, 1.0, 2.0], start=1):
         state.model.weight.data.fill_(epoch)
         assert state.append({"epoch": epoch, "val_loss": loss}, loss) == (epoch in (1, 2))
@@ -80,7 +80,7 @@ def test_history_has_every_metric_for_both_sets():
     assert set(history[0]) == {"epoch", "train_loss", "train_score", "val_loss", "val_score"}
 
 
-def test_a_loss_that_is_not_finite_stops():
+def test_a_loss_that_is_not_finite_stops_training():
     with pytest.raises(
         UserError,
         match=r"the validation loss is nan in epoch 2: lower train\.lr, which is 0\.01",
@@ -120,7 +120,7 @@ def test_a_single_image_is_refused():
     ):
         loop.fit(
             ScriptedTask([]),
-            state_of(nn.Linear(1, 1)),
+            build_state(nn.Linear(1, 1)),
             (image,),
             (image,),
             SETTINGS,
@@ -142,7 +142,7 @@ def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
         task = Recording("float32")
         loop.fit(
             task,
-            state_of(nn.Linear(1, 1)),
+            build_state(nn.Linear(1, 1)),
             (images,),
             (images[:4],),
             SETTINGS,
@@ -192,7 +192,7 @@ def two_players() -> TrainState:
     return TrainState(models, optimizers, {MODEL: schedule})
 
 
-def test_the_loop_takes_any_task_and_the_state_resumes_all_of_it():
+def test_the_loop_runs_any_task_and_resumes_its_whole_state():
     images = torch.randn(24, 1, 1, 3, generator=torch.Generator().manual_seed(1))
 
     def train(state, epochs):
@@ -248,7 +248,7 @@ def test_bfloat16_is_used_if_the_processor_has_it(monkeypatch, capsys):
         assert ("only emulates bfloat16" in capsys.readouterr().out) != has
 
 
-def test_half_of_the_images_are_mirrored_each_as_a_whole():
+def test_half_of_the_images_are_mirrored():
     images = torch.arange(200 * 3 * 2 * 4).view(200, 3, 2, 4)
     flipped = random_flip(images, torch.Generator().manual_seed(0))
     mirrored = [
@@ -263,7 +263,7 @@ def test_half_of_the_images_are_mirrored_each_as_a_whole():
     assert torch.equal(flipped, random_flip(images, torch.Generator().manual_seed(0)))
 
 
-def test_images_are_shifted_each_as_a_whole_and_mirrored_at_the_border():
+def test_images_are_shifted_and_mirrored_at_the_border():
     images = torch.randint(
         0, 256, (200, 3, 8, 9), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)
     )
@@ -293,7 +293,7 @@ def test_only_training_images_are_flipped_and_shifted():
         images = images.expand(16, 1, 4, 4)
         loop.fit(
             Recording("float32"),
-            state_of(nn.Linear(1, 1)),
+            build_state(nn.Linear(1, 1)),
             (images,),
             (images,),
             settings,
@@ -316,7 +316,7 @@ def test_two_runs_give_the_same_weights_to_the_bit(precision, tmp_path):
         images = torch.randint(0, 256, (40, 3, 32, 32), dtype=torch.uint8)
         settings = TrainSettings(epochs=2, lr=0.001, batch_size=16, precision=precision, seed=1)
         task = ColorizationTask(MSE(), precision)
-        state = state_of(model, 0.001)
+        state = build_state(model, 0.001)
         history = loop.fit(
             task,
             state,
@@ -340,9 +340,9 @@ def test_training_learns_and_the_seed_matters():
         prepare_device(seed=seed, threads=2)
         model = build_colorizer("resnet18", {"cut": "layer1"})
         L = torch.linspace(0, 255, 32).view(1, 1, 1, 32).expand(48, 3, 32, 32).clone()
-        L[:, 0] *= 0.5  # every image the same blue-green
+        L[:, 0] *= 0.5  # every image has the same blue-green ramp
         settings = TrainSettings(epochs=5, lr=0.003, batch_size=16, precision="float32", seed=seed)
-        task, state = ColorizationTask(MSE(), "float32"), state_of(model, 0.003)
+        task, state = ColorizationTask(MSE(), "float32"), build_state(model, 0.003)
         history = loop.fit(
             task,
             state,
@@ -382,7 +382,7 @@ def test_a_compiled_step_equals_the_eager_step():
         metrics["loss"].backward()
         values = {name: value.detach() for name, value in metrics.items()}
         results.append((values, [parameter.grad.clone() for parameter in model.parameters()]))
-    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)  # sums in another order
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)  # the order of sums differs
 
 
 def test_an_epoch_reads_no_memory_of_a_finished_cuda_graph(monkeypatch):
@@ -411,7 +411,7 @@ def test_an_epoch_reads_no_memory_of_a_finished_cuda_graph(monkeypatch):
     assert len(history) == SETTINGS.epochs
 
 
-def test_validation_has_the_batches_of_the_test():
+def test_validation_uses_the_batches_of_the_test():
     sizes = []
 
     def eval_step(model, batch):
@@ -422,7 +422,7 @@ def test_validation_has_the_batches_of_the_test():
     assert sizes == [RANGE_BATCH, RANGE_BATCH, 1]
 
 
-def test_compiling_without_a_compiler_says_so(monkeypatch):
+def test_compiling_without_a_compiler_is_an_error(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
     with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
         ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), processes=1)
