@@ -362,5 +362,5 @@ def test_a_file_without_imagenet_weights_is_named(tmp_path):
     with pytest.raises(UserError, match=r"w\.pth: cannot load the weights"):
         load_imagenet_weights(tmp_path / "w.pth")
     np.save(tmp_path / "w.npy", np.zeros(3))
-    with pytest.raises(UserError, match=r"w\.npy is not a complete file"):
+    with pytest.raises(UserError, match=r"w\.npy: cannot load the weights"):
         load_imagenet_weights(tmp_path / "w.npy")

@@ -39,7 +39,7 @@ TRAIN, REBALANCED, ADVERSARIAL = map(train, COLUMNS)
 PRETEXT = ("pretext", "xavier", "--mode", "finetune", "--labels", "100", "--data", "photos")
 PROBE = ("pretext", "xavier", "--mode", "probe", "--labels", "50", "--data", "photos")
 NEIGHBORS = ("pretext", "xavier", "--mode", "knn", "--labels", "50", "--data", "photos")
-EPOCHS = 8  # with three steps each
+EPOCHS = 8  # with three or four steps each
 PAUSED = """
 # Run a stage that creates the file argv[2] in training step argv[1], and then waits for a signal.
 import runpy, signal, sys
