@@ -54,7 +54,7 @@ class LPIPS(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         with warnings.catch_warnings(action="ignore"):  # torchvision deprecates `pretrained`
-            self.package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+            self.network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
 
     def forward(self, L: Tensor, predicted: Tensor, ab: Tensor) -> Tensor:
         """Compare the images with predicted and with true ab (B, 2, H, W) on L (B, 1, H, W)."""
@@ -62,7 +62,7 @@ class LPIPS(nn.Module):
             2 * lab_to_rgb(torch.cat((L, planes), dim=1), clip=False) - 1
             for planes in (predicted, ab)
         )
-        return self.package(*images).mean()
+        return self.network(*images).mean()
 
 
 LOSSES = {"mse": MSE, "lpips": LPIPS}

@@ -3,7 +3,7 @@
 `batch_ssim` and `batch_psnr` are for the training curves. They equal torchmetrics' defaults on the
 ab planes, with the data range of each batch. The other functions are the field's usual metrics: per
 image on sRGB in [0, 1], and on ab or its histograms. The paper's metrics on the test set are
-computed by torchmetrics itself (`evaluation.measure.TestBatch`).
+computed by torchmetrics itself (`evaluation.measure.EvaluationBatch`).
 """
 
 import functools
@@ -15,7 +15,7 @@ from torch import Tensor
 
 WINDOW = 11  # pixels; the Gaussian window of Wang et al. 2004
 SIGMA = 1.5  # pixels
-RANGE_BATCH = 64  # images that share the data range of the paper's SSIM and PSNR
+METRIC_BATCH_SIZE = 64  # images that share the data range of the paper's SSIM and PSNR
 AUC_FULL = 300  # the value of `auc_area` for a perfect prediction: 2 * 150 Lab units
 
 

@@ -31,7 +31,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
     is_pretext = results["colorizer"].str.startswith(PRETEXT)
     colorizers, pretext = results[~is_pretext], split_names(results[is_pretext])
     points, runs = average_accuracies(pretext)
-    histories = widen(curves, results)
+    histories = pivot_curves(curves, results)
     classifiers = {runs[line]: history for line, history in histories.items() if line in runs}
     if len(pretext):
         draw_pretext(out / "pretext.png", points, classifiers)
@@ -50,7 +50,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         {line: path for line, path in images.items() if sets[line] == data}
         for data in dict.fromkeys(sets.values())
     ]
-    grids.compare(out / "overview.png", groups)
+    grids.combine(out / "overview.png", groups)
     content = page.Content(
         scores=scores,
         half_widths=half_widths,
@@ -62,7 +62,7 @@ def write(out: Path, results: pd.DataFrame, curves: pd.DataFrame, decodings: pd.
         pretext_note=PRETEXT_CAPTION if len(pretext) else "The study has no pretext task.",
         pretext_figures=pretext_figures(points, classifiers) if len(pretext) else {},
         training_runs=training_runs_table(results),
-        facts=facts(results),
+        facts=describe_runs(results),
         settings="\n".join(f"{row.line}: {row.settings}" for row in trained.itertuples()),
     )
     page.write(out / "index.html", content)
@@ -176,7 +176,7 @@ def accuracy_table(points: pd.DataFrame) -> pd.DataFrame:
     return table.sort_values(["mode", "labels", "init"]).rename(columns={"labels": "labels (%)"})
 
 
-def widen(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame]:
+def pivot_curves(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the training histories of each line of the table, with a column per metric."""
     if curves.empty:
         return {}
@@ -207,7 +207,7 @@ def training_runs_table(results: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def facts(results: pd.DataFrame) -> Mapping[str, str]:
+def describe_runs(results: pd.DataFrame) -> Mapping[str, str]:
     """Return where the training runs of a study took place, with which seeds and versions."""
     columns = {"Hardware": "hardware", "torch": "torch", "CPU threads": "threads", "Seeds": "seed"}
     return {

@@ -7,7 +7,7 @@ def main() -> None:
     """Write report/: tables, curves, figures and index.html."""
     from colorpipe.report import build
 
-    build.build()
+    build.write_report()
 
 
 if __name__ == "__main__":

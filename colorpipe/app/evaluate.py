@@ -37,7 +37,7 @@ CONVENTIONS = {
     "colorfulness_distance": "difference of the two mean colorfulness values, as in DDColor",
     "auc": "Zhang et al. 2016, with distances of ab from 0 to 150",
     "auc_rebalanced": "AuC of the pixels of each true color bin, averaged over bins",
-    "histogram_divergence": "Jensen-Shannon divergence of the shares of the 313 color bins",
+    "histogram_divergence": "Jensen-Shannon divergence of the color-bin histograms",
     "original_colorfulness": "M3 of the originals, averaged over images",
 }
 NO_LPIPS = (

@@ -123,7 +123,7 @@ def _find_candidates(neighbors: int) -> Tensor:
     return distances.topk(most, largest=False).indices
 
 
-def nearest(ab: Tensor) -> Tensor:
+def find_nearest(ab: Tensor) -> Tensor:
     """Return the number of the nearest bin of each color.
 
     Colors are rounded to the grid. Distances are computed only if the table has no bin there.
@@ -150,7 +150,7 @@ def histogram(ab: Tensor) -> Tensor:
     Returns:
         Counts, (313,) float64.
     """
-    return nearest(ab.movedim(1, -1).flatten(0, 2)).bincount(minlength=COUNT).double()
+    return find_nearest(ab.movedim(1, -1).flatten(0, 2)).bincount(minlength=COUNT).double()
 
 
 def _make_grid(device: torch.device) -> Tensor:
@@ -172,6 +172,6 @@ def decode(logits: Tensor, temperature: float) -> Tensor:
         ab in Lab units, (B, 2, H, W).
     """
     # On a CPU, softmax and product are faster if the bins of a pixel are adjacent in memory.
-    shares = torch.softmax(logits.float().permute(0, 2, 3, 1) / temperature, dim=3)
-    ab = (shares @ centers(logits.device)).float()  # autocast computes the product in bfloat16
-    return ab.permute(0, 3, 1, 2)
+    probabilities = torch.softmax(logits.float().permute(0, 2, 3, 1) / temperature, dim=3)
+    ab = probabilities @ centers(logits.device)
+    return ab.float().permute(0, 3, 1, 2)  # autocast computes the product in bfloat16

@@ -19,7 +19,7 @@ class ColorStatistics:
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
         """Count a batch of predicted and true ab, (B, 2, H, W) each, in Lab units."""
-        bin_numbers = bins.nearest(target.movedim(1, -1).flatten(0, 2))
+        bin_numbers = bins.find_nearest(target.movedim(1, -1).flatten(0, 2))
         area = metrics.auc_area(predicted, target).flatten().double()
         self.areas = self.areas + bin_numbers.bincount(area, minlength=bins.COUNT)
         self.originals = self.originals + bin_numbers.bincount(minlength=bins.COUNT)

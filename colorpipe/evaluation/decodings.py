@@ -63,7 +63,7 @@ def measure_decodings(
     """
     averagers = [MetricAverager() for _ in pairs]
     originals = MetricAverager()
-    for batch in images.split(metrics.RANGE_BATCH):
+    for batch in images.split(metrics.METRIC_BATCH_SIZE):
         colorized = predict(model, batch)
         logits = colorized.prediction.logits
         assert logits is not None

@@ -43,7 +43,7 @@ def write(path: Path, rows: Mapping[str, Tensor]) -> None:
     _save(path, canvas)
 
 
-def cut(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
+def read_images(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     """Cut a grid into its images and shrink them to the size that they had before `write`.
 
     The size follows from the blocks of equal pixels. If every image has a single color, each
@@ -77,7 +77,7 @@ def to_uint8(images: Tensor) -> NDArray[np.uint8]:
     return rounded
 
 
-def compare(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
+def combine(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
     """Combine grids into one grid.
 
     Args:

@@ -16,7 +16,7 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import Colorized, MetricAverager, average, compute_loss, predict
 from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
-from colorpipe.metrics import RANGE_BATCH
+from colorpipe.metrics import METRIC_BATCH_SIZE
 from colorpipe.models.colorizer import Prediction
 
 
@@ -30,7 +30,7 @@ class GrayBaseline(nn.Module):
         return Prediction(L.new_zeros(count, 2, height, width), logits)
 
 
-class TestBatch:
+class EvaluationBatch:
     """A colorized batch of test images.
 
     Attributes:
@@ -40,7 +40,6 @@ class TestBatch:
         predicted_ab: The predicted ab in Lab units, (B, 2, H, W).
     """
 
-    __test__ = False  # not a test case of pytest
     true_rgb: Tensor
     true_ab: Tensor
     predicted_rgb: Tensor
@@ -111,9 +110,9 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
         images: Stored test images, (N, 3, H, W) uint8.
     """
     averager, statistics, errors = MetricAverager(), ColorStatistics(images.device), []
-    batches = images.split(RANGE_BATCH)
+    batches = images.split(METRIC_BATCH_SIZE)
     for stored in tqdm(batches, "testing", unit="batch", leave=False, disable=None):
-        batch = TestBatch(predict(model, stored), loss, lpips)
+        batch = EvaluationBatch(predict(model, stored), loss, lpips)
         errors.append((batch.predicted_ab - batch.true_ab).square().mean(dim=(1, 2, 3)))
         statistics.update(batch.predicted_ab, batch.true_ab)
         means = {metric.key: metric.batch_value(batch) for metric in METRICS if metric.batch_value}

@@ -13,7 +13,7 @@ from colorpipe import metrics
 
 if TYPE_CHECKING:
     from colorpipe.evaluation.color_statistics import ColorStatistics
-    from colorpipe.evaluation.measure import TestBatch
+    from colorpipe.evaluation.measure import EvaluationBatch
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Metric:
     better: Literal["lower", "higher"] | None
     tolerance: tuple[float, float] = (0.0, 0.0)
     tracked: bool = False
-    batch_value: "Callable[[TestBatch], Tensor] | None" = None
+    batch_value: "Callable[[EvaluationBatch], Tensor] | None" = None
     test_set_value: "Callable[[ColorStatistics, dict[str, float]], float] | None" = None
 
 

@@ -53,8 +53,8 @@ class ColorClassification(Loss):
         factor = -(-lab.shape[-2] // predicted.shape[-2])
         ab = F.avg_pool2d(lab[:, 1:], factor, ceil_mode=True)  # (B, 2, h, w)
         bin_numbers, targets = self.encode.find_neighbors(_flatten_pixels(ab))
-        log_shares = F.log_softmax(_flatten_pixels(predicted), dim=1).gather(1, bin_numbers)
-        cross_entropy = -(log_shares * targets).sum(dim=1)
+        log_probabilities = F.log_softmax(_flatten_pixels(predicted), dim=1).gather(1, bin_numbers)
+        cross_entropy = -(log_probabilities * targets).sum(dim=1)
         return (cross_entropy * self.weights[bin_numbers[:, 0]]).mean()
 
 
@@ -70,8 +70,8 @@ def color_prior(colors: Tensor, encode: bins.SoftEncoding) -> Tensor:
     """
     prior = torch.zeros(bins.COUNT, dtype=torch.float64)
     for part in colors.split(bins.CHUNK):
-        bin_numbers, shares = encode.find_neighbors(part[:, :2].float())
-        prior.index_add_(0, bin_numbers.flatten(), (shares * part[:, 2:]).flatten())
+        bin_numbers, weights = encode.find_neighbors(part[:, :2].float())
+        prior.index_add_(0, bin_numbers.flatten(), (weights * part[:, 2:]).flatten())
     return (prior / prior.sum()).float()
 
 

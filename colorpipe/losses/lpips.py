@@ -40,7 +40,7 @@ class LPIPS(Loss):
         self.metadata = {"lpips_weights": vgg_weights}
         with torch.random.fork_rng(devices=[]), warnings.catch_warnings(action="ignore"):
             torch.manual_seed(seed)
-            self.package = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
+            self.network = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
         self.requires_grad_(False).to(memory_format=torch.channels_last)
 
     def forward(self, predicted: Tensor, lab: Tensor, rgb: Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class LPIPS(Loss):
     def distance(self, rgb: Tensor, reference: Tensor) -> Tensor:
         """Compute the distance (B,) of sRGB images in [0, 1], (B, 3, H, W), H and W at least 16."""
         images = (batch.contiguous(memory_format=torch.channels_last) for batch in (rgb, reference))
-        distance: Tensor = self.package(*images, normalize=True)  # (B, 1, 1, 1)
+        distance: Tensor = self.network(*images, normalize=True)  # (B, 1, 1, 1)
         return distance.flatten()
 
 
@@ -74,6 +74,6 @@ def build(config: Config, colors: Tensor, vgg: Mapping[str, Tensor]) -> LPIPS:
     loss = LPIPS(config.random_seed, "imagenet" if vgg else "random")
     if vgg:
         # The package splits VGG-16 into five slices that keep torchvision's layer numbers.
-        for part in loss.package.net.children():
+        for part in loss.network.net.children():
             load_imagenet(part, vgg, "lpips")
     return loss

@@ -11,11 +11,11 @@ from colorpipe.report import color_figures, page
 from colorpipe.report.figures import training_curve_figures
 from colorpipe.report.highlights import highlights
 from colorpipe.report.pretext_results import (
-    accuracies,
     load_pretext_results,
     pretext_figures,
     pretext_table,
     select_page_columns,
+    tabulate_accuracies,
 )
 from colorpipe.report.results import Result, load_history, load_results, stack_curves
 from colorpipe.report.tables import (
@@ -29,7 +29,7 @@ from colorpipe.report.tables import (
 from colorpipe.report.training_runs import run_facts, training_runs_table
 
 
-def build() -> None:
+def write_report() -> None:
     """Write report/ from metrics/, evaluations/, curves/, grids/ and galleries/.
 
     The colorizers are those of dvc.yaml. Other files in these folders are ignored.
@@ -63,7 +63,7 @@ def build() -> None:
         ),
         pretext=select_page_columns(pretext),
         pretext_note=note,
-        pretext_figures=pretext_figures(accuracies(runs), classifiers) if len(pretext) else {},
+        pretext_figures=pretext_figures(tabulate_accuracies(runs), classifiers) if runs else {},
         training_runs=training_runs_table(training_runs),
         facts=run_facts(training_runs, scores["data"].unique(), scores["seed"].dropna().unique()),
         settings=Path("params.yaml").read_text(encoding="utf-8"),
@@ -80,7 +80,7 @@ def draw_plots(
     groups: dict[str, dict[str, Path]] = {}
     for name, result in results.items():
         groups.setdefault(result.evaluation["data"], {})[name] = files.grid_path(name)
-    grids.compare(files.REPORT / "overview.png", list(groups.values()))
+    grids.combine(files.REPORT / "overview.png", list(groups.values()))
     color_figures.draw_error_against_colorfulness(files.REPORT / "colorfulness.png", scores, paths)
 
 

@@ -60,8 +60,9 @@ def load_examples(paths: Mapping[str, Path], data: Mapping[str, str]) -> list[Ex
     """
     examples = []
     for data_set in dict.fromkeys(data[name] for name in paths):
-        cut = {name: grids.cut(path) for name, path in paths.items() if data[name] == data_set}
-        first = next(iter(cut.values()))
+        names = [name for name in paths if data[name] == data_set]
+        cut = {name: grids.read_images(paths[name]) for name in names}
+        first = cut[names[0]]
         rows = {"gray": first["gray"]}
         rows |= {name: images["predicted"] for name, images in cut.items()}
         rows["original"] = first["original"]

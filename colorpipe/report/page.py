@@ -14,7 +14,7 @@ from colorpipe import files
 from colorpipe.report.examples import gallery_images, load_examples
 from colorpipe.report.highlights import highlights
 from colorpipe.report.page_table import score_tables
-from colorpipe.report.tables import formatted
+from colorpipe.report.tables import format_table
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -81,8 +81,8 @@ def write(path: Path, content: Content) -> None:
         tables=tables,
         examples=load_examples({name: content.grids[name] for name in data_of}, data_of),
         extremes={name: gallery_images(gallery) for name, gallery in content.galleries.items()},
-        pretext=formatted(content.pretext),
-        training_runs=formatted(content.training_runs),
+        pretext=format_table(content.pretext),
+        training_runs=format_table(content.training_runs),
         style=_asset("page.css"),
         script=_asset("page.js"),
     )

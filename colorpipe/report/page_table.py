@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from colorpipe.report.results import split_label
-from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS, formatted
+from colorpipe.report.tables import BY_TITLE, GRAY_BASELINE, ORIGINAL, REFERENCE_ROWS, format_table
 
 # The columns and their meaning. The test loss has no column, because colorizers differ in losses.
 COLUMNS = {
@@ -82,10 +82,10 @@ def score_tables(scores: pd.DataFrame, half_widths: pd.DataFrame | None = None) 
         half_widths: Half the widths of the 95 % intervals, with the index of `scores` and any of
             its columns.
     """
-    texts = formatted(scores).set_axis(scores.index)
+    texts = format_table(scores).set_axis(scores.index)
     half_texts = texts.map(lambda _: "")
     if half_widths is not None:
-        half_texts = formatted(half_widths.reindex_like(scores)).set_axis(scores.index)
+        half_texts = format_table(half_widths.reindex_like(scores)).set_axis(scores.index)
     tables = []
     for data, rows in scores.groupby("data", sort=False):
         colorizers = rows[~rows["colorizer"].isin(REFERENCE_ROWS)].sort_values("ab MSE")

@@ -108,7 +108,7 @@ def select_page_columns(table: pd.DataFrame) -> pd.DataFrame:
     return shown
 
 
-def accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:
+def tabulate_accuracies(results: Mapping[PretextRun, Result]) -> pd.DataFrame:
     """Return the accuracies of one seed in the columns that `draw_pretext` takes."""
     rows = [
         {

@@ -1,6 +1,7 @@
 """The table of results and the table of colors, with the gray baseline and the originals.
 
-A table is a DataFrame with one row per colorizer. `to_markdown` and `formatted` turn it into text.
+A table is a DataFrame with one row per colorizer. `to_markdown` and `format_table` turn it into
+text.
 """
 
 import itertools
@@ -55,8 +56,8 @@ COLOR_CAPTION = (
     "docs/metrics.md defines these metrics. AuC is the share of pixels whose ab is within t Lab "
     "units of the true ab, averaged over t = 0..150. The re-balanced AuC gives each color bin the "
     "same weight. LPIPS uses a VGG with {vgg} weights. Colorfulness distance is the absolute "
-    "difference to the originals' colorfulness. Histogram divergence compares the shares of the "
-    "313 color bins with the originals' shares, in bits."
+    "difference to the originals' colorfulness. Histogram divergence compares the color-bin "
+    "histogram with the originals', in bits."
 )
 
 
@@ -151,8 +152,8 @@ def paper_numbers(name: str, run: Mapping[str, Any]) -> dict[str, float]:
 
 
 def to_markdown(table: pd.DataFrame) -> str:
-    """Return a table in Markdown. Numbers are rounded as in `formatted`."""
-    cells = formatted(table)
+    """Return a table in Markdown. Numbers are rounded as in `format_table`."""
+    cells = format_table(table)
     lines = [
         list(cells.columns),
         ["---", *["---:"] * (len(cells.columns) - 1)],
@@ -161,7 +162,7 @@ def to_markdown(table: pd.DataFrame) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def formatted(table: pd.DataFrame) -> pd.DataFrame:
+def format_table(table: pd.DataFrame) -> pd.DataFrame:
     """Return a table as text. Numbers have the digits of their column, missing values are empty."""
 
     def text(column: str, value: Any) -> str:

@@ -30,7 +30,7 @@ from colorpipe.training.state import MODEL, EpochMetrics, TrainState
 
 DISCRIMINATOR = "discriminator"
 BETAS = (0.5, 0.999)  # both optimizers use the values of Radford et al. 2016
-OUT_OF_BOUND = 1000.0  # more than any difference of colorfulness
+EXCESS_PENALTY = 1000.0  # more than any difference of colorfulness
 WIDTH = 64  # channels of the discriminator's first convolution
 SMALL = 64  # pixels per side; smaller images get patches of 16 pixels, others of 34 pixels
 
@@ -167,7 +167,7 @@ class AdversarialTask(ColorizationTask):
         """
         distance = abs(epoch["val_colorfulness"] - epoch["val_original_colorfulness"])
         excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_relative_mse
-        return distance if excess <= 0 else OUT_OF_BOUND + excess
+        return distance if excess <= 0 else EXCESS_PENALTY + excess
 
     def compile(self, device: torch.device, processes: int) -> None:
         """Print that the adversarial step, in which two networks alternate, is not compiled."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from colorpipe.inference import MetricAverager, Metrics, average
-from colorpipe.metrics import RANGE_BATCH
+from colorpipe.metrics import METRIC_BATCH_SIZE
 from colorpipe.runtime.errors import UserError, is_out_of_memory, one_line
 from colorpipe.training import processes, resume
 from colorpipe.training.augment import random_flip, random_shift
@@ -117,7 +117,7 @@ def run_epoch(
     with convert_memory_errors(settings.batch_size, f"lower {settings.recipe}.batch_size"):
         metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
-        with convert_memory_errors(RANGE_BATCH, "lower the data set's size"):
+        with convert_memory_errors(METRIC_BATCH_SIZE, "lower the data set's size"):
             metrics |= validate(task.eval_step, state.model, val, "val_")
         if not math.isfinite(metrics["val_loss"]):
             raise not_finite_error(
@@ -165,7 +165,7 @@ def validate(
     """
     model.eval()
     averager = MetricAverager()
-    for batch in batches(tensors, RANGE_BATCH):
+    for batch in batches(tensors, METRIC_BATCH_SIZE):
         averager.update(eval_step(model, batch), len(batch[0]))
     return average([averager.totals()], prefix)
 

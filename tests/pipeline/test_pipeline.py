@@ -58,7 +58,7 @@ def project(tmp_path_factory) -> Project:
     cifar, *_ = archives.cifar10(folder / "cifar.tar.gz", 8)
     stl, *_ = archives.stl10(folder / "stl.tar.gz", 20, 8)
     torch.manual_seed(0)
-    slices = lpips.LPIPS(0, "random").package.net.children()
+    slices = lpips.LPIPS(0, "random").network.net.children()
     vgg = {name: tensor for part in slices for name, tensor in part.state_dict().items()}
     sources = {
         "resnet18": torchvision.models.resnet18().state_dict(),

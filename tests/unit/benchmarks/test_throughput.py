@@ -35,7 +35,7 @@ def test_the_notebook_and_colorpipe_compute_the_same_loss(small_batches, name):
     colorpipe_loss = task.metrics(model, (torch.from_numpy(images),))["loss"].item()
     model, loss, device = throughput.build_notebook(name)
     if isinstance(loss, notebook.LPIPS):  # each draws its own VGG-16
-        loss.package.net.load_state_dict(task.loss.package.net.state_dict())
+        loss.network.net.load_state_dict(task.loss.network.net.state_dict())
     loader = DataLoader(notebook.Photographs(images), batch_size=4)
     (notebook_loss,) = notebook.train(model, loss, loader, device)
     assert notebook_loss == pytest.approx(colorpipe_loss, rel=1e-3)

@@ -20,7 +20,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from colorpipe import config, files, metrics, weights
 from colorpipe.color import bins
 from colorpipe.evaluation import colorizers
-from colorpipe.evaluation.measure import TestBatch, measure
+from colorpipe.evaluation.measure import EvaluationBatch, measure
 from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import Colorized
 from colorpipe.losses.color_classification import ColorClassification
@@ -224,7 +224,7 @@ def test_the_curves_ssim_and_psnr_are_those_of_the_test(images):
     predicted = target + torch.randn_like(target) * 5
     lab = torch.cat((torch.full((5, 1, 32, 32), 50.0), target), dim=1)
     colorized = Colorized(torch.rand(5, 3, 32, 32), lab, Prediction(predicted))
-    batch = TestBatch(colorized, MSE(), LPIPS(0, "random"))
+    batch = EvaluationBatch(colorized, MSE(), LPIPS(0, "random"))
     assert metrics.batch_ssim(predicted, target).item() == pytest.approx(
         batch.compute_ab_ssim().item(), abs=1e-6
     )

@@ -12,7 +12,7 @@ def test_grids_of_the_same_images_are_combined(tmp_path):
     grids.write(tmp_path / "a.png", rows)
     grids.write(tmp_path / "b.png", rows | {"predicted": torch.full((3, 3, 32, 32), 0.6)})
     group = {"a": tmp_path / "a.png", "b": tmp_path / "b.png"}
-    grids.compare(tmp_path / "all.png", [group, {"b": tmp_path / "b.png"}])
+    grids.combine(tmp_path / "all.png", [group, {"b": tmp_path / "b.png"}])
     pixels = np.asarray(Image.open(tmp_path / "all.png"))
     column = pixels[:, -20, 0].astype(int)  # through the last image of each row
     shown = [column[0], *column[1:][column[1:] != column[:-1]]]
@@ -27,6 +27,6 @@ def test_cutting_a_grid_gives_its_images_back(tmp_path, side):
     generator = torch.Generator().manual_seed(0)
     rows = {name: torch.rand(5, 3, side, side, generator=generator) for name in grids.ROWS}
     grids.write(tmp_path / "grid.png", rows)
-    cut = grids.cut(tmp_path / "grid.png")
+    cut = grids.read_images(tmp_path / "grid.png")
     for name, images in rows.items():
         assert np.array_equal(np.array(cut[name]), grids.to_uint8(images))

@@ -3,7 +3,7 @@
 import pandas as pd
 
 from experiments.collect import CURVE_KEYS
-from experiments.study import image_path, separate_data_sets, widen
+from experiments.study import image_path, pivot_curves, separate_data_sets
 from experiments.table import IMAGE_KEYS, load_table, name_lines, rename_images, tables
 
 
@@ -37,7 +37,7 @@ def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
     assert separate["line"].to_list() == expected
     curves = results[results["colorizer"] == "resnet"][CURVE_KEYS]
     curves = curves.assign(part="training", metric="mse", epoch=1, value=[100.0, 200.0])
-    histories = widen(curves, separate)
+    histories = pivot_curves(curves, separate)
     assert histories["resnet on cifar10"]["train_loss"].to_list() == [100.0]
     assert histories["resnet on stl10"]["train_loss"].to_list() == [200.0]
 

@@ -89,7 +89,7 @@ def test_each_pixel_has_the_weight_of_its_nearest_bin(colors):
     )
     logits = torch.zeros(1, bins.COUNT, 16, 16)
     for target in (vivid, gray):
-        (number,) = bins.nearest(target[0, 1:, :1, 0].T)
+        (number,) = bins.find_nearest(target[0, 1:, :1, 0].T)
         expected = np.log(bins.COUNT) * loss.weights[number].item()
         assert loss(logits, target, target).item() == pytest.approx(expected, rel=1e-5)
     assert loss(logits, vivid, vivid) > 5 * loss(logits, gray, gray)
@@ -121,7 +121,7 @@ def test_the_nearest_bin_has_the_smallest_distance():
         )
     )
     distances = torch.cdist(ab, bins.centers())
-    nearest = distances[torch.arange(len(ab)), bins.nearest(ab)]
+    nearest = distances[torch.arange(len(ab)), bins.find_nearest(ab)]
     assert torch.allclose(nearest, distances.min(dim=1).values, atol=1e-3)
     assert bins.histogram(ab.T.view(1, 2, -1, 1)).sum() == len(ab)
 

@@ -31,7 +31,7 @@ def vgg_weights(loss: LPIPS) -> dict[str, torch.Tensor]:
     """Return the weights of the VGG under torchvision's names."""
     return {
         name: tensor
-        for part in loss.package.net.children()
+        for part in loss.network.net.children()
         for name, tensor in part.state_dict().items()
     }
 
@@ -109,7 +109,7 @@ def test_lpips_has_finite_gradients_on_black(loss):
 def test_lpips_has_finite_gradients_if_all_features_are_zero(precision):
     """The package divides by the norm of the features. The ReLU before it stops the NaN."""
     dead = build(RANDOM, COLORS, {})
-    for layer in dead.package.net.slice1:
+    for layer in dead.network.net.slice1:
         if isinstance(layer, nn.Conv2d):
             layer.bias.fill_(-1e3)
     images = torch.rand(1, 3, 32, 32, requires_grad=True)

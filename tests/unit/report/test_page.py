@@ -86,7 +86,7 @@ def folder(tmp_path_factory) -> Path:
             metrics = {"top1": accuracy, "test": {"loss": 0.8}}
             files.write_json(files.metrics_path(f"pretext/{name}"), metrics)
             write_history(f"pretext/{name}", ("loss", "accuracy"), [0.5, accuracy])
-        build.build()
+        build.write_report()
     return folder
 
 
@@ -257,7 +257,7 @@ def test_without_classes_the_pretext_task_is_left_out(folder, tmp_path, monkeypa
         files.write_json(files.metrics_path(f"pretext/{name}"), {})
         files.write_json(files.evaluation_path(f"pretext/{name}"), run)
         files.curves_path(f"pretext/{name}").write_text("epoch\n")
-    build.build()
+    build.write_report()
     sentence = "The pretext task is left out: folder has fewer than two classes."
     assert Path("report/results.md").read_text().endswith(f"\n\n{sentence}\n")
     page = Path("report/index.html").read_text()
@@ -273,14 +273,14 @@ def test_results_that_are_not_in_the_table_of_colorizers_are_ignored(folder, tmp
     write_colorizer("renamed", 1.0)
     files.write_text(files.metrics_path("broken"), "{")
     files.write_text(files.metrics_path("baseline/broken"), "{")
-    build.build()
+    build.write_report()
     for name in results:
         text = (files.REPORT / name).read_text()
         assert "renamed" not in text, name
         assert name == "index.html" or text == before[name], name
     files.write_json(files.NAMES, {"colorizers": [*COLORIZERS, "broken"], "baselines": ["gray"]})
     with pytest.raises(UserError, match=r"evaluations/broken\.json is missing"):
-        build.build()
+        build.write_report()
 
 
 def test_a_metric_that_is_not_finite_is_an_empty_cell(folder, tmp_path, monkeypatch):
@@ -290,7 +290,7 @@ def test_a_metric_that_is_not_finite_is_an_empty_cell(folder, tmp_path, monkeypa
         content = files.read_json(files.metrics_path(name))
         content["test"] |= {"ssim": None, "psnr": None}
         files.write_json(files.metrics_path(name), content)
-    build.build()
+    build.write_report()
     scores = pd.read_csv(files.REPORT / "results.csv").set_index("colorizer")
     assert scores.loc["eccv", ["ab SSIM", "ab PSNR"]].isna().all()
     assert not scores.loc["densenet", ["ab SSIM", "ab PSNR"]].isna().any()

@@ -56,7 +56,7 @@ def test_the_panels_follow_the_modes_and_the_labels(tmp_path, monkeypatch, modes
     saved = []
     monkeypatch.setattr(pretext_results, "save", lambda figure, path: saved.append(figure))
     by_run = results(modes, labels)
-    points = pretext_results.accuracies(by_run)
+    points = pretext_results.tabulate_accuracies(by_run)
     curves = dict.fromkeys(by_run, HISTORY)
     pretext_results.draw_pretext(tmp_path / "pretext.png", points, curves)
     shown = [panel.get_title() for panel in saved[0].axes]

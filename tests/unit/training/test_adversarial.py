@@ -13,7 +13,7 @@ from colorpipe.losses.l1 import L1
 from colorpipe.models.loading import build_colorizer
 from colorpipe.training.adversarial import (
     DISCRIMINATOR,
-    OUT_OF_BOUND,
+    EXCESS_PENALTY,
     AdversarialTask,
     PatchGAN,
 )
@@ -130,7 +130,7 @@ def test_the_best_epoch_is_nearest_in_colorfulness_within_the_bound(task):
     )
     assert sorted((pale, vivid, near, wrong)) == [near, vivid, pale, wrong]
     assert near == pytest.approx(2)
-    assert wrong > OUT_OF_BOUND
+    assert wrong > EXCESS_PENALTY
 
 
 @pytest.mark.parametrize(("size", "field"), [(32, 16), (96, 34)])

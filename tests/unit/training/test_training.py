@@ -9,7 +9,7 @@ from torch import nn
 from colorpipe import config, weights
 from colorpipe.inference import prepare_device
 from colorpipe.losses.mse import MSE
-from colorpipe.metrics import RANGE_BATCH
+from colorpipe.metrics import METRIC_BATCH_SIZE
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.models.loading import build_colorizer
 from colorpipe.runtime.errors import UserError
@@ -418,8 +418,8 @@ def test_validation_uses_the_batches_of_the_test():
         sizes.append(len(batch[0]))
         return {"loss": torch.tensor(0.0)}
 
-    loop.validate(eval_step, nn.Identity(), (torch.zeros(2 * RANGE_BATCH + 1, 1),))
-    assert sizes == [RANGE_BATCH, RANGE_BATCH, 1]
+    loop.validate(eval_step, nn.Identity(), (torch.zeros(2 * METRIC_BATCH_SIZE + 1, 1),))
+    assert sizes == [METRIC_BATCH_SIZE, METRIC_BATCH_SIZE, 1]
 
 
 def test_compiling_without_a_compiler_is_an_error(monkeypatch):
