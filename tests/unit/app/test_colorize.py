@@ -455,6 +455,7 @@ def test_an_apple_gpu_is_used_by_one_thread(monkeypatch):
         time.sleep(0.05)
         return ""
 
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: None)
     monkeypatch.setattr(photographs, "WORKERS", 4)
     monkeypatch.setattr(photographs, "colorize_one", colorize_one)
     monkeypatch.setattr(photographs.colorize, "load_model", lambda *_: (model, 32))

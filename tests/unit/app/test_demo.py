@@ -97,7 +97,9 @@ def test_a_large_photograph_has_a_small_preview_and_a_large_download(url, tmp_pa
         color.wait_for(state="attached")
         assert load_picture(page, color).shape == (960, 1600, 3)
         download = np.array(Image.open(click_download(page).path()))
-        assert np.array_equal(download, colorize_with(weights.BUNDLED_PATH, pixels))
+        # The server may use another number of threads than the test.
+        expected = colorize_with(weights.BUNDLED_PATH, pixels)
+        assert np.abs(download.astype(int) - expected).max() <= 1
 
 
 @needs_chromium
