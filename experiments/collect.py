@@ -164,11 +164,11 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
 
 
 def find_stale(experiment: Experiment, stages: Mapping[str, Any]) -> set[str]:
-    """Return the names of the stages in dvc.lock that were not run by the experiment.
+    """Return the names of the stages in dvc.lock that do not match the experiment.
 
-    They have another command than in dvc.yaml, because dvc.lock keeps stages that left dvc.yaml. Or
-    they have another value of a parameter than the experiment, or read an older version of an
-    output.
+    A stage is stale if its command differs from dvc.yaml, because dvc.lock keeps stages that left
+    dvc.yaml. It is also stale if a parameter has another value than in the experiment, or if the
+    stage read an older version of an output.
     """
     commands = {
         stage.name: stage.cmd
@@ -317,7 +317,9 @@ def collect(experiments: list[Experiment]) -> Collection:
                 continue
             if identity in rows:
                 kept = rows[identity]
-                if any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
+                # A gray baseline has the loss of its colorizers, which is not one of its settings.
+                is_baseline = name.startswith("baseline/")
+                if not is_baseline and any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
                     print(
                         f"{experiment.name}: {name} is not used, because {kept['experiment']} is "
                         "newer and has the same settings and seed",

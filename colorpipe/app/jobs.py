@@ -128,14 +128,19 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
         raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
     paths = list(dict.fromkeys(inputs))
     if len(paths) > 1:  # `colorize scans/* -o scans/colored` names the output folder too
-        paths = [path for path in paths if not is_folder(path) or _file_id(path) != _file_id(out)]
+        same = [path for path in paths if is_folder(path) and _file_id(path) == _file_id(out)]
+        if same:
+            print(f"skipped, because it is the output folder: {list_names(same)}", file=sys.stderr)
+        paths = [path for path in paths if path not in same]
     several = sum(map(is_folder, paths)) > 1
     photographs, empty = [], []
     for path in paths:
         if not is_folder(path):
             photographs.append((path, out / path.name))
             continue
-        if _file_id(path) == _file_id(out):
+        name = path.resolve().name if path.name in ("", "..") else path.name
+        folder = out / name if several else out
+        if _file_id(path) in (_file_id(out), _file_id(folder)):
             raise UserError(
                 f"-o {printable_path(out)} is the folder of the photographs: use another folder"
             )
@@ -144,12 +149,11 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
             print(album.explain_skipped(skipped), file=sys.stderr)
         if not sources:
             empty.append(path)
-        folder = out / path.resolve().name if several else out
         photographs += [(source, folder / source.relative_to(path)) for source in sources]
     if not photographs:
-        raise UserError(f"{list_names(empty or inputs)} holds no files: use another folder")
+        raise UserError(f"no files in {list_names(empty or inputs)}: use another folder")
     if empty:
-        print(f"skipped, because it holds no files: {list_names(empty)}", file=sys.stderr)
+        print(f"skipped, without files: {list_names(empty)}", file=sys.stderr)
     unique: dict[Path, tuple[Path, Path]] = {}
     for source, target in photographs:
         unique.setdefault(source.absolute(), (source, target))
@@ -159,8 +163,8 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
 def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:
     """Replace the suffix of each target, or append to it if several photographs have that name.
 
-    Names that differ only in case are the same, as on macOS. A file that cannot be colorized, such
-    as a.cr2, does not change the name of a.jpg.
+    Names that differ only in case are the same, as on macOS, so a.jpg and A.tif keep their
+    suffixes. A file that cannot be colorized, such as a.cr2, does not change the name of a.jpg.
     """
 
     def can_be_read(path: Path) -> bool:

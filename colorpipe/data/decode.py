@@ -17,6 +17,7 @@ SUB_IMAGES = 330
 BITS, PHOTOMETRIC, WHITE_IS_ZERO, MAX_VALUE = 258, 262, 0, 281
 SCANNER_PEAKS = {2**10 - 1, 2**12 - 1, 2**14 - 1}  # white in files of 10, 12 and 14 bits
 FULL_PEAK = 2**16 - 1
+SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 MAX_PAGES = 32  # pages of a TIFF that are looked at; a damaged file may claim to have many
 MAX_HEADER = 1 << 20  # bytes of a HEIC file's description that are searched
 

@@ -1,6 +1,7 @@
 """Image files of many formats are read as 8-bit sRGB and written atomically."""
 
 import contextlib
+import dataclasses
 import io
 import stat
 import warnings
@@ -12,6 +13,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pillow_heif
 from PIL import Image
+from PIL.ExifTags import Base
 
 from colorpipe import files
 from colorpipe.data import decode, profiles
@@ -119,13 +121,16 @@ def _decode(image: Image.Image) -> Photograph:
         image.info["rotated_by_container"] = True
     unknown_color = name == "PNG" and file and profiles.has_unknown_cicp(file)
     decode.scale_transparent_color(image)
+    tags, size = getattr(image, "tag_v2", {}), image.size
+    is_sideways = tags.get(Base.Orientation) in decode.SIDEWAYS  # Pillow turns a TIFF upright
     image.load()
-    tags = getattr(image, "tag_v2", {})
     profile = image.info.get("icc_profile")
     if unknown_color and not profile:
         notes.append("its color space (cICP) is not supported, so it is read as sRGB")
     metadata, metadata_notes = read_metadata(image)
     image, orientation_notes = decode.turn_upright(image)
+    if metadata.dpi and (is_sideways or image.size != size):
+        metadata = dataclasses.replace(metadata, dpi=metadata.dpi[::-1])
     image, alpha, depth_notes = decode.reduce_depth(image, tags)
     image, profile_notes = profiles.convert_to_srgb(image, profile)
     notes += metadata_notes + orientation_notes + depth_notes + profile_notes

@@ -23,7 +23,6 @@ XMP_TAG, IPTC_TAG = 700, 33723  # of TIFF
 IPTC_RESOURCE = 0x0404  # number among Photoshop's resources in a JPEG
 MAX_SEGMENT = 65_000  # bytes in a segment of a JPEG, with some room for its header
 MAX_DPI = 2**16  # limit of JFIF
-SIDEWAYS = (5, 6, 7, 8)  # EXIF orientations that swap width and height
 ORIENTATION = re.compile(rb"""(tiff:Orientation\s*(?:=\s*["']|>\s*))\d""")
 
 
@@ -54,8 +53,6 @@ def read_metadata(image: Image.Image) -> tuple[Metadata, list[str]]:
     iptc, dpi = _read_iptc(image), _read_dpi(image)
     try:
         exif = image.getexif()
-        if dpi and exif.get(Base.Orientation, 1) in SIDEWAYS:
-            dpi = dpi[::-1]
         exif_tags, gps_tags = (exif.get_ifd(number) for number in (IFD.Exif, IFD.GPSInfo))
         directories = {
             0: _copy_tags({tag: value for tag, value in exif.items() if tag in KEPT_TAGS}),
@@ -148,7 +145,7 @@ def _read_dpi(image: Image.Image) -> tuple[float, float] | None:
         x, y = map(float, image.info["dpi"])
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return None
-    return (x, y) if min(x, y) > 1 and max(x, y) < MAX_DPI else None
+    return (x, y) if all(1 < value < MAX_DPI for value in (x, y)) else None  # not NaN
 
 
 def _make_iptc_segment(records: bytes) -> bytes:

@@ -50,8 +50,8 @@ def join(expected: int) -> torch.device:
     cuda, local_rank = torch.cuda.is_available(), int(os.environ.get("LOCAL_RANK", 0))
     if cuda and local_rank >= torch.cuda.device_count():
         raise UserError(
-            f"params.yaml: processes is {expected}, but this machine has "
-            f"{torch.cuda.device_count()} GPUs: use one process per GPU"
+            f"params.yaml: processes is {expected}: each process needs a GPU, and this machine has "
+            f"only {torch.cuda.device_count()}: lower it"
         )
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
     if cuda:

@@ -413,9 +413,18 @@ def test_several_folders_keep_their_names(weights, tmp_path, capsys):
     run("colorize", *inputs, "-o", tmp_path / "out", "--model", weights)
     output = capsys.readouterr()
     assert "2 colorized, 0 skipped" in output.out
-    assert "skipped, because it holds no files: " in output.err
+    assert "skipped, without files: " in output.err
     paths = sorted(str(path.relative_to(tmp_path / "out")) for path in tmp_path.rglob("out/**/*.*"))
     assert paths == ["2019/a.png", "2020/a.png"]
+
+
+def test_no_output_is_written_into_a_folder_of_photographs(weights, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("2019", "2020"):
+        Path(folder).mkdir()
+        Image.fromarray(photograph(8, 8)).save(f"{folder}/a.jpg")
+    run("colorize", "2019", "2020", "-o", ".", "--model", weights, code=1)
+    assert capsys.readouterr().err.startswith("error: -o . is the folder of the photographs")
 
 
 def test_the_output_folder_may_be_among_the_inputs(weights, tmp_path):
@@ -446,7 +455,7 @@ def test_photographs_in_color_and_kept_outputs_are_named(weights, tmp_path, caps
 
 
 def test_an_apple_gpu_is_used_by_one_thread(monkeypatch):
-    """Several threads on it may end the process (pytorch#197805)."""
+    """Several threads on an Apple GPU may crash the process (pytorch#197805)."""
     model = SimpleNamespace(parameters=lambda: iter([SimpleNamespace(device=torch.device("mps"))]))
     threads = set()
 
@@ -486,7 +495,7 @@ def test_an_apple_gpu_is_used_by_one_thread(monkeypatch):
             ["a.png", "-o", "out.gif"],
             "-o out.gif: create this folder first, or use a file with one of the suffixes .png",
         ),
-        (["empty", "-o", "out"], "empty holds no files"),
+        (["empty", "-o", "out"], "no files in empty"),
     ],
 )
 def test_a_mistake_is_reported_in_one_line(

@@ -5,7 +5,7 @@ import struct
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, TiffImagePlugin
 
 from colorpipe.data import images
 
@@ -91,11 +91,12 @@ def test_the_orientation_of_xmp_is_reset_in_all_notations(tmp_path, before):
 
 @pytest.mark.parametrize("suffix", images.WRITERS)
 @pytest.mark.parametrize("orientation", [1, 6])
-def test_the_resolution_is_kept(tmp_path, suffix, orientation):
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif"])
+def test_the_resolution_is_kept(tmp_path, suffix, orientation, name):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", dpi=(600, 300), exif=exif)
-    photograph = images.read(tmp_path / "a.jpg")
+    Image.fromarray(PIXELS).save(tmp_path / name, dpi=(600, 300), exif=exif)
+    photograph = images.read(tmp_path / name)
     path = tmp_path / f"b{suffix}"
     images.write(path, photograph.rgb, None, photograph.metadata)
     with Image.open(path) as image:
@@ -108,6 +109,13 @@ def test_the_resolution_is_kept(tmp_path, suffix, orientation):
 def test_an_implausible_resolution_is_not_kept(tmp_path, dpi):
     Image.fromarray(PIXELS).save(tmp_path / "a.png", dpi=dpi)
     assert images.read(tmp_path / "a.png").metadata.dpi is None
+
+
+def test_a_damaged_resolution_is_not_kept(tmp_path):
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[282], tags[283] = 300.0, TiffImagePlugin.IFDRational(0, 0)
+    Image.fromarray(PIXELS).save(tmp_path / "a.tif", tiffinfo=tags)
+    assert images.read(tmp_path / "a.tif").metadata.dpi is None
 
 
 def test_metadata_too_long_for_jpeg_is_dropped_with_a_note(tmp_path):
