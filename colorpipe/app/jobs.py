@@ -126,12 +126,7 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     is_file = not is_folder(out) and (_file_id(out) or out.suffix.lower() in images.WRITERS)
     if is_file:
         raise UserError(f"-o {printable_path(out)} is a file: use a folder for several photographs")
-    paths = list(dict.fromkeys(inputs))
-    if len(paths) > 1:  # `colorize scans/* -o scans/colored` names the output folder too
-        same = [path for path in paths if is_folder(path) and _file_id(path) == _file_id(out)]
-        if same:
-            print(f"skipped, because it is the output folder: {list_names(same)}", file=sys.stderr)
-        paths = [path for path in paths if path not in same]
+    paths = _skip_output_folder(list(dict.fromkeys(inputs)), out)
     several = sum(map(is_folder, paths)) > 1
     photographs, empty = [], []
     for path in paths:
@@ -158,6 +153,15 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
     for source, target in photographs:
         unique.setdefault(source.absolute(), (source, target))
     return list(unique.values())
+
+
+def _skip_output_folder(paths: list[Path], out: Path) -> list[Path]:
+    """Skip the folder `out` among several paths. The shell puts it into scans/* by itself."""
+    same = [path for path in paths if is_folder(path) and _file_id(path) == _file_id(out)]
+    if len(paths) == 1 or not same:
+        return paths
+    print(f"skipped, because it is the output folder: {list_names(same)}", file=sys.stderr)
+    return [path for path in paths if path not in same]
 
 
 def _name_targets(photographs: list[tuple[Path, Path]], suffix: str) -> list[tuple[Path, Path]]:
