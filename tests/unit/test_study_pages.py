@@ -33,14 +33,14 @@ def results() -> pd.DataFrame:
     return pd.read_csv(STUDY / "results.csv").sort_values("seed")
 
 
-def read_tables(text: str) -> list[list[list[str]]]:
-    """Return the tables of a Markdown text whose lines are colorizers, as lists of cells."""
+def read_tables(text: str, first: str = "colorizer") -> list[list[list[str]]]:
+    """Return the tables of a Markdown text whose first column has a title, as lists of cells."""
     tables = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     cells = [
         [[cell.strip() for cell in line.strip("|\n").split("|")] for line in table.splitlines()]
         for table in tables
     ]
-    return [table for table in cells if table[0][0] == "colorizer"]
+    return [table for table in cells if table[0][0] == first]
 
 
 def round_as(text: str, value: float) -> str:
@@ -111,14 +111,65 @@ def test_the_path_from_faithful_to_vivid_follows_from_the_decodings():
         ]
 
 
-def test_the_pretext_accuracies_follow_from_the_results(results):
-    accuracy = results.groupby("colorizer")["top1"].mean()
-    shown = re.search(
-        r"with all labels, `resnet`\s.*?(?=\.\s[A-Z])", PAGE.replace("\n", " ")
-    ).group()
-    expected = [
-        accuracy[f"pretext/{init}-finetune-{labels}"]
-        for labels in (100, 1)
-        for init in ("resnet", "xavier", "random")
-    ]
-    assert re.findall(r"0\.\d{3}", shown) == [f"{value:.3f}" for value in expected]
+@pytest.fixture(scope="module")
+def accuracies(results) -> pd.DataFrame:
+    """Return the accuracies of the pretext task with a row per mode, labels and seed."""
+    pretext = results[results["colorizer"].str.startswith("pretext/")]
+    names = pretext["colorizer"].str.extract(r"pretext/(?P<init>.+)-(?P<mode>\w+)-(?P<labels>\d+)")
+    keys = [names["mode"], names["labels"], pretext["seed"]]
+    return pretext.pivot_table("top1", keys, names["init"])
+
+
+def test_the_table_of_the_pretext_task_follows_from_the_results(accuracies):
+    (table,) = read_tables(PAGE, "mode")
+    header, _, *lines = table
+    assert len(lines) == 9
+    for mode, labels, *cells in lines:
+        seeds = accuracies.loc[mode, labels.removesuffix(" %")]
+        for title, text in zip(header[2:], cells, strict=True):
+            first, _, second = title.partition(" - ")
+            if second:
+                difference = (seeds[first] - seeds[second]).dropna()
+                half = half_width(difference)
+                expected = f"{difference.mean():+.3f} ± {half:.3f}"
+                assert text == (f"**{expected}**" if abs(difference.mean()) > half else expected)
+            else:
+                check(text, seeds[first].dropna())
+
+
+def test_the_table_of_the_linear_probes_follows_from_the_results(results):
+    (table,) = read_tables(PAGE, "probe on")
+    header, _, *lines = table
+    for stage, *cells in lines:
+        for init, text in zip(header[1:], cells, strict=True):
+            probes = results[results["colorizer"] == f"pretext/{init}-probe-100"]
+            check(text, probes[f"stages.{stage}"])
+
+
+def format_difference(values: pd.DataFrame, digits: int = 1) -> str:
+    """Return the mean difference between `resnet` and `xavier` with its 95 % interval."""
+    difference = values["resnet"] - values["xavier"]
+    return f"{difference.mean():+.{digits}f} ± {half_width(difference):.{digits}f}"
+
+
+@pytest.mark.parametrize("text", [PAGE, README], ids=["page", "README"])
+def test_the_claims_about_fine_tuning_follow_from_the_results(accuracies, text):
+    flat = " ".join(text.split())
+    for labels in ("100", "1"):
+        claim = format_difference(100 * accuracies.loc["finetune", labels])
+        assert f"{claim} points" in flat, labels
+
+
+def test_the_other_claims_about_the_pretext_task_follow_from_the_results(results, accuracies):
+    flat = " ".join(PAGE.split())
+    assert f"{format_difference(100 * accuracies.loc['finetune', '10'])} points" in flat
+    pattern = r"pretext/(\w+)-finetune-100"
+    losses = results.assign(init=results["colorizer"].str.extract(pattern))
+    loss = format_difference(losses.pivot_table("test.loss", "seed", "init"), 3)
+    assert f"{loss} in test loss" in flat
+    curves = pd.read_csv(STUDY / "curves.csv")
+    curves = curves[(curves["part"] == "training") & (curves["metric"] == "accuracy")]
+    curves = curves.assign(init=curves["colorizer"].str.extract(pattern))
+    for epoch in (1, 10):
+        values = curves[curves["epoch"] == epoch].pivot_table("value", "seed", "init")
+        assert f"{format_difference(100 * values)} points" in flat, epoch
