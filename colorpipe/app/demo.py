@@ -105,6 +105,7 @@ def _make_slider(start: float | None) -> gradio.Slider:
 
 def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Iterator[Outputs]]:
     """Return a function that yields the preview of a photograph, then its download."""
+    written: list[Path] = []  # the previous download
 
     def colorize_photograph(
         file: str | None, name: str, vividness: float | None = None
@@ -129,8 +130,9 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
             yield pair, no_download, gradio.skip()
             colored = colorize.colorize(model, photograph.rgb, size)
-            for previous in downloads.iterdir():  # gradio has its own copy
-                previous.unlink()
+            while written:  # gradio has its own copy
+                written.pop().unlink(missing_ok=True)
+            written.append(target)
             images.write(target, colored, photograph.alpha, photograph.metadata)
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None

@@ -181,10 +181,11 @@ def test_the_demo_starts_with_the_tested_decoding_and_has_a_slider(project):
     assert np.array_equal(pairs["tested"][0], colorize.to_gray(images.read(Path("photo.png")).rgb))
     assert np.array_equal(pairs["tested"][1], colorize_with(None))
     assert np.array_equal(pairs["vivid"][1], colorize_with(1))
-    assert np.array_equal(images.read(Path("photo-small.png")).rgb, pairs["vivid"][1])
     no_path = colorize_with(None, files.weights_path("alone", "best"))
     assert np.array_equal(pairs["no_path"][1], no_path)
     assert np.array_equal(pairs["moved"][1], no_path)
+    assert np.array_equal(images.read(Path("photo-alone.png")).rgb, no_path)
+    assert not Path("photo-small.png").exists()  # only the last download is kept
 
 
 @pytest.mark.parametrize(("seed", "val_loss"), [(1, 4.123456789), (0, 4.0)])
