@@ -156,7 +156,7 @@ def _list_photographs(inputs: list[Path], out: Path) -> list[tuple[Path, Path]]:
 
 
 def _skip_output_folder(paths: list[Path], out: Path) -> list[Path]:
-    """Skip the folder `out` among several paths. The shell puts it into scans/* by itself."""
+    """Skip the folder `out` among several paths. A pattern such as scans/* may include it."""
     same = [path for path in paths if is_folder(path) and _file_id(path) == _file_id(out)]
     if len(paths) == 1 or not same:
         return paths
