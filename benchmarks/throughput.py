@@ -43,7 +43,7 @@ SCALED = "resnet"  # the colorizer that is trained on more and more images
 SIZES = (1_000, 10_000, 45_000)  # images; CIFAR-10 has 45,000 to train on
 SIDE = 32  # pixels
 ROUNDS = 5
-SECONDS = 3.0  # that colorpipe trains in a round; the notebook trains on as many images
+SECONDS = 3.0  # of training with colorpipe per round; the notebook trains on as many images
 MIN_STEPS = 4
 WARM_UP = 2  # steps that are not timed; a DataLoader starts its processes in the first step
 WORKERS = (0, 2)  # processes of the notebook's DataLoader
@@ -58,7 +58,7 @@ def main() -> None:
 
 `make bench` on {describe_run()}.
 
-## Next to a typical notebook
+## Compared with a typical notebook
 
 {to_markdown(pd.DataFrame(comparisons))}
 
@@ -71,19 +71,19 @@ the median, the lowest and the highest ratio.
 {to_markdown(pd.DataFrame(epochs))}
 
 One epoch of `{SCALED}`: medians of {ROUNDS} rounds (lowest to highest), each of which runs the
-lines in turn.
+rows in turn.
 """
     RESULTS.write_text(text)
     print(text)
 
 
 def start_process() -> ProcessPoolExecutor:
-    """Start a process for one of the sides, because colorpipe changes settings of torch."""
+    """Start a process for colorpipe or the notebook, because colorpipe changes torch's settings."""
     return ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), reset_start_method)
 
 
 def reset_start_method() -> None:
-    """Let a DataLoader start its processes as in a notebook. A spawned process would spawn them."""
+    """Reset the start method, so that a DataLoader starts its workers as in a notebook."""
     multiprocessing.set_start_method(None, force=True)
 
 
@@ -218,7 +218,10 @@ def build_model(name: str) -> Colorizer:
 
 
 def draw_images(count: int) -> np.ndarray:
-    """Return random images (count, 3, SIDE, SIDE) of type uint8: the content takes no time."""
+    """Return random images (count, 3, SIDE, SIDE) of type uint8.
+
+    Their content does not affect the speed.
+    """
     return np.random.default_rng(0).integers(0, 256, (count, 3, SIDE, SIDE), dtype=np.uint8)
 
 

@@ -1,10 +1,10 @@
-"""Make a tested colorizer the bundled one: `colorpipe colorize` uses it without `--model`.
+"""Make an evaluated colorizer the bundled one: `colorpipe colorize` uses it without `--model`.
 
     python -m experiments.bundle unet_timm --size 192
 
-The weights are rounded to float16. The file's metadata has the results of the test with the weights
-before the rounding, the decodings from faithful to vivid, and the size at which a photograph is
-seen.
+The weights are rounded to float16. The file's metadata has the
+test metrics, which were measured before the rounding, the decodings from faithful to vivid, and the
+size at which the network sees a photograph.
 """
 
 import argparse
@@ -23,12 +23,12 @@ def bundle(name: str, size: int) -> None:
     """Write the weight file of the bundled colorizer.
 
     Args:
-        name: A trained and tested colorizer that classifies over the color bins.
+        name: A trained and evaluated colorizer that classifies over the color bins.
         size: The network sees a photograph at about size * size pixels.
 
     Raises:
-        UserError: The colorizer has not been tested, does not classify over the color bins, or has
-            a weight that float16 cannot hold.
+        UserError: The colorizer has not been evaluated, does not classify over the color bins, or
+            has a weight that float16 cannot hold.
     """
     path = files.weights_path(name, "best")
     tensors, metadata = weights.load(path)
@@ -47,14 +47,14 @@ def read_results(name: str, metadata: dict[str, Any]) -> dict[str, Any]:
     evaluation = model_zoo.load_evaluation(files.weights_path(name, "best"), metadata)
     command = f"run `dvc repro evaluate@{name} baseline@gray`"
     if evaluation is None:
-        raise UserError(f"{name} is not tested: {command}")
+        raise UserError(f"{name} has not been evaluated: {command}")
     if "vividness" not in evaluation:
         raise UserError(f"{name} does not classify over the color bins: use another colorizer")
     baseline = files.evaluation_path("baseline/gray")
     if not baseline.is_file() or not model_zoo.share_test_set(
         files.read_json(baseline), evaluation
     ):
-        raise UserError(f"the gray baseline has no test on the same images: {command}")
+        raise UserError(f"the gray baseline has not been evaluated on the same images: {command}")
     return {
         **{key: evaluation[key] for key in DECODING},
         "test": files.read_json(files.metrics_path(name))["test"],
@@ -69,7 +69,7 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("name", type=slug, help="a colorizer that `dvc repro` has tested")
+    parser.add_argument("name", type=slug, help="a colorizer that `dvc repro` has evaluated")
     parser.add_argument(
         "--size",
         type=number_between(int, 8, MAX_SIZE),

@@ -149,7 +149,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
         The name of a result, as `files.metrics_path` takes it, and the parameters of its stages.
     """
     stages = config.parse_yaml(read(experiment, Path("dvc.lock")).decode())["stages"]
-    stale, followers = find_stale(experiment, stages), find_loss_followers(experiment)
+    stale, default_loss = find_stale(experiment, stages), find_default_loss_stages(experiment)
     for key in stages:
         kind, _, name = key.partition("@")
         upstream = find_upstream(key, stages)
@@ -158,7 +158,7 @@ def find_results(experiment: Experiment) -> Iterator[tuple[str, dict[str, Any]]]
         params = {}
         for stage in upstream:
             params |= read_params(stages[stage])
-        if upstream & followers:
+        if upstream & default_loss:
             params["loss"] = experiment.params["loss"]
         yield FOLDERS[kind] + name, params
 
@@ -192,7 +192,7 @@ def read_params(stage: Mapping[str, Any]) -> dict[str, Any]:
     return dict(flatten(stage.get("params", {}).get("params.yaml", {})))
 
 
-def find_loss_followers(experiment: Experiment) -> set[str]:
+def find_default_loss_stages(experiment: Experiment) -> set[str]:
     """Return the names of the stages that train with the loss `loss` of params.yaml.
 
     `loss` is part of their commands, so dvc.lock does not state it as a parameter.
@@ -316,15 +316,7 @@ def collect(experiments: list[Experiment]) -> Collection:
             if not row.keys() & METRIC_KEYS:  # the pretext task was left out
                 continue
             if identity in rows:
-                kept = rows[identity]
-                # A gray baseline has the loss of its colorizers, which is not one of its settings.
-                is_baseline = name.startswith("baseline/")
-                if not is_baseline and any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
-                    print(
-                        f"{experiment.name}: {name} is not used, because {kept['experiment']} is "
-                        "newer and has the same settings and seed",
-                        file=sys.stderr,
-                    )
+                _report_unused(experiment, name, row, rows[identity])
                 continue
             rows[identity] = row
             curves.append(history)
@@ -342,3 +334,17 @@ def collect(experiments: list[Experiment]) -> Collection:
         pd.concat(decodings, ignore_index=True),
         images,
     )
+
+
+def _report_unused(
+    experiment: Experiment, name: str, row: Mapping[str, Any], kept: Mapping[str, Any]
+) -> None:
+    """Print that a result is not used, if its metrics differ from those of the newer result."""
+    if name.startswith("baseline/"):  # its loss, that of the colorizers, is not in its identity
+        return
+    if any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
+        print(
+            f"{experiment.name}: {name} is not used, because {kept['experiment']} is newer and has "
+            "the same settings and seed",
+            file=sys.stderr,
+        )

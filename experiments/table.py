@@ -69,14 +69,17 @@ def name_lines(results: pd.DataFrame, separate_settings: bool) -> pd.DataFrame:
     lines = results["colorizer"].copy()
     for (name, _), rows in results.groupby(["colorizer", "data"]):
         settings = {text: set(str(text).split("; ")) for text in rows["settings"].unique()}
-        if len(settings) > 1 and not separate_settings:
+        if len(settings) == 1:
+            continue
+        if not separate_settings:
             raise UserError(
                 f"{name} was run with several settings: {'; '.join(map(repr, settings))}: name "
                 "fewer experiments, use another --out, or tabulate each setting as a line of its "
                 "own with --separate-settings"
             )
-        for text, parts in settings.items() if len(settings) > 1 else ():
-            own = sorted(parts - set.intersection(*settings.values()) - {""})
+        shared = set.intersection(*settings.values())
+        for text, parts in settings.items():
+            own = sorted(parts - shared - {""})
             lines[rows.index[rows["settings"] == text]] = f"{name} ({', '.join(own) or 'default'})"
     return results.assign(line=lines)
 

@@ -3,8 +3,8 @@
     python -m experiments.verify                              # make verify
     python -m experiments.verify --study results/cifar10      # make verify STUDY=results/cifar10
 
-On the same kind of processor with the same number of threads, all metrics of the last commit are
-equal to the bit. Other processors add floating-point numbers in another order, and training
+On the same kind of processor with the same number of threads, a run reproduces the metrics of the
+last commit exactly. Other processors add floating-point numbers in another order, and training
 amplifies the differences:
 
 - The gray baselines of the default run involve no training. They must be equal in all digits.
@@ -13,12 +13,12 @@ amplifies the differences:
 - On the bundled photographs, a run has about sixty steps. With the constant learning rate of
   the paper's recipe, its validation loss changes by a third from one epoch to the next. A relative
   difference of 1e-6 in the initial weights moved the test loss of `resnet` by 8 %, and another
-  processor moved the test loss of `eccv` by 48 %. No tolerance would mean anything. The metrics of
-  these colorizers and of the pretext task's classifiers must only be finite.
+  processor moved the test loss of `eccv` by 48 %. A tolerance would therefore be meaningless. The
+  metrics of these colorizers and of the pretext task's classifiers must only be finite.
 
 Every colorizer of the default run must have a lower ab MSE than the gray baseline.
 
-A result is compared with a study if the study has a line of the same colorizer, seed, data set and
+A result is compared with a study if the study has a row of the same colorizer, seed, data set and
 settings. The source of an archive and its hash may differ, so the images may differ a little, and
 the gray baseline with them. Other results are not compared.
 """
@@ -75,8 +75,8 @@ def find_rule(file: str) -> Rule:
     """Return the rule for a file of metrics/ in the default run."""
     if "/baseline/" in file:
         return "exact"
-    columns = config.load_colorizers().get(Path(file).stem)
-    is_unstable = columns is not None and columns["recipe"] == PAPER_RECIPE
+    entry = config.load_colorizers().get(Path(file).stem)
+    is_unstable = entry is not None and entry["recipe"] == PAPER_RECIPE
     return "finite" if is_unstable or "/pretext/" in file else "tolerant"
 
 
@@ -113,7 +113,7 @@ def compare_with_study(folder: Path) -> list[str]:
     """Print every metric that differs from a study's. Return the failures.
 
     Raises:
-        UserError: The study has no line with the colorizers, the seed and the settings here.
+        UserError: The study has no row with the colorizers, the seed and the settings here.
     """
     path = folder / "results.csv"
     if not path.is_file():
@@ -124,10 +124,10 @@ def compare_with_study(folder: Path) -> list[str]:
         table["settings"] = drop_sources(table["settings"])
     pairs = here.merge(study, on=IDENTITY, suffixes=("", "|study"))
     if pairs.empty:
-        settings = " or ".join(sorted(set(here["settings"]) - {""})) or "the default ones"
+        settings = " or ".join(sorted(set(here["settings"]) - {""})) or "default"
         raise UserError(
-            f"{folder} has no result of seed {here['seed'].max()} and these settings: {settings}: "
-            "run with the seed and the settings of a line of its results.csv"
+            f"{path} has no row with seed {here['seed'].max()} and these settings ({settings}): "
+            "run with the seed and the settings of one of its rows"
         )
     failures = []
     for _, row in pairs.iterrows():

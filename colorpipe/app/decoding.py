@@ -28,7 +28,7 @@ def set_vividness(
 
     Raises:
         UserError: A vividness is given, but the colorizer does not classify over the color bins, or
-            has no path from faithful to vivid.
+            was not evaluated with decodings from faithful to vivid.
     """
     if vividness is None:
         model.alpha, model.temperature = load_tested_decoding(path, metadata)
@@ -40,12 +40,12 @@ def set_vividness(
         )
     points = load_vividness_path(path, metadata)
     if not points:
-        remedy = "use a colorizer in models/ that `dvc repro` has tested"
+        remedy = "use a colorizer in models/ that `dvc repro` has evaluated"
         if path.name == "best.safetensors" and path.absolute().parts[-3:-2] == ("models",):
             remedy = f"run `dvc repro evaluate@{_name(path)}`"
         raise UserError(
-            f"--vividness: {_name(path)} has no path from faithful to vivid: {remedy}, or leave "
-            "the option out"
+            f"--vividness: {_name(path)} was not evaluated with decodings from faithful to vivid: "
+            f"{remedy}, or leave the option out"
         )
     model.alpha, model.temperature = interpolate(points, vividness)
 

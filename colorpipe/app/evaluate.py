@@ -137,8 +137,8 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
         print(f"skipped: not in both folders: {name_files(alone)}", file=sys.stderr)
     if not (count := colorized.averager.count):
         raise UserError(
-            f"{printable_path(predicted)}: none of its images can be compared: use two folders "
-            "with the same names"
+            f"{printable_path(predicted)}: none of its images can be compared: give both images "
+            "of a pair the same file name"
         )
     results = {"predicted": colorized.compute(), "gray_baseline": baseline.compute()}
     print(f"{count} images at {size}x{size} pixels\n{_format_table(metrics, results)}")

@@ -124,9 +124,9 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--vividness",
         type=number_between(float, 0, 1),
-        help="0 to 1: 0 gives the colors with the lowest error, and 1 colors about as vivid as the "
-        "originals'; needs a tested colorizer with color classification (default: the tested "
-        "decoding)",
+        help="0 (lowest error) to 1 (about as colorful as the originals); for the bundled "
+        "colorizer, and for colorizers with color classification that `dvc repro` has evaluated "
+        "(default: the decoding of the evaluation)",
     )
 
 

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import torch
 
-from colorpipe.config.loading import PACKAGES, PARAMS, load_params, load_plugin, require_one_of
+from colorpipe.config.loading import PARAMS, load_params, load_plugin, require_one_of
 from colorpipe.config.schema import REFERENCE_ENCODERS, Params
 from colorpipe.config.strict import Strict, format_value, validate_section
 from colorpipe.config.yaml_files import PIPELINE, load_baselines, load_colorizers
@@ -26,19 +26,19 @@ def check_params() -> dict[str, list[str]]:
         UserError: As `load_params`, and if params.yaml names something that does not exist.
     """
     params = load_params()
-    for section in PACKAGES:
-        for name in getattr(params, section):
-            module = load_plugin(section, name)
-            if section == "datasets":
-                continue
-            where = f"{PARAMS}: {section}.{name}"
-            settings = validate_section(module.Config, getattr(params, section)[name], where)
-            if section == "models":
-                _build_without_weights(module, settings)
+    for name in params.datasets:
+        load_plugin("datasets", name)
+    for name, values in params.losses.items():
+        module = load_plugin("losses", name)
+        validate_section(module.Config, values, f"{PARAMS}: losses.{name}")
+    for name, values in params.models.items():
+        module = load_plugin("models", name)
+        settings = validate_section(module.Config, values, f"{PARAMS}: models.{name}")
+        _build_without_weights(module, settings)
     colorizers = load_colorizers()
-    for name, columns in colorizers.items():
-        _check_colorizer(name, columns, params)
-    models = {name: columns["model"] for name, columns in colorizers.items()}
+    for name, entry in colorizers.items():
+        _check_colorizer(name, entry, params)
+    models = {name: entry["model"] for name, entry in colorizers.items()}
     _check_pretext(models, params)
     for name in params.imagenet:
         require_one_of(f"{PARAMS}: imagenet", name, [*params.models, *params.losses])
@@ -62,30 +62,40 @@ def _build_without_weights(module: ModuleType, settings: Strict) -> None:
         raise UserError(f"{PARAMS}: {error}") from None
 
 
-def _check_colorizer(name: str, columns: Mapping[str, str], params: Params) -> None:
+def _check_colorizer(name: str, entry: Mapping[str, str], params: Params) -> None:
     key = f"{PIPELINE}: {name}"
     if name in RESERVED or not re.fullmatch(r"\w[\w.-]*", name):
         raise UserError(
             f"{PIPELINE}: a colorizer cannot be called {format_value(name)}: use letters, digits, "
             f"'_', '-' and '.', and none of {', '.join(sorted(RESERVED))}"
         )
-    require_one_of(f"{key}: model", columns["model"], params.models)
-    for column, allowed in (("loss", params.losses), ("data", params.datasets)):
-        if not columns[column].startswith("${"):
-            require_one_of(f"{key}: {column}", columns[column], allowed)
-    recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
-    require_one_of(f"{key}: recipe", columns["recipe"], recipes)
-    recipe = params.recipe(columns["recipe"])
-    step = "adversarial" if recipe.adversarial else "colorization"
-    if columns["step"] != step:
+    require_one_of(f"{key}: model", entry["model"], params.models)
+    if not entry["loss"].startswith("${"):
+        require_one_of(f"{key}: loss", entry["loss"], params.losses)
+    # The download and split stages prepare only two data sets.
+    if entry["data"] not in (
+        "${dataset}",
+        "${large_dataset}",
+        params.dataset,
+        params.large_dataset,
+    ):
         raise UserError(
-            f"{key}: the recipe {columns['recipe']} needs the step {step}, got "
-            f"{format_value(columns['step'])}"
+            f"{key}: data: input should be '${{dataset}}' or '${{large_dataset}}', got "
+            f"{format_value(entry['data'])}"
+        )
+    recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
+    require_one_of(f"{key}: recipe", entry["recipe"], recipes)
+    recipe = params.recipe(entry["recipe"])
+    step = "adversarial" if recipe.adversarial else "colorization"
+    if entry["step"] != step:
+        raise UserError(
+            f"{key}: the recipe {entry['recipe']} needs the step {step}, got "
+            f"{format_value(entry['step'])}"
         )
     if 2 * params.processes > recipe.batch_size:
         raise UserError(
             f"{PARAMS}: processes: input should be at most {recipe.batch_size // 2}, because "
-            f"BatchNorm needs two images in each process, and {columns['recipe']}.batch_size is "
+            f"BatchNorm needs two images in each process, and {entry['recipe']}.batch_size is "
             f"{recipe.batch_size}; got {params.processes}"
         )
 
@@ -95,8 +105,14 @@ def _check_pretext(models: Mapping[str, str], params: Params) -> None:
     model = params.pretext.model
     require_one_of(f"{PARAMS}: pretext.model", model, params.models)
     encoders = [name for name in models if models[name] == model]
+    start = params.data(params.dataset).start
     for init in params.pretext.inits:
         require_one_of(f"{PARAMS}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
+        if init == "imagenet" and start != "imagenet":
+            raise UserError(
+                f"{PARAMS}: pretext.inits: imagenet needs ImageNet weights: set "
+                f"datasets.{params.dataset}.start to imagenet, or leave imagenet out"
+            )
 
 
 def _check_datasets(params: Params) -> None:

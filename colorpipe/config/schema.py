@@ -17,10 +17,10 @@ Temperature = Annotated[float, Field(gt=0, le=100)]
 Value = TypeVar("Value")
 
 
-def _count_or_share(value: float) -> float:
+def _count_or_fraction(value: float) -> float:
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
         raise PydanticCustomError(
-            "count_or_share", "input should be a whole number of images, or a share below 0.5"
+            "count_or_fraction", "input should be a number of images, or a fraction below 0.5"
         )
     return value
 
@@ -29,7 +29,7 @@ class DatasetConfig(Strict):
     source: Text
     md5: Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
     size: Annotated[int, Field(ge=16, le=1024)]
-    val_size: Annotated[float, AfterValidator(_count_or_share)]
+    val_size: Annotated[float, AfterValidator(_count_or_fraction)]
     epochs: Annotated[int, Field(ge=1, le=100_000)]
     flips: bool
     start: Text

@@ -10,30 +10,29 @@ from ruamel.yaml.error import MarkedYAMLError
 from colorpipe.runtime.errors import UserError, one_line
 
 PIPELINE = Path("dvc.yaml")
-
-
-COLUMNS = ("model", "data", "loss", "recipe", "step", "start")  # of the table of colorizers
+ENTRY_KEYS = ("model", "data", "loss", "recipe", "step", "start")  # of each colorizer
 
 
 def load_colorizers() -> dict[str, dict[str, str]]:
-    """Return the table of colorizers in dvc.yaml: the columns of each colorizer, by its name.
+    """Return the table of colorizers in dvc.yaml: the entry of each colorizer by name.
 
     DVC's expressions, such as ${dataset}, are not replaced.
 
     Raises:
-        UserError: There is no such table, or a colorizer lacks a column.
+        UserError: There is no such table, or an entry lacks a key.
     """
     try:
-        table = _load_stages()["train"]["foreach"]
-        return {
-            str(name): {key: str(columns[key]) for key in COLUMNS}
-            for name, columns in table.items()
+        table = {
+            str(name): dict(entry) for name, entry in _load_stages()["train"]["foreach"].items()
         }
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"{PIPELINE} has no table of colorizers under stages.train.foreach, or a colorizer "
-            f"lacks one of {', '.join(COLUMNS)} ({one_line(error)})"
+            f"{PIPELINE} has no table of colorizers under stages.train.foreach ({one_line(error)})"
         ) from None
+    for name, entry in table.items():
+        if missing := [key for key in ENTRY_KEYS if key not in entry]:
+            raise UserError(f"{PIPELINE}: {name} lacks {', '.join(missing)}")
+    return {name: {key: str(entry[key]) for key in ENTRY_KEYS} for name, entry in table.items()}
 
 
 def load_baselines() -> list[str]:

@@ -80,15 +80,19 @@ def scale_transparent_color(image: Image.Image) -> None:
             image.info["transparency"] = key * 255 // (2**bits - 1)
 
 
-def turn_upright(image: Image.Image) -> tuple[Image.Image, list[str]]:
+def turn_upright(image: Image.Image, is_rotated: bool) -> tuple[Image.Image, list[str]]:
     """Apply the EXIF orientation to a loaded image.
 
     pillow-heif resets the orientation of a HEIC file, and decodes a rotation in the container. If
     there is no such rotation, the orientation is applied here, as for a JPEG.
+
+    Args:
+        image: A loaded image.
+        is_rotated: Whether pillow-heif has decoded a rotation in the container.
     """
     try:
         orientation = image.info.get("original_orientation")
-        if orientation and not image.info.get("rotated_by_container"):
+        if orientation and not is_rotated:
             image.getexif()[Base.Orientation] = orientation
         return ImageOps.exif_transpose(image), []
     except Exception:  # damaged EXIF can raise anything

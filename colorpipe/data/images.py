@@ -103,9 +103,9 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
         raise permission_error(path) from None
     except Image.UnidentifiedImageError:
         raise _explain_unknown(path, content) from None
-    except Image.DecompressionBombError as error:  # more than 178 megapixels
+    except Image.DecompressionBombError:
         raise UserError(
-            f"{printable_path(path)} is too large: {' '.join(str(error).split())}"
+            f"{printable_path(path)} is too large: use an image of up to 178 megapixels"
         ) from None
     except Exception as error:  # a damaged image can raise anything
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
@@ -117,8 +117,7 @@ def read(path: Path, content: BinaryIO | None = None) -> Photograph:
 def _decode(image: Image.Image) -> Photograph:
     notes = decode.select_page(image) + decode.describe_depth(image)
     file, name = getattr(image, "fp", None), image.format
-    if name == "HEIF" and file and decode.has_rotation_box(file):
-        image.info["rotated_by_container"] = True
+    is_rotated = name == "HEIF" and file is not None and decode.has_rotation_box(file)
     unknown_color = name == "PNG" and file and profiles.has_unknown_cicp(file)
     decode.scale_transparent_color(image)
     tags, size = getattr(image, "tag_v2", {}), image.size
@@ -128,7 +127,7 @@ def _decode(image: Image.Image) -> Photograph:
     if unknown_color and not profile:
         notes.append("its color space (cICP) is not supported, so it is read as sRGB")
     metadata, metadata_notes = read_metadata(image)
-    image, orientation_notes = decode.turn_upright(image)
+    image, orientation_notes = decode.turn_upright(image, is_rotated)
     if metadata.dpi and (is_sideways or image.size != size):
         metadata = dataclasses.replace(metadata, dpi=metadata.dpi[::-1])
     image, alpha, depth_notes = decode.reduce_depth(image, tags)

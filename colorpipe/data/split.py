@@ -18,7 +18,7 @@ from colorpipe.data.colors import count_colors
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError, list_names
 
-MIN_IMAGES = 10  # in a validation or test set whose size is a share
+MIN_IMAGES = 10  # in a validation or test set whose size is a fraction
 PORTION = 4 << 20  # approximate number of bytes of images in memory at a time
 
 
@@ -65,7 +65,7 @@ def split(data: str, params: Params) -> None:
     content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
     size, total = settings.val_size, len(train.numbers)
-    count = int(size) if size >= 1 else max(MIN_IMAGES, round(size * total))  # below 1, a share
+    count = int(size) if size >= 1 else max(MIN_IMAGES, round(size * total))  # below 1, a fraction
     if content.test:
         test = Part.whole(content.test)
     elif 2 * count < len(train.numbers):

@@ -1,1 +1,1 @@
-"""Trained models on their test sets: colorizers, the gray baseline, grids and galleries."""
+"""Evaluation of colorizers and the gray baseline: metrics, grids and galleries."""

@@ -61,11 +61,9 @@ def read_images(path: Path) -> dict[str, list[NDArray[np.uint8]]]:
     side = step - GAP
     grid = pixels[GAP:, LABEL + GAP :].reshape(len(ROWS), step, -1, step, 3)
     cells = grid[:, :side, :, :side].swapaxes(1, 2)  # (row, column, y, x, channel)
-    # The largest factor whose enlargement gives the same pixels.
-    for factor in (number for number in range(side, 0, -1) if side % number == 0):
-        small = cells[:, :, ::factor, ::factor]
-        if np.array_equal(small.repeat(factor, axis=2).repeat(factor, axis=3), cells):
-            break
+    divisors = [number for number in range(1, side + 1) if side % number == 0]
+    factor = max(number for number in divisors if _is_enlarged(cells, number))
+    small = cells[:, :, ::factor, ::factor]
     return {name: list(images) for name, images in zip(ROWS, small, strict=True)}
 
 
@@ -99,6 +97,12 @@ def combine(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
         _draw_name(canvas, name, left, top + strip.height // 2)
         top += strip.height
     _save(path, canvas)
+
+
+def _is_enlarged(cells: NDArray[np.uint8], factor: int) -> bool:
+    """Return whether cells (row, column, y, x, channel) consist of blocks of equal pixels."""
+    small = cells[:, :, ::factor, ::factor]
+    return np.array_equal(small.repeat(factor, axis=2).repeat(factor, axis=3), cells)
 
 
 def _strips(group: Mapping[str, Path]) -> list[tuple[str, Image.Image]]:

@@ -1,6 +1,6 @@
-"""The table of metrics. JSON keys, column titles, the page and `make verify` follow from it.
+"""The table of metrics, from which the JSON keys, report/results.md and `make verify` follow.
 
-A new metric needs an entry here, the function that computes it, and a line in docs/metrics.md.
+docs/extending.md says how to add a metric.
 """
 
 from collections.abc import Callable

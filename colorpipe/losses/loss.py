@@ -12,7 +12,7 @@ from colorpipe.data import arrays
 
 
 class Loss(nn.Module, ABC):
-    """A loss of a batch: a scalar with a gradient to the prediction.
+    """A differentiable loss over a batch, a scalar.
 
     Attributes:
         head: Output that a colorizer's decoder needs for this loss: "ab", or "bins" for logits

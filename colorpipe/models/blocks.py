@@ -81,7 +81,7 @@ def conv_bn_relu(
     return nn.Sequential(convolution, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
-def zero_head(channels: int, head: str, fold: int) -> nn.Conv2d:
+def zero_head(channels: int, head: str, upscale_factor: int) -> nn.Conv2d:
     """Build the last convolution of a U-Net, with weights of zero.
 
     Training starts from gray, or from uniform logits.
@@ -89,10 +89,12 @@ def zero_head(channels: int, head: str, fold: int) -> nn.Conv2d:
     Args:
         channels: Channels of the input.
         head: "ab" for a 3x3 convolution, or "bins" for a 1x1 convolution.
-        fold: Pixels per side that the output holds as channels.
+        upscale_factor: Factor of the pixel_shuffle that follows, or 1.
     """
     size = 3 if head == "ab" else 1
-    convolution = nn.Conv2d(channels, OUTPUT_CHANNELS[head] * fold**2, size, padding=size // 2)
+    convolution = nn.Conv2d(
+        channels, OUTPUT_CHANNELS[head] * upscale_factor**2, size, padding=size // 2
+    )
     nn.init.zeros_(convolution.weight)
     assert convolution.bias is not None
     nn.init.zeros_(convolution.bias)

@@ -25,7 +25,7 @@ from colorpipe.models.blocks import conv_bn_relu, zero_head
 from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, one_line
 
-FOLD = 2  # stride of the finest level of the decoder
+FINEST_STRIDE = 2  # stride of the last level of the decoder
 
 
 def _check_name(name: str) -> str:
@@ -44,8 +44,8 @@ class Config(Strict):
 class SameConv2d(nn.Conv2d):
     """A convolution with TensorFlow's "same" padding, for sides that are multiples of its stride.
 
-    For such sides, the padding is constant. timm computes it from the size, which takes torch's
-    export of a network for any size many minutes.
+    For such sides, the padding is constant. timm computes it from the input size, which makes
+    torch's export with dynamic shapes take many minutes.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -76,7 +76,9 @@ class Encoder(nn.Module):
         self.mean, self.std = pretraining.mean, pretraining.std
         info = self.network.feature_info
         strides, channels = info.reduction(), info.channels()
-        self.first = sum(stride < FOLD for stride in strides)  # a VGG has a map at stride 1
+        self.first = sum(
+            stride < FINEST_STRIDE for stride in strides
+        )  # a VGG has a map at stride 1
         self.strides, self.channels = strides[self.first :], channels[self.first :]
         if self.strides != [self.strides[0] * 2**n for n in range(len(self.strides))]:
             raise UserError(
@@ -142,8 +144,8 @@ class Decoder(nn.Module):
             enter = conv_bn_relu(before + skip, width, 3)
             self.levels.append(nn.Sequential(enter, conv_bn_relu(width, width, 3)))
             before = width
-        self.fold = FOLD if head == "ab" else 1
-        self.head = zero_head(before, head, self.fold)
+        self.upscale_factor = FINEST_STRIDE if head == "ab" else 1
+        self.head = zero_head(before, head, self.upscale_factor)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Decode feature maps, the finest map first."""
@@ -153,7 +155,7 @@ class Decoder(nn.Module):
             x = F.interpolate(x, scale_factor=2)
             x = level(x if skip is None else torch.cat((x, skip), dim=1))
         output = self.head(x)  # with a factor of 1, pixel_shuffle would copy the logits slowly
-        return F.pixel_shuffle(output, self.fold) if self.fold > 1 else output
+        return F.pixel_shuffle(output, self.upscale_factor) if self.upscale_factor > 1 else output
 
 
 def build(config: Config, head: str) -> Colorizer:
@@ -164,7 +166,7 @@ def build(config: Config, head: str) -> Colorizer:
     """
     encoder = Encoder(config.encoder)
     stride = encoder.strides[-1]
-    levels = (stride // FOLD).bit_length() - 1
+    levels = (stride // FINEST_STRIDE).bit_length() - 1
     if len(config.widths) != levels:
         raise UserError(
             f"models.timm_unet.widths: {config.encoder} has the stride {stride}, which needs "
@@ -176,5 +178,5 @@ def build(config: Config, head: str) -> Colorizer:
         channels=encoder.channels[-1],
         stride=stride,
         head=head,
-        logits_stride=FOLD,
+        logits_stride=FINEST_STRIDE,
     )

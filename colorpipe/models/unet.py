@@ -18,7 +18,7 @@ from colorpipe.config import Strict
 from colorpipe.models.blocks import conv_bn_relu, zero_head
 from colorpipe.models.colorizer import Colorizer
 
-FOLD = 2  # pixels per side that the first level sees as channels
+FINEST_STRIDE = 2  # stride of the first level, which sees 2x2 pixels as channels
 
 
 def _one_per_width(blocks: list[int], info: ValidationInfo) -> list[int]:
@@ -60,7 +60,7 @@ class Encoder(nn.Module):
     def __init__(self, widths: list[int], blocks: list[int]) -> None:
         super().__init__()
         self.levels = nn.ModuleList()
-        before = FOLD**2
+        before = FINEST_STRIDE**2
         for width, count in zip(widths, blocks, strict=True):
             size, stride = (2, 2) if self.levels else (3, 1)
             enter = conv_bn_relu(before, width, size, stride)
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
 
     def forward(self, L: Tensor) -> list[Tensor]:
         """Return the features of each level, the finest level first."""
-        x = F.pixel_unshuffle(L, FOLD)  # (B, 4, H / 2, W / 2)
+        x = F.pixel_unshuffle(L, FINEST_STRIDE)  # (B, 4, H / 2, W / 2)
         features = []
         for level in self.levels:
             x = level(x)
@@ -86,8 +86,8 @@ class Decoder(nn.Module):
         for coarse, fine in zip(widths[:0:-1], widths[-2::-1], strict=True):
             self.ups.append(conv_bn_relu(coarse, fine, 1))
             self.blocks.append(nn.Sequential(conv_bn_relu(2 * fine, fine, 1), Block(fine)))
-        self.fold = FOLD if head == "ab" else 1
-        self.head = zero_head(widths[0], head, self.fold)
+        self.upscale_factor = FINEST_STRIDE if head == "ab" else 1
+        self.head = zero_head(widths[0], head, self.upscale_factor)
 
     def forward(self, features: list[Tensor]) -> Tensor:
         """Decode features, the finest level first: (B, widths[0], H / 2, W / 2) and so on."""
@@ -95,7 +95,7 @@ class Decoder(nn.Module):
         for up, blocks, skip in zip(self.ups, self.blocks, features[-2::-1], strict=True):
             x = blocks(torch.cat((F.interpolate(up(x), scale_factor=2), skip), dim=1))
         output = self.head(x)  # with a factor of 1, pixel_shuffle would copy the logits slowly
-        return F.pixel_shuffle(output, self.fold) if self.fold > 1 else output
+        return F.pixel_shuffle(output, self.upscale_factor) if self.upscale_factor > 1 else output
 
 
 def build(config: Config, head: str) -> Colorizer:
@@ -104,7 +104,7 @@ def build(config: Config, head: str) -> Colorizer:
         Encoder(config.widths, config.blocks),
         Decoder(config.widths, head),
         channels=config.widths[-1],
-        stride=FOLD * 2 ** (len(config.widths) - 1),
+        stride=FINEST_STRIDE * 2 ** (len(config.widths) - 1),
         head=head,
-        logits_stride=FOLD,
+        logits_stride=FINEST_STRIDE,
     )

@@ -55,7 +55,7 @@ class ProbeTask(TrainingTask):
     """Training of `LinearProbes` with cross-entropy. The layers share no weights or gradients.
 
     Args:
-        stage: The stage whose validation loss selects the best epoch.
+        stage: The stage that selects the best epoch and is the result.
     """
 
     def __init__(self, stage: str) -> None:
@@ -69,13 +69,14 @@ class ProbeTask(TrainingTask):
     def metrics(self, model: nn.Module, batch: Batch) -> Metrics:
         """Return loss and accuracy for features (B, D) and labels (B,), overall and by stage.
 
-        "loss" is the mean over the stages. "accuracy" is the last stage's.
+        "loss" is the mean over the stages. "accuracy" is that of `stage`.
         """
         features, labels = batch
         by_stage: Metrics = {}
         for stage, logits in model(features).items():
             by_stage[f"{stage}_loss"] = F.cross_entropy(logits, labels)
-            accuracy = (logits.detach().argmax(dim=1) == labels).double().mean()
-            by_stage[f"{stage}_accuracy"] = accuracy
+            is_correct = logits.detach().argmax(dim=1) == labels
+            by_stage[f"{stage}_accuracy"] = is_correct.double().mean()
         losses = [loss for name, loss in by_stage.items() if name.endswith("_loss")]
+        accuracy = by_stage[f"{self.stage}_accuracy"]
         return {"loss": torch.stack(losses).mean(), "accuracy": accuracy, **by_stage}

@@ -90,8 +90,8 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
 def count_epochs(settings: TrainSettings, total: int, labeled: int, min_steps: int) -> int:
     """Return the number of epochs to train on the labeled images.
 
-    With few labels an epoch is short, so there are more epochs: enough for `min_steps` optimizer
-    steps, but not for more steps than `settings.epochs` epochs on all images have.
+    With few labels, `settings.epochs` epochs have few optimizer steps, so there are more epochs:
+    enough for `min_steps` steps, but for no more steps than with all labels.
     """
     per_epoch = settings.steps(labeled) // settings.epochs
     steps = min(settings.steps(total), min_steps)
@@ -143,9 +143,10 @@ def nearest_neighbors(setup: Setup) -> None:
         predicted = knn.predict_classes(
             known, labels, queries, classes, params.neighbors, params.temperature
         )
-        stages[stage] = accuracy = (predicted == test_labels).double().mean().item()
+        stages[stage] = (predicted == test_labels).double().mean().item()
+    *_, last = widths
     _write_untrained(setup.run.name, {"mode": setup.run.mode})
-    _write(setup, {"top1": accuracy}, {"stages": stages})
+    _write(setup, {"top1": stages[last]}, {"stages": stages})
 
 
 def _paths(data: str, split: str) -> tuple[Any, Any]:
@@ -198,10 +199,10 @@ def _test(
     return means, {"best_epoch": metadata["epoch"]["epoch"], "epochs": setup.settings.epochs}
 
 
-def _write(setup: Setup, metrics: Mapping[str, Any], identity: Mapping[str, Any]) -> None:
+def _write(setup: Setup, metrics: Mapping[str, Any], details: Mapping[str, Any]) -> None:
     name, labeled = setup.run.name, len(setup.train[0])
     about = {"data": setup.data, "n": len(setup.test[0]), "seed": setup.params.seed}
-    content = {**about, **setup.run._asdict(), "labeled": labeled, **identity}
+    content = {**about, **setup.run._asdict(), "labeled": labeled, **details}
     files.write_metrics(files.metrics_path(name), metrics)
     files.write_metrics(files.evaluation_path(name), content)
     print(f"{name}: {labeled} labels, test accuracy {metrics['top1']:.4g}")

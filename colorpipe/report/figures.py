@@ -23,7 +23,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
     "val": {"linestyle": "-", "linewidth": 1.8},
 }
-# The colors of Okabe and Ito, which are distinguishable with any color vision, a gray and a brown.
+# Okabe and Ito's color-blind-safe palette without yellow, and a gray and a brown.
 COLORS = (
     "#0072b2",
     "#d55e00",

@@ -31,9 +31,9 @@ PRETEXT_CAPTION = (
     "Each classifier starts from a colorizer's encoder or from a reference encoder. "
     "finetune trains the whole network, probe trains a linear layer on frozen features, and knn "
     "looks up the nearest neighbors of frozen features. Labels is the percentage of the training "
-    "labels. Training accuracy is the mean over the first and over the last epoch. Test accuracy "
-    "and test loss (cross-entropy) are those of the best epoch, which has the lowest validation "
-    "loss. The best epoch of a probe has the lowest validation loss on the last stage."
+    "labels. First and last train accuracy are those of the first and of the last epoch. Test "
+    "accuracy and test loss (cross-entropy) are those of the best epoch, which has the lowest "
+    "validation loss. The best epoch of a probe has the lowest validation loss on the last stage."
 )
 PAGE_COLUMNS = (
     "test accuracy",

@@ -13,7 +13,9 @@ VERSIONS = ("Python", "torch", "numpy", "dvc")
 
 
 def training_runs_table(names: Sequence[str]) -> pd.DataFrame:
-    """Return the parameters, the minutes and the end of each run that took place on this machine.
+    """Return one row per training run: its parameters, duration and end.
+
+    If runs/ has no record of a run, the numbers are missing.
 
     Args:
         names: The training runs, as `files.curves_path` takes them.
@@ -26,7 +28,7 @@ def training_runs_table(names: Sequence[str]) -> pd.DataFrame:
                 "training": name,
                 "million parameters": record.get("parameters", float("nan")) / 1e6,
                 "minutes": record.get("seconds", float("nan")) / 60,
-                "finished": record.get("finished", "not run here")[:16],
+                "finished": record.get("finished", "no record")[:16],
             }
         )
     return pd.DataFrame(rows)
@@ -58,10 +60,10 @@ def run_facts(names: Sequence[str], data: Iterable[str], seeds: Iterable[int]) -
 
 
 def load_record(history: bytes) -> dict[str, Any]:
-    """Return where and when a training run took place, or nothing if it was not on this machine.
+    """Return the record of a training run, or an empty one if runs/ has none.
 
     Args:
-        history: The content of the training's file in curves/.
+        history: The content of the run's file in curves/.
     """
     path = files.run_record_path(history)
     record: dict[str, Any] = files.read_json(path) if path.is_file() else {}

@@ -87,6 +87,8 @@ class AdversarialTask(ColorizationTask):
     In each step, each network follows the gradient of its own loss only.
     """
 
+    losses = ("loss", "discriminator")
+
     def __init__(self, settings: AdversarialConfig, loss: Loss, precision: str) -> None:
         super().__init__(loss, precision)
         self.settings = settings

@@ -1,4 +1,4 @@
-"""Batches of a data set that is on the device as a whole. A batch is an index into it."""
+"""Batches of a data set that is on the device as a whole. Each batch is selected by index."""
 
 from collections.abc import Iterator
 

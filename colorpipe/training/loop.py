@@ -29,7 +29,13 @@ ORDER, AUGMENT = "order", "augment"  # the random generators of a training run
 
 
 class Task(Protocol):
-    """The interface of a training task."""
+    """The interface of a training task.
+
+    Attributes:
+        losses: Names of the metrics of `train_step` that must be finite.
+    """
+
+    losses: tuple[str, ...]
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Train on this process's part of a batch, and return the metrics of the part.
@@ -41,7 +47,7 @@ class Task(Protocol):
         """Return the metrics of a batch, without gradients. They include "loss"."""
 
     def selection(self, epoch: EpochMetrics) -> float:
-        """Return the selection score of an epoch. The best epoch is the one with the lowest."""
+        """Return the selection score of an epoch. The best epoch has the lowest score."""
 
 
 def fit(
@@ -66,7 +72,7 @@ def fit(
             a new minimum, and with "last" at the end.
         log: Called with the history after each epoch.
         checkpoint: Where to resume from and what to save after each epoch. If several processes
-            share the training, only rank 0 has a checkpoint.
+            share the training run, only rank 0 has a checkpoint.
 
     Returns:
         The history, one row per epoch: epoch, train_<metric>..., val_<metric>... The training
@@ -150,7 +156,8 @@ def train_epoch(
         part = processes.own_part(batch)
         metrics = task.train_step(state, part)
         averager.update(metrics, len(part[0]))
-        guard.update(metrics["loss"].detach().clone())  # a CUDA graph overwrites its own outputs
+        # The sum is a copy, because a CUDA graph overwrites its own outputs.
+        guard.update(torch.stack([metrics[name].detach() for name in task.losses]).sum())
     guard.check()
     return average(processes.gather(averager.totals()), "train_")
 

@@ -56,8 +56,9 @@ class WeightAverage(nn.Module):
     """An exponential moving average of a model's weights and of BatchNorm's running statistics.
 
     It does what torch's AveragedModel does, with two differences. The decay is lower during a
-    warm-up, so that the initial weights are forgotten in a short training. And the number of steps
-    stays on the host: AveragedModel copies it to the device in every step and waits for the device.
+    warm-up, so that the initial weights are forgotten even in a short training run. And the number
+    of steps stays on the host: AveragedModel copies it to the device in every step and waits for
+    the device.
 
     Args:
         model: The model to average. The average itself is `module`.

@@ -3,7 +3,7 @@
 A checkpoint is the whole training state after an epoch, in the file
 runs/resume/<name>-<key>/<epoch>-<checksum>.pt. DVC does not delete it. The key is a hash of all
 that decides the result: code, settings, data, versions, hardware and threads. So a checkpoint of a
-different training is never used. If the checksum does not match, the file is corrupt and is
+different run is never used. If the checksum does not match, the file is corrupt and is
 ignored with a message.
 """
 
@@ -38,18 +38,18 @@ class Checkpoint:
     def __init__(self, name: str, key: str) -> None:
         self.name = name
         self.folder = files.RESUME / f"{name.replace('/', '_')}-{key}"
-        self.previous_seconds = 0.0  # the training's time in earlier processes
+        self.previous_seconds = 0.0  # the run's time in earlier processes
         self.started = time.perf_counter()
         self.writer = ThreadPoolExecutor(1)
         self.pending: Future[None] | None = None
 
     def paths(self) -> list[Path]:
-        """Return the checkpoint files of this training, the newest last."""
+        """Return the checkpoint files of this run, the newest last."""
         paths = filter(Path.is_file, self.folder.glob("*-*.pt"))
         return sorted(paths, key=lambda path: path.name.split("-")[0].zfill(6))
 
     def elapsed(self) -> float:
-        """Return the seconds that the training has taken, in all its processes."""
+        """Return the seconds that the run has taken, in all its processes."""
         return self.previous_seconds + time.perf_counter() - self.started
 
     def save(self, state: TrainState) -> None:
@@ -82,7 +82,7 @@ class Checkpoint:
         if others:
             print(
                 f"{self.name}: {others[0]} is not used, because it was made with other code, "
-                "params, data or hardware: delete it if no other training uses it"
+                "params, data or hardware: delete it if no other training run uses it"
             )
 
     def _write(self, content: dict[str, Any], epoch: int) -> None:
@@ -108,8 +108,8 @@ def checkpointed(
 
     Args:
         name: A colorizer, or "pretext/<init>-<mode>-<labels>".
-        metadata: Description of the training: model, settings, data.
-        inputs: The files that the training reads.
+        metadata: Description of the run: model, settings, data.
+        inputs: The files that the run reads.
 
     Raises:
         UserError: An input is missing, or the folder cannot be written.

@@ -25,6 +25,8 @@ from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 class TrainingTask(ABC):
     """A task whose `metrics` depend on the model and a batch. A subclass defines `metrics`."""
 
+    losses: tuple[str, ...] = ("loss",)
+
     def __init__(self, precision: str) -> None:
         self.precision = precision
 
@@ -43,7 +45,7 @@ class TrainingTask(ABC):
         return self.metrics(model, batch)
 
     def selection(self, epoch: EpochMetrics) -> float:
-        """Return the validation loss. The best epoch is the one with the lowest."""
+        """Return the validation loss."""
         return epoch["val_loss"]
 
     def metadata(self) -> dict[str, object]:
@@ -69,11 +71,15 @@ class TrainingTask(ABC):
             state.models[AVERAGE] = optim.WeightAverage(model, settings.ema)
         return state
 
-    def compile(self, device: torch.device, processes: int) -> None:
+    def compile(self, device: torch.device, count: int) -> None:
         """Compile `metrics` and its gradient. The optimizer is fused already and is not compiled.
 
         On a GPU, the kernels are replayed as CUDA graphs if there is one process. Each batch size
         is compiled separately.
+
+        Args:
+            device: The device of the model.
+            count: Number of processes that share the training run.
 
         Raises:
             UserError: The device is a CPU, and there is no C++ compiler.
@@ -83,7 +89,7 @@ class TrainingTask(ABC):
                 "compile=true needs a C++ compiler on a CPU: install g++, or set the recipe's "
                 "compile to false"
             )
-        mode = "reduce-overhead" if processes == 1 else "default"
+        mode = "reduce-overhead" if count == 1 else "default"
         compiled = torch.compile(self.metrics, mode=mode, dynamic=False)
 
         def metrics(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -113,9 +119,9 @@ def train_task(
         model: The model, on the device of the data.
         data: The training set and the validation set.
         settings: How to train.
-        metadata: Description of the training. It goes into the weight files, together with the
+        metadata: Description of the training run. It goes into the weight files, together with the
             settings and the epoch's metrics.
-        inputs: The files that the training depends on.
+        inputs: The files that the training run depends on.
     """
     device = data[0][0].device
     metadata = {**metadata, **task.metadata(), "train": vars(settings)}
@@ -152,7 +158,7 @@ def record_run(result: Path, seconds: float, facts: Mapping[str, object]) -> Non
 
     Args:
         result: The file with the training history.
-        seconds: Duration of the training.
+        seconds: Duration of the training run.
         facts: What else to record.
     """
     times = {"seconds": seconds, "finished": time.strftime("%Y-%m-%d %H:%M:%S%z")}

@@ -338,7 +338,7 @@ def test_a_run_is_compared_with_the_results_of_a_study(project):
     assert "differs: gray baseline test.mse" in verify(0)
     project.run("git", "checkout", "--", ".")
     project.run("dvc", "checkout", "--force")
-    assert "error: mine has no result of seed 0 and these settings: the default ones" in verify(1)
+    assert "mine/results.csv has no row with seed 0 and these settings (default): " in verify(1)
 
 
 def test_experiments_of_two_clones_are_in_one_table(project, tmp_path):

@@ -302,7 +302,7 @@ def test_the_report_is_complete(project):
     page = (project.root / "report/index.html").read_text()
     assert all(f"<summary>{name}</summary>" in page for name in COLORIZERS)
     assert "paper 147.3</small>" in page
-    assert ">not run here<" not in page
+    assert ">no record<" not in page
     assert "Data set stl10" in page
     table = (project.root / "report/results.csv").read_text()
     assert "147.256" in table
@@ -437,7 +437,7 @@ def test_a_remote_gives_a_second_clone_everything(project, tmp_path):
     assert [line for line in output.splitlines() if line.startswith(ran)] == [
         "Running stage 'report':"
     ]
-    assert ">not run here<" in (second.root / "report/index.html").read_text()
+    assert ">no record<" in (second.root / "report/index.html").read_text()
     assert second.run("git", "status", "--porcelain") == ""
 
 

@@ -190,10 +190,10 @@ def test_the_demo_starts_with_the_tested_decoding_and_has_a_slider(project):
 
 @pytest.mark.parametrize(("seed", "val_loss"), [(1, 4.123456789), (0, 4.0)])
 def test_untested_weights_have_the_default_decoding(project, seed, val_loss):
-    """The colorizer was trained again with another seed or other params, and is not tested yet."""
+    """The colorizer was trained again with another seed or other params, and not evaluated yet."""
     train(seed, val_loss)
     assert load_decoding() == DEFAULT
-    with pytest.raises(UserError, match="small has no path"):
+    with pytest.raises(UserError, match="small was not evaluated"):
         load(0.5)
     evaluate_at(0.25, 0.5)
     assert load_decoding() == (0.25, 0.5)
@@ -205,7 +205,7 @@ def test_a_copy_of_the_weights_has_the_default_decoding(project, tmp_path, monke
     shutil.copy(WEIGHTS, "best.safetensors")
     for name in ("alone.safetensors", "best.safetensors"):
         assert load_decoding(path=Path(name)) == DEFAULT
-        with pytest.raises(UserError, match="has no path from faithful to vivid: use a colorizer"):
+        with pytest.raises(UserError, match="decodings from faithful to vivid: use a colorizer"):
             load(0.5, Path(name))
     monkeypatch.chdir("models")
     assert load_decoding(path=Path("small/best.safetensors")) == TESTED
@@ -225,7 +225,9 @@ def test_a_damaged_evaluation_is_named(project, content):
 def test_a_damaged_path_is_ignored(project, path):
     write_path(path)
     assert load_decoding() == TESTED
-    with pytest.raises(UserError, match="small has no path from faithful to vivid"):
+    with pytest.raises(
+        UserError, match="small was not evaluated with decodings from faithful to vivid"
+    ):
         load(0.5)
 
 
@@ -257,8 +259,8 @@ def test_an_unusable_vividness_is_reported_in_one_line(project, monkeypatch, cap
         "or use a --model whose loss is color_classification in `colorpipe models`"
     )
     assert error("faithful.safetensors").strip() == expected
-    no_path = "has no path from faithful to vivid"
-    elsewhere = "use a colorizer in models/ that `dvc repro` has tested, or leave the option out"
+    no_path = "was not evaluated with decodings from faithful to vivid"
+    elsewhere = "use a colorizer in models/ that `dvc repro` has evaluated, or leave the option out"
     shutil.copy(WEIGHTS, "alone.safetensors")
     expected = f"error: --vividness: alone {no_path}: {elsewhere}"
     assert error("alone.safetensors").strip() == expected

@@ -167,7 +167,7 @@ def test_mistakes_are_reported_in_one_line(folders, tmp_path, capsys, monkeypatc
     assert capsys.readouterr().err.endswith("none is not a folder: use a folder of images\n")
     (tmp_path / "empty").mkdir()
     run(tmp_path / "empty", tmp_path / "empty", code=1)
-    assert "empty: none of its images can be compared: use two folders" in capsys.readouterr().err
+    assert "empty: none of its images can be compared: give both images" in capsys.readouterr().err
     run(*folders, "-o", folders[1] / "0.tif", code=1)
     assert "0.tif: use a file with the suffix .json" in capsys.readouterr().err
     (tmp_path / "metrics.json").write_text("mine")

@@ -167,17 +167,17 @@ WRONG = [
     (
         "datasets.photos.val_size",
         0,
-        "datasets.photos.val_size: input should be a whole number of images, or a share below 0.5",
+        "datasets.photos.val_size: input should be a number of images, or a fraction below 0.5",
     ),
     (
         "datasets.photos.val_size",
         1.5,
-        "datasets.photos.val_size: input should be a whole number of images, or a share below 0.5",
+        "datasets.photos.val_size: input should be a number of images, or a fraction below 0.5",
     ),
     (
         "datasets.folder.val_size",
         0.5,
-        "datasets.folder.val_size: input should be a whole number of images, or a share below 0.5",
+        "datasets.folder.val_size: input should be a number of images, or a fraction below 0.5",
     ),
     (
         "datasets.photos.epochs",
@@ -232,6 +232,12 @@ WRONG = [
         ["xavier", "eccv"],
         "pretext.inits: input should be 'resnet', 'resnet_lpips', 'resnet_large', 'xavier', "
         "'random' or 'imagenet', got 'eccv'",
+    ),
+    (
+        "pretext.inits",
+        ["imagenet"],
+        "pretext.inits: imagenet needs ImageNet weights: set datasets.photos.start to imagenet, or "
+        "leave imagenet out",
     ),
     ("models.timm_unet.widths", [160, 96], "models.timm_unet.widths: tf_efficientnet_lite0 has "),
     (

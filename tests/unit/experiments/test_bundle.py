@@ -78,7 +78,9 @@ def test_the_file_has_the_weights_in_float16_the_decodings_and_the_metrics(tmp_p
 
 def test_a_colorizer_without_a_test_a_path_or_a_baseline_is_named():
     files.write_json(files.evaluation_path("small"), {**EVALUATION, "val_loss": 5.0})
-    with pytest.raises(UserError, match="small is not tested: run `dvc repro evaluate@small"):
+    with pytest.raises(
+        UserError, match="small has not been evaluated: run `dvc repro evaluate@small"
+    ):
         bundle("small", 48)
     without_path = {key: value for key, value in EVALUATION.items() if key != "vividness"}
     files.write_json(files.evaluation_path("small"), without_path)
@@ -87,7 +89,8 @@ def test_a_colorizer_without_a_test_a_path_or_a_baseline_is_named():
     files.write_json(files.evaluation_path("small"), EVALUATION)
     files.write_json(files.evaluation_path("baseline/gray"), {"data": "photos", "n": 9})
     with pytest.raises(
-        UserError, match="the gray baseline has no test on the same images: run `dvc repro"
+        UserError,
+        match="the gray baseline has not been evaluated on the same images: run `dvc repro",
     ):
         bundle("small", 48)
     assert not weights.BUNDLED_PATH.exists()

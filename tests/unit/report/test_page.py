@@ -220,7 +220,7 @@ def test_the_page_has_the_facts_and_settings_of_the_run(folder):
     assert "torch 2." in text
     assert "cifar-10-binary.tar.gz, md5 c32a1d4ab5d03f1284b67883e8d87530" in text
     assert "batch_size: 64" in text
-    assert text.count(">not run here<") == len(PRETEXT)
+    assert text.count(">no record<") == len(PRETEXT)
 
 
 def test_a_study_has_intervals_and_may_lack_figures_and_galleries(folder, tmp_path, monkeypatch):
