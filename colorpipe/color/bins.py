@@ -78,21 +78,8 @@ class SoftEncoding(nn.Module):
         self.register_buffer("candidates", candidates, persistent=False)
         self.register_buffer("candidate_centers", centers()[candidates], persistent=False)
 
-    def forward(self, ab: Tensor) -> Tensor:
-        """Encode colors.
-
-        Args:
-            ab: a and b of sRGB colors in Lab units, (B, 2, H, W).
-
-        Returns:
-            Weights over the bins that sum to 1, (B, 313, H, W), in channels-last order.
-        """
-        bin_numbers, weights = self.find_neighbors(ab.permute(0, 2, 3, 1).flatten(0, 2))
-        encoded = weights.new_zeros(len(weights), COUNT).scatter_(1, bin_numbers, weights)
-        return encoded.view(len(ab), *ab.shape[2:], COUNT).permute(0, 3, 1, 2)
-
-    def find_neighbors(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the nearest bins of colors, and the weights that are not 0.
+    def forward(self, points: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the nearest bins of colors, and their weights. All other weights are 0.
 
         Args:
             points: a and b of sRGB colors in Lab units, (N, 2).

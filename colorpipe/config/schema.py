@@ -122,9 +122,9 @@ class Params(Strict):
     loss: Text
     dataset: Text
     large_dataset: Text
-    datasets: dict[str, DatasetConfig]
-    models: dict[str, dict[str, Any]]
-    losses: dict[str, dict[str, Any]]
+    datasets: Annotated[dict[str, DatasetConfig], Field(min_length=1)]
+    models: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
+    losses: Annotated[dict[str, dict[str, Any]], Field(min_length=1)]
     train: TrainConfig
     recipes: dict[str, TrainConfig]
     evaluation: EvaluationConfig

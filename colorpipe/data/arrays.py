@@ -1,6 +1,7 @@
 """Prepared arrays as tensors: memory-mapped on a CPU, or in the memory of a GPU."""
 
 import mmap
+import tokenize
 import warnings
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def load_array(path: Path, device: torch.device, shuffled: bool = False) -> Tens
         raise missing_output(path) from None
     except PermissionError:
         raise permission_error(path) from None
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, tokenize.TokenError) as error:
         raise UserError(
             f"{path} is not a prepared array ({one_line(error)}): delete it and run `dvc repro`"
         ) from error

@@ -54,8 +54,8 @@ def _resize(images: Array, size: int) -> Array:
     """Resize square images of shape (N, 3, H, H) to (N, 3, size, size)."""
     if images.shape[-1] == size:
         return images
-    resized = (
-        Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
-        for image in images.transpose(0, 2, 3, 1)
-    )
-    return np.array([np.asarray(image).transpose(2, 0, 1) for image in resized])
+    resized = np.empty((len(images), 3, size, size), np.uint8)
+    for number, image in enumerate(images.transpose(0, 2, 3, 1)):
+        small = Image.fromarray(image).resize((size, size), Image.Resampling.LANCZOS)
+        resized[number] = np.asarray(small).transpose(2, 0, 1)
+    return resized

@@ -1,7 +1,9 @@
 """The download stage: it finds or downloads a data set's source and its initial weights."""
 
 import http.client
+import shutil
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +16,9 @@ from colorpipe import config, files, weights
 from colorpipe.config import DatasetConfig, ImageNetConfig, Params
 from colorpipe.data.imagenet import load_imagenet_weights
 from colorpipe.runtime.errors import UserError, one_line
+
+DOWNLOADING = ".download-"  # starts the names of the folders of unfinished downloads
+DAY = 24 * 60 * 60  # seconds
 
 
 def download(data: str, params: Params) -> None:
@@ -162,7 +167,8 @@ def find_file(
     print(f"downloading {shown} to {path}", flush=True)
     try:
         files.ARCHIVES.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".download-", dir=files.ARCHIVES) as folder:
+        _delete_abandoned()
+        with tempfile.TemporaryDirectory(prefix=DOWNLOADING, dir=files.ARCHIVES) as folder:
             if algorithm == "md5":
                 from torchvision.datasets.utils import download_url  # late: it takes seconds
 
@@ -177,6 +183,13 @@ def find_file(
             f"{alternative}"
         ) from error
     return path
+
+
+def _delete_abandoned() -> None:
+    """Delete what killed downloads have left, if it is older than a day."""
+    for folder in files.ARCHIVES.glob(f"{DOWNLOADING}*"):
+        if time.time() - folder.stat().st_mtime > DAY:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _local_path(source: str) -> Path | None:

@@ -1,6 +1,6 @@
 """The split stage: it turns a data set's source into prepared arrays for train, val and test.
 
-The arrays can be memory-mapped. A data set may be larger than the memory, because its images are
+The arrays can be memory-mapped. A folder may be larger than the memory, because its images are
 copied from file to file in small portions.
 """
 

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from colorpipe import files
@@ -21,6 +22,7 @@ from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime.errors import UserError
 
 GRID_IMAGES = 10
+SHOWN = 288  # pixels, the largest side of an image on the page
 
 
 def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -127,8 +129,16 @@ def _write_metrics(name: str, result: Measurement, about: dict[str, Any], lpips:
 def _write_images(
     name: str, model: Colorizer, images: Tensor, labels: Tensor, result: Measurement
 ) -> None:
-    grids.write(files.grid_path(name), render(model, images[choose_examples(labels)]))
+    grids.write(files.grid_path(name), _render_small(model, images[choose_examples(labels)]))
     kinds = gallery.choose(result.errors)
     numbers = sorted(set().union(*kinds.values()))
-    rendered = render(model, images[numbers])
+    rendered = _render_small(model, images[numbers])
     gallery.write(files.gallery_path(name), kinds, numbers, result.errors[numbers], rendered)
+
+
+def _render_small(model: Colorizer, images: Tensor) -> dict[str, Tensor]:
+    """Render images, and shrink them if they are larger than the page shows them."""
+    rendered = render(model, images)
+    if images.shape[-1] <= SHOWN:
+        return rendered
+    return {name: F.adaptive_avg_pool2d(part, SHOWN) for name, part in rendered.items()}

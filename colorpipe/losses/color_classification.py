@@ -52,10 +52,11 @@ class ColorClassification(Loss):
         """Compare logits (B, 313, h, w) with Lab images (B, 3, H, W). `rgb` is ignored."""
         factor = -(-lab.shape[-2] // predicted.shape[-2])
         ab = F.avg_pool2d(lab[:, 1:], factor, ceil_mode=True)  # (B, 2, h, w)
-        bin_numbers, targets = self.encode.find_neighbors(_flatten_pixels(ab))
+        bin_numbers, targets = self.encode(_flatten_pixels(ab))
         log_probabilities = F.log_softmax(_flatten_pixels(predicted), dim=1).gather(1, bin_numbers)
         cross_entropy = -(log_probabilities * targets).sum(dim=1)
-        return (cross_entropy * self.weights[bin_numbers[:, 0]]).mean()
+        weighted: Tensor = cross_entropy * self.weights[bin_numbers[:, 0]]
+        return weighted.mean()
 
 
 def color_prior(colors: Tensor, encode: bins.SoftEncoding) -> Tensor:
@@ -70,7 +71,7 @@ def color_prior(colors: Tensor, encode: bins.SoftEncoding) -> Tensor:
     """
     prior = torch.zeros(bins.COUNT, dtype=torch.float64)
     for part in colors.split(bins.CHUNK):
-        bin_numbers, weights = encode.find_neighbors(part[:, :2].float())
+        bin_numbers, weights = encode(part[:, :2].float())
         prior.index_add_(0, bin_numbers.flatten(), (weights * part[:, 2:]).flatten())
     return (prior / prior.sum()).float()
 

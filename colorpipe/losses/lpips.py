@@ -20,6 +20,8 @@ from colorpipe.config import Strict
 from colorpipe.losses.loss import Loss
 from colorpipe.models.loading import load_imagenet
 
+CHUNK = 16  # images
+
 
 class Config(Strict):
     """Seed of the random VGG-16."""
@@ -54,9 +56,17 @@ class LPIPS(Loss):
         return self.distance(rendered, rgb).mean(dtype=torch.float32)
 
     def distance(self, rgb: Tensor, reference: Tensor) -> Tensor:
-        """Compute the distance (B,) of sRGB images in [0, 1], (B, 3, H, W), H and W at least 16."""
-        images = (batch.contiguous(memory_format=torch.channels_last) for batch in (rgb, reference))
-        distance: Tensor = self.network(*images, normalize=True)  # (B, 1, 1, 1)
+        """Compute the distance (B,) of sRGB images in [0, 1], (B, 3, H, W), H and W at least 16.
+
+        Without gradients, few images at a time are in VGG-16, so that large ones fit into memory.
+        """
+        size = len(rgb) if torch.is_grad_enabled() else CHUNK
+        pairs = zip(rgb.split(size), reference.split(size), strict=True)
+        return torch.cat([self._distance(*pair) for pair in pairs])
+
+    def _distance(self, *images: Tensor) -> Tensor:
+        channels_last = (part.contiguous(memory_format=torch.channels_last) for part in images)
+        distance: Tensor = self.network(*channels_last, normalize=True)  # (B, 1, 1, 1)
         return distance.flatten()
 
 

@@ -49,6 +49,8 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
     if "model" not in metadata:
         if tensors:
             load_imagenet(model.encoder, tensors, name)
+        if "weights" not in metadata:
+            raise UserError(f"{start} holds no colorizer: use another start")
         return str(metadata["weights"])
     state = model.state_dict()
     if metadata["model"] != name or metadata.get("settings") != settings:
@@ -56,12 +58,12 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
             f"{start} holds {metadata['model']} {metadata.get('settings')}, expected {name} "
             f"{settings}: use another start, or the model and the settings that it holds"
         )
-    for key, tensor in state.items():  # the decoder's head may differ
-        if key.startswith(ENCODER) and _describe(tensors.get(key)) != _describe(tensor):
-            raise UserError(
-                f"{start} is not the {name} {settings} that its metadata claims: {key} is "
-                f"{_describe(tensors.get(key))}, expected {_describe(tensor)}: use another start"
-            )
+    # The decoder's head may differ.
+    encoder, stored = (
+        {key: tensor for key, tensor in part.items() if key.startswith(ENCODER)}
+        for part in (state, tensors)
+    )
+    check_tensors(start, metadata, encoder, stored, "use another start")
     fitting = {
         key: tensor
         for key, tensor in tensors.items()
@@ -132,18 +134,36 @@ def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[st
         raise UserError(
             f"{path} holds no colorizer ({one_line(error)}): {weights.remedy(path)}"
         ) from error
-    expected = model.state_dict()
-    for name in sorted({*expected, *tensors}):
-        actual, wanted = (_describe(state.get(name)) for state in (tensors, expected))
-        if actual != wanted:
-            claimed = one_line(f"{metadata['model']} {metadata['settings']}")
-            raise UserError(
-                f"{path} is not the {claimed} that its metadata claims: {one_line(name)} is "
-                f"{actual}, expected {wanted}: {weights.remedy(path)}"
-            )
+    check_tensors(path, metadata, model.state_dict(), tensors, weights.remedy(path))
     model.load_state_dict(tensors, assign=True)
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), metadata
+
+
+def check_tensors(
+    path: Path,
+    metadata: Mapping[str, Any],
+    expected: Mapping[str, Tensor],
+    actual: Mapping[str, Tensor],
+    remedy: str,
+) -> None:
+    """Raise UserError if a weight file does not hold the model that its metadata claims.
+
+    Args:
+        path: The weight file.
+        metadata: Its metadata.
+        expected: The model's tensors.
+        actual: The file's tensors.
+        remedy: What to do, for the error message.
+    """
+    for name in {**expected, **actual}:
+        found, wanted = (_describe(state.get(name)) for state in (actual, expected))
+        if found != wanted:
+            claimed = one_line(f"{metadata['model']} {metadata['settings']}")
+            raise UserError(
+                f"{path} is not the {claimed} that its metadata claims: {one_line(name)} is "
+                f"{found}, expected {wanted}: {remedy}"
+            )
 
 
 def _describe(tensor: Tensor | None) -> str:

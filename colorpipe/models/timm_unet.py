@@ -29,7 +29,11 @@ FINEST_STRIDE = 2  # stride of the last level of the decoder
 
 
 def _check_name(name: str) -> str:
-    if not timm.is_model(name):
+    try:
+        is_known = timm.is_model(name) and timm.get_pretrained_cfg(name) is not None
+    except RuntimeError:  # a wrong tag, such as resnet18.none
+        is_known = False
+    if not is_known:
         raise PydanticCustomError("unknown_to_timm", "input should be the name of a model in timm")
     return name
 

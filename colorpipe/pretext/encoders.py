@@ -11,7 +11,7 @@ from colorpipe import files, weights
 from colorpipe.config import REFERENCE_ENCODERS, Params
 from colorpipe.inference import prepare_device
 from colorpipe.models.colorizer import ENCODER, Colorizer
-from colorpipe.models.loading import build_colorizer, load_imagenet
+from colorpipe.models.loading import build_colorizer, check_tensors, load_imagenet
 from colorpipe.runtime.errors import UserError
 
 
@@ -63,15 +63,16 @@ def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Coloriz
         raise UserError(f"pretext.model: {path} is {stored[0]} {stored[1]}, not {model} {settings}")
     colorizer = build_colorizer(model, settings)
     state = {k.removeprefix(ENCODER): v for k, v in tensors.items() if k.startswith(ENCODER)}
+    check_tensors(path, metadata, colorizer.encoder.state_dict(), state, weights.remedy(path))
     colorizer.encoder.load_state_dict(state)
     return colorizer
 
 
 def redraw_xavier(network: nn.Module, seed: int) -> None:
-    """Draw all weights again in place: Xavier-uniform with zero biases, as in the paper.
+    """Draw the weights of convolutions and linear layers again in place, as in the paper.
 
-    Xavier initialization is not defined for BatchNorm. Its scales and running variances are set to
-    1, its shifts and running means to 0.
+    They are Xavier-uniform, and biases are zero. This initialization is not defined for BatchNorm.
+    Its scales and running variances are set to 1, its shifts and running means to 0.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():

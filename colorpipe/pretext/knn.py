@@ -31,11 +31,11 @@ def predict_classes(
         Predicted labels, (M,) int64.
     """
     keys = F.normalize(features, dim=1)
-    votes = F.one_hot(labels, classes).to(features.dtype)
     predicted = []
     for batch in F.normalize(queries, dim=1).split(QUERY_BATCH):
         similarity, nearest = (batch @ keys.T).topk(min(neighbors, len(keys)), dim=1)  # (B, k)
         # Subtracting the largest similarity, the first, avoids an overflow and changes no result.
         weights = ((similarity - similarity[:, :1]) / temperature).exp()
-        predicted.append((weights[:, :, None] * votes[nearest]).sum(dim=1).argmax(dim=1))
+        votes = weights.new_zeros(len(batch), classes).scatter_add_(1, labels[nearest], weights)
+        predicted.append(votes.argmax(dim=1))
     return torch.cat(predicted)

@@ -73,7 +73,10 @@ def run_pretext(run: PretextRun, data: str, params: Params) -> None:
     colorizer = load_encoder(encoder, model, params.model(model))
     colorizer.encoder.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     train, val, test = (
-        tuple(arrays.load_array(path, device) for path in _paths(data, split))
+        tuple(
+            arrays.load_array(path, device, shuffled=split == "train" and run.mode == "finetune")
+            for path in _paths(data, split)
+        )
         for split in ("train", "val", "test")
     )
     settings = TrainSettings.from_params(params.train, params.data(data), params.seed, device)

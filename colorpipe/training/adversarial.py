@@ -171,7 +171,7 @@ class AdversarialTask(ColorizationTask):
         excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_relative_mse
         return distance if excess <= 0 else EXCESS_PENALTY + excess
 
-    def compile(self, device: torch.device, processes: int) -> None:
+    def compile(self, device: torch.device, count: int) -> None:
         """Print that the adversarial step, in which two networks alternate, is not compiled."""
         print("adversarial training is not compiled: compile=true changes nothing here")
 

@@ -109,8 +109,8 @@ def train_colorizer(
         },
     }
     images = [files.images_path(data, split) for split in ("train", "val")]
-    vgg_path = files.start_path(data, entry.loss)
-    inputs = [entry.start, *images, files.colors_path(data), vgg_path]
+    loss_weights = files.start_path(data, entry.loss)
+    inputs = [entry.start, *images, files.colors_path(data), loss_weights]
     task = make_task(loss, settings.precision)
     sets = ((train_images,), (val_images,))
     train_task(name, task, model, sets, settings, metadata, inputs)

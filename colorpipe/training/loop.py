@@ -98,7 +98,8 @@ def fit(
         if is_best:
             save("best", metrics, state.best)
         if checkpoint and len(state.history) < settings.epochs:
-            checkpoint.save(state)
+            with convert_memory_errors(settings.batch_size, smaller_batch(settings)):
+                checkpoint.save(state)  # copies the state on its device
     save("last", state.history[-1], state.model.state_dict())
     return state.history
 
@@ -120,7 +121,7 @@ def run_epoch(
     Rank 0 validates alone, because SSIM and PSNR depend on which images share a batch.
     """
     epoch = len(state.history) + 1
-    with convert_memory_errors(settings.batch_size, f"lower {settings.recipe}.batch_size"):
+    with convert_memory_errors(settings.batch_size, smaller_batch(settings)):
         metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
         with convert_memory_errors(METRIC_BATCH_SIZE, "lower the data set's size"):
@@ -210,6 +211,11 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
         f"{problem}: lower {settings.recipe}.lr, which is {settings.lr}{precision}, or check the "
         "initial weights"
     )
+
+
+def smaller_batch(settings: TrainSettings) -> str:
+    """Return what to do if memory runs out in training."""
+    return f"lower {settings.recipe}.batch_size"
 
 
 @contextlib.contextmanager

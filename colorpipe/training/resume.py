@@ -3,8 +3,8 @@
 A checkpoint is the whole training state after an epoch, in the file
 runs/resume/<name>-<key>/<epoch>-<checksum>.pt. DVC does not delete it. The key is a hash of all
 that decides the result: code, settings, data, versions, hardware and threads. So a checkpoint of a
-different run is never used. If the checksum does not match, the file is corrupt and is
-ignored with a message.
+different run is never used. If the checksum does not match, the file is corrupt and is deleted with
+a message.
 """
 
 import contextlib

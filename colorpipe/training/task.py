@@ -82,12 +82,13 @@ class TrainingTask(ABC):
             count: Number of processes that share the training run.
 
         Raises:
-            UserError: The device is a CPU, and there is no C++ compiler.
+            UserError: There is no C++ compiler on a CPU, or no C compiler for a GPU.
         """
-        if device.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        variable, default = ("CXX", "g++") if device.type == "cpu" else ("CC", "gcc")
+        if not shutil.which(os.environ.get(variable, default)):
             raise UserError(
-                "compile=true needs a C++ compiler on a CPU: install g++, or set the recipe's "
-                "compile to false"
+                f"compile=true needs a compiler: install {default} or set {variable}, or set the "
+                "recipe's compile to false"
             )
         mode = "reduce-overhead" if count == 1 else "default"
         compiled = torch.compile(self.metrics, mode=mode, dynamic=False)
@@ -146,9 +147,13 @@ def train_task(
             log_live(history[-1])
 
         loop.fit(task, state, *data, settings, save, log, checkpoint)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    facts = {"parameters": parameters, "threads": torch.get_num_threads(), "device": str(device)}
-    record_run(files.curves_path(name), checkpoint.elapsed(), facts)
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        facts = {
+            "parameters": parameters,
+            "threads": torch.get_num_threads(),
+            "device": str(device),
+        }
+        record_run(files.curves_path(name), checkpoint.elapsed(), facts)
 
 
 def record_run(result: Path, seconds: float, facts: Mapping[str, object]) -> None:

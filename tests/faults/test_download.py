@@ -2,8 +2,10 @@
 
 import hashlib
 import http.server
+import os
 import re
 import threading
+import time
 from pathlib import Path
 
 import archives
@@ -93,6 +95,17 @@ def test_a_url_is_downloaded_once(server, algorithm):
     find_file(f"{server.url}/archive", "a", algorithm, digest, "do without")
     assert path.read_bytes() == CONTENT
     assert list(files.ARCHIVES.iterdir()) == [path]
+
+
+def test_what_killed_downloads_left_is_deleted_after_a_day(server):
+    old, new = (files.ARCHIVES / f".download-{name}" for name in ("old", "new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+        (folder / "a.partial").write_bytes(CONTENT)
+    yesterday = time.time() - 25 * 60 * 60
+    os.utime(old, (yesterday, yesterday))
+    find_file(f"{server.url}/archive", "a", "md5", HASHES["md5"], "do without")
+    assert sorted(files.ARCHIVES.iterdir()) == [new, files.ARCHIVES / "a"]
 
 
 @pytest.mark.parametrize("algorithm", HASHES)

@@ -337,3 +337,15 @@ def test_exhausted_memory_names_the_batch_size(train_small, monkeypatch, step, r
     )
     with pytest.raises(UserError, match=rf"out of memory with batches of 64 images .*: {remedy}"):
         train_small()
+
+
+def test_a_checkpoint_is_kept_until_the_record_of_the_run_is_written(train_small, monkeypatch):
+    def fail(*args: object) -> None:
+        raise UserError("runs/a.json cannot be written: No space left on device")
+
+    monkeypatch.setattr("colorpipe.training.task.record_run", fail)
+    with pytest.raises(UserError, match="No space left"):
+        train_small()
+    assert len(checkpoints()) == 1
+    train_small()
+    assert not checkpoints()

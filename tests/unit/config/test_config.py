@@ -31,6 +31,13 @@ WRONG = [
         {"source": "w.pth", "sha256": "0123456789abcdef"},
         "imagenet: input should be 'resnet18', ",
     ),
+    ("datasets", {}, "datasets: dictionary should have at least 1 item after validation, not 0"),
+    (
+        "models.timm_unet.encoder",
+        "resnet18.none",
+        "models.timm_unet.encoder: input should be the name of a model in timm, got "
+        "'resnet18.none'",
+    ),
     ("processes", "auto", "processes: input should be a valid integer, got 'auto'"),
     ("processes", 0, "processes: input should be greater than or equal to 1, got 0"),
     ("processes", 33, "processes: input should be at most 32, because BatchNorm needs two images"),

@@ -1,5 +1,7 @@
 """A colorizer's metrics, compared with scikit-image and torchmetrics."""
 
+import base64
+import io
 import json
 import math
 import os
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from PIL import Image
 from project import ROOT
 from skimage import color as skimage_color
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -19,7 +22,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 from colorpipe import config, files, metrics, weights
 from colorpipe.color import bins
-from colorpipe.evaluation import colorizers
+from colorpipe.evaluation import colorizers, grids
 from colorpipe.evaluation.measure import EvaluationBatch, measure
 from colorpipe.evaluation.table import METRICS
 from colorpipe.inference import Colorized
@@ -178,6 +181,18 @@ def test_metrics_equal_scikit_image_and_torchmetrics(images):
     baseline = {key: value for key, value in baseline.items() if key not in sections}
     assert baseline == {"data": "photos", "n": N, "loss": "mse", "lpips_vgg": "random"}
     assert files.grid_path("some").is_file()
+
+
+def test_large_images_are_shrunk_for_the_page(images, monkeypatch):
+    monkeypatch.setattr(colorizers, "SHOWN", 16)
+    colorizers.evaluate("some", "photos", "mse", save_colorizer("ab"))
+    shown = json.loads(files.gallery_path("some").read_text())["images"]
+    assert {
+        Image.open(io.BytesIO(base64.b64decode(image[name]))).size
+        for image in shown.values()
+        for name in ("predicted", "original")
+    } == {(16, 16)}
+    assert grids.read_images(files.grid_path("some"))["original"][0].shape == (16, 16, 3)
 
 
 @pytest.mark.parametrize("scale", [2, 4])

@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from archives import smooth_images
+from color_targets import encode_softly
 
 from colorpipe import metrics
 from colorpipe.color import bins, lab
@@ -44,7 +45,7 @@ def to_ab(images: np.ndarray) -> torch.Tensor:
 
 
 def test_the_prior_is_the_mean_target_of_all_pixels(images, prior):
-    exact = bins.SoftEncoding(5, 5.0)(to_ab(images)).mean(dim=(0, 2, 3))
+    exact = encode_softly(to_ab(images)).mean(dim=(0, 2, 3))
     assert prior.sum().item() == pytest.approx(1)
     assert (prior - exact).abs().max() < 2e-3  # colors are counted on a grid of half a Lab unit
     assert (prior - exact).abs().sum() < 0.02
@@ -75,7 +76,7 @@ def test_without_rebalancing_the_loss_is_the_plain_cross_entropy(images, colors)
     torch.manual_seed(0)
     logits = torch.randn(len(images), bins.COUNT, 8, 8)
     target = torch.cat((torch.zeros(len(images), 1, 16, 16), to_ab(images)), dim=1)
-    encoded = bins.SoftEncoding(5, 5.0)(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
+    encoded = encode_softly(F.interpolate(target[:, 1:], scale_factor=0.5, mode="area"))
     expected = -(encoded * logits.log_softmax(dim=1)).sum(dim=1).mean()
     loss = build_loss(colors, uniform_share=1.0)
     assert loss(logits, target, target).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -106,7 +107,7 @@ def test_the_target_has_the_resolution_of_the_logits_at_odd_sizes(colors):
 
 def test_encoded_colors_decode_to_themselves_within_the_grid(images):
     ab = to_ab(images)
-    encoded = bins.SoftEncoding(5, 5.0)(ab)
+    encoded = encode_softly(ab)
     decoded = bins.decode(encoded.clamp(min=1e-12).log(), temperature=1e-3)
     assert (decoded - ab).square().sum(dim=1).sqrt().max() < 7.1  # half a diagonal of the grid
     mean = bins.decode(encoded.clamp(min=1e-12).log(), temperature=1.0)

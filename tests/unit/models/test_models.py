@@ -155,6 +155,14 @@ def test_a_start_that_does_not_match_its_metadata_is_named(tmp_path):
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
+def test_a_start_that_holds_no_colorizer_is_named(tmp_path):
+    path = tmp_path / "best.safetensors"
+    weights.save(path, {}, {"mode": "knn"})  # a classifier of nearest neighbors
+    model = build_colorizer("unet", SMALL)
+    with pytest.raises(UserError, match=r"best\.safetensors holds no colorizer: use another start"):
+        initialize(model, "unet", SMALL, path)
+
+
 @pytest.mark.parametrize("kind", ["random", "imagenet"])
 def test_initialize_returns_the_kind_of_start(tmp_path, kind):
     torch.manual_seed(0)

@@ -50,6 +50,19 @@ def test_an_error_that_the_user_can_fix_ends_with_one_line(capsys):
     assert capsys.readouterr().err == "interrupted: run the command again\n"
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "CUDA error: out of memory",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes",
+    ],
+)
+def test_exhausted_memory_has_one_line(text):
+    assert fail_with(RuntimeError(text)).startswith("error: out of memory (")
+
+
 def test_with_several_processes_the_error_names_the_process(monkeypatch):
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")

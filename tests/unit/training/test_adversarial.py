@@ -11,6 +11,8 @@ from colorpipe.config import AdversarialConfig
 from colorpipe.inference import predict
 from colorpipe.losses.l1 import L1
 from colorpipe.models.loading import build_colorizer
+from colorpipe.runtime.errors import UserError
+from colorpipe.training import loop
 from colorpipe.training.adversarial import (
     DISCRIMINATOR,
     EXCESS_PENALTY,
@@ -156,3 +158,12 @@ def test_the_discriminators_weights_have_a_spectral_norm_of_one():
             assert torch.linalg.matrix_norm(
                 module.weight.detach().flatten(1), ord=2
             ).item() == pytest.approx(1, rel=0.02)
+
+
+def test_a_discriminator_whose_loss_is_not_finite_stops_the_run(task, state, batch, monkeypatch):
+    for name in (loop.ORDER, loop.AUGMENT):
+        state.generators[name] = torch.Generator()
+    not_finite = torch.tensor(float("nan"), requires_grad=True)
+    monkeypatch.setattr(AdversarialTask, "_hinge", lambda *args: not_finite)
+    with pytest.raises(UserError, match="the loss is nan in epoch 1, step 1: "):
+        loop.train_epoch(task, state, batch, SETTINGS)

@@ -158,6 +158,8 @@ def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
 class TwoPlayers:
     """A small adversarial task: two models, an optimizer for each, and a schedule."""
 
+    losses = ("loss",)
+
     def train_step(self, state, batch):
         real = batch[0]
         generator, discriminator = state.models[MODEL], state.models["discriminator"]
@@ -376,7 +378,7 @@ def test_a_compiled_step_equals_the_eager_step():
     results = []
     for compiled in (False, True):
         if compiled:
-            task.compile(torch.device("cpu"), processes=1)
+            task.compile(torch.device("cpu"), count=1)
         model.zero_grad()
         metrics = task.metrics(model, (images,))
         metrics["loss"].backward()
@@ -424,5 +426,5 @@ def test_validation_uses_the_batches_of_the_test():
 
 def test_compiling_without_a_compiler_is_an_error(monkeypatch):
     monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(UserError, match=r"compile=true needs a C\+\+ compiler"):
-        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), processes=1)
+    with pytest.raises(UserError, match=r"compile=true needs a compiler: install g\+\+ or set CXX"):
+        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), count=1)
