@@ -23,7 +23,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
     "val": {"linestyle": "-", "linewidth": 1.8},
 }
-# Okabe and Ito's color-blind-safe palette without yellow, and a gray and a brown.
+# Okabe and Ito's color-blind-safe palette without yellow, gray, brown, and Tol's wine and olive.
 COLORS = (
     "#0072b2",
     "#d55e00",
@@ -34,6 +34,8 @@ COLORS = (
     INK,
     "#7f7f7f",
     "#8c564b",
+    "#882255",
+    "#999933",
 )
 THEME = """<style>
 svg { color: #1c1e21 }

@@ -92,6 +92,14 @@ def test_the_difference_between_unet_and_resnet(results):
     assert f"paired by seed, is {expected}" in PAGE
 
 
+def test_the_effect_of_the_recipe_follows_from_the_results(results):
+    errors = results[results["seed"] == 0].set_index("colorizer")["test.mse"]
+    names = [("ResNet", "resnet", "resnet_refined_recipe"), ("U-Net", "unet_paper_recipe", "unet")]
+    for network, before, after in names:
+        sentence = f"of the {network} from {errors[before]:.1f} to {errors[after]:.1f}"
+        assert sentence in " ".join(PAGE.split())
+
+
 def test_all_results_are_in_the_first_table(results):
     named = {name for name, *_ in read_tables(PAGE)[0][2:]}
     assert named == set(results.loc[~results["colorizer"].str.contains("/"), "colorizer"])
