@@ -2,9 +2,8 @@
 
     python -m experiments.bundle unet_timm --size 192
 
-The weights are rounded to float16. The file's metadata has the
-test metrics, which were measured before the rounding, the decodings from faithful to vivid, and the
-size at which the network sees a photograph.
+The weights are rounded to float16. The file's metadata has the test metrics of the unrounded
+weights, the decodings from faithful to vivid, and the size at which the network sees a photograph.
 """
 
 import argparse

@@ -108,10 +108,11 @@ def _check_pretext(models: Mapping[str, str], params: Params) -> None:
     start = params.data(params.dataset).start
     for init in params.pretext.inits:
         require_one_of(f"{PARAMS}: pretext.inits", init, [*encoders, *REFERENCE_ENCODERS])
-        if init == "imagenet" and start != "imagenet":
+        if init == "imagenet" and (start != "imagenet" or model not in params.imagenet):
             raise UserError(
                 f"{PARAMS}: pretext.inits: imagenet needs ImageNet weights: set "
-                f"datasets.{params.dataset}.start to imagenet, or leave imagenet out"
+                f"datasets.{params.dataset}.start to imagenet, with weights of {model} in the "
+                "section imagenet, or leave imagenet out"
             )
 
 

@@ -20,7 +20,7 @@ Value = TypeVar("Value")
 def _count_or_fraction(value: float) -> float:
     if not (0 < value < 0.5 or (value >= 1 and value.is_integer())):
         raise PydanticCustomError(
-            "count_or_fraction", "input should be a number of images, or a fraction below 0.5"
+            "count_or_fraction", "input should be a whole number of images, or a fraction below 0.5"
         )
     return value
 

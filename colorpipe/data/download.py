@@ -1,5 +1,6 @@
 """The download stage: it finds or downloads a data set's source and its initial weights."""
 
+import contextlib
 import http.client
 import shutil
 import tempfile
@@ -188,8 +189,9 @@ def find_file(
 def _delete_abandoned() -> None:
     """Delete what killed downloads have left, if it is older than a day."""
     for folder in files.ARCHIVES.glob(f"{DOWNLOADING}*"):
-        if time.time() - folder.stat().st_mtime > DAY:
-            shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # a download that has just ended
+            if time.time() - folder.stat().st_mtime > DAY:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _local_path(source: str) -> Path | None:

@@ -15,13 +15,14 @@ class ColorStatistics:
 
     def __init__(self, device: torch.device) -> None:
         zeros = torch.zeros(bins.COUNT, dtype=torch.float64, device=device)
-        self.areas, self.originals, self.predictions = zeros.clone(), zeros, zeros
+        self.areas, self.originals, self.predictions = zeros, zeros.clone(), zeros.clone()
 
     def update(self, predicted: Tensor, target: Tensor) -> None:
         """Count a batch of predicted and true ab, (B, 2, H, W) each, in Lab units."""
         bin_numbers = bins.find_nearest(target.movedim(1, -1).flatten(0, 2))
         area = metrics.auc_area(predicted, target).flatten().double()
-        self.areas.index_add_(0, bin_numbers, area)  # bincount with weights may vary on a GPU
+        # torch warns of bincount with weights on a GPU.
+        self.areas = self.areas.index_add(0, bin_numbers, area)
         self.originals = self.originals + bin_numbers.bincount(minlength=bins.COUNT)
         self.predictions = self.predictions + bins.histogram(predicted)
 

@@ -22,7 +22,6 @@ from colorpipe.models.loading import load_colorizer
 from colorpipe.runtime.errors import UserError
 
 GRID_IMAGES = 10
-SHOWN = 288  # pixels, the largest side of an image on the page
 
 
 def evaluate(name: str, data: str, loss_name: str, params: Params) -> None:
@@ -139,6 +138,6 @@ def _write_images(
 def _render_small(model: Colorizer, images: Tensor) -> dict[str, Tensor]:
     """Render images, and shrink them if they are larger than the page shows them."""
     rendered = render(model, images)
-    if images.shape[-1] <= SHOWN:
+    if images.shape[-1] <= grids.MAX_SIDE:
         return rendered
-    return {name: F.adaptive_avg_pool2d(part, SHOWN) for name, part in rendered.items()}
+    return {name: F.adaptive_avg_pool2d(part, grids.MAX_SIDE) for name, part in rendered.items()}

@@ -12,6 +12,7 @@ from colorpipe import files
 
 ROWS = ("gray", "predicted", "original")
 CELL = 96  # approximate height of an image in pixels; images are enlarged by a whole factor
+MAX_SIDE = 288  # pixels, the largest size of an image on the page
 GAP = 4  # pixels between images
 GROUP_GAP = 3 * GAP
 LABEL = 84  # width of the row names in pixels

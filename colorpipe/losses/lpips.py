@@ -58,7 +58,7 @@ class LPIPS(Loss):
     def distance(self, rgb: Tensor, reference: Tensor) -> Tensor:
         """Compute the distance (B,) of sRGB images in [0, 1], (B, 3, H, W), H and W at least 16.
 
-        Without gradients, few images at a time are in VGG-16, so that large ones fit into memory.
+        Without gradients, VGG-16 gets 16 images at a time, so that large images fit into memory.
         """
         size = len(rgb) if torch.is_grad_enabled() else CHUNK
         pairs = zip(rgb.split(size), reference.split(size), strict=True)

@@ -47,10 +47,10 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
     """
     tensors, metadata = weights.load(start)
     if "model" not in metadata:
-        if tensors:
-            load_imagenet(model.encoder, tensors, name)
         if "weights" not in metadata:
             raise UserError(f"{start} holds no colorizer: use another start")
+        if tensors:
+            load_imagenet(model.encoder, tensors, name)
         return str(metadata["weights"])
     state = model.state_dict()
     if metadata["model"] != name or metadata.get("settings") != settings:

@@ -11,7 +11,7 @@ from colorpipe.evaluation.gallery import encode_png
 MAX_FACTOR = 8  # images are enlarged by whole factors, at most by this one
 # Largest size of an image in pixels: in the slider, in the grid, in the grid on a phone, and in the
 # strip of thumbnails.
-LIMITS = {"hero": 288, "cell": 96, "small": 72, "thumb": 64}
+LIMITS = {"hero": grids.MAX_SIDE, "cell": 96, "small": 72, "thumb": 64}
 SLIDER = 200  # an image that stays smaller is too small for a slider
 
 

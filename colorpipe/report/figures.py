@@ -23,7 +23,8 @@ STYLES: dict[str, dict[str, Any]] = {
     "train": {"linestyle": ":", "linewidth": 1.4},
     "val": {"linestyle": "-", "linewidth": 1.8},
 }
-# Okabe and Ito's color-blind-safe palette without yellow, gray, brown, and Tol's wine and olive.
+# Okabe and Ito's color-blind-safe palette without its yellow. The last four colors are gray, brown,
+# and Tol's wine and olive.
 COLORS = (
     "#0072b2",
     "#d55e00",

@@ -7,7 +7,7 @@ epoch.
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -146,7 +146,7 @@ def train_epoch(
     epoch = len(state.history) + 1
     generator, device = state.generators[ORDER], train[0].device
     order = torch.randperm(len(train[0]), generator=generator, device=device)
-    averager, guard = MetricAverager(), NonFiniteGuard(epoch, settings)
+    averager, guard = MetricAverager(), NonFiniteGuard(task.losses, epoch, settings)
     title = f"epoch {epoch}/{settings.epochs}"
     for batch in batches(train, settings.batch_size, order, title, settings.smallest_batch):
         if settings.flips:
@@ -157,8 +157,7 @@ def train_epoch(
         part = processes.own_part(batch)
         metrics = task.train_step(state, part)
         averager.update(metrics, len(part[0]))
-        # The sum is a copy, because a CUDA graph overwrites its own outputs.
-        guard.update(torch.stack([metrics[name].detach() for name in task.losses]).sum())
+        guard.update(metrics)
     guard.check()
     return average(processes.gather(averager.totals()), "train_")
 
@@ -181,24 +180,27 @@ def validate(
 class NonFiniteGuard:
     """A check that losses are finite. The host reads them from the device every 50 steps."""
 
-    def __init__(self, epoch: int, settings: TrainSettings) -> None:
-        self.epoch, self.settings = epoch, settings
+    def __init__(self, names: Sequence[str], epoch: int, settings: TrainSettings) -> None:
+        self.names, self.epoch, self.settings = names, epoch, settings
         self.losses: list[Tensor] = []
         self.checked = 0  # steps
 
-    def update(self, loss: Tensor) -> None:
-        """Add the loss of a step, and check all losses if enough have been added."""
-        self.losses.append(loss)
+    def update(self, metrics: Metrics) -> None:
+        """Add the losses of a step, and check all losses if enough have been added."""
+        # A stack is a copy. A CUDA graph overwrites its own outputs.
+        self.losses.append(torch.stack([metrics[name].detach() for name in self.names]))
         if len(self.losses) == CHECK_INTERVAL:
             self.check()
 
     def check(self) -> None:
         """Raise UserError for the first loss since the last check that is not finite."""
-        for loss in torch.stack(self.losses).tolist() if self.losses else []:
+        for losses in torch.stack(self.losses).tolist() if self.losses else []:
             self.checked += 1
-            if not math.isfinite(loss):
-                where = f"in epoch {self.epoch}, step {self.checked}"
-                raise not_finite_error(f"the loss is {loss} {where}", self.settings)
+            where = f"in epoch {self.epoch}, step {self.checked}"
+            for name, loss in zip(self.names, losses, strict=True):
+                if not math.isfinite(loss):
+                    title = "the loss" if name == "loss" else f"the {name}'s loss"
+                    raise not_finite_error(f"{title} is {loss} {where}", self.settings)
         self.losses.clear()
 
 

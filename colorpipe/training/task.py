@@ -84,10 +84,12 @@ class TrainingTask(ABC):
         Raises:
             UserError: There is no C++ compiler on a CPU, or no C compiler for a GPU.
         """
-        variable, default = ("CXX", "g++") if device.type == "cpu" else ("CC", "gcc")
-        if not shutil.which(os.environ.get(variable, default)):
+        # inductor's compiler on a CPU, and triton's for a GPU
+        variable, names = ("CXX", ["g++"]) if device.type == "cpu" else ("CC", ["gcc", "clang"])
+        compilers = [os.environ[variable]] if variable in os.environ else names
+        if not any(map(shutil.which, compilers)):
             raise UserError(
-                f"compile=true needs a compiler: install {default} or set {variable}, or set the "
+                f"compile=true needs a compiler: install {names[0]} or set {variable}, or set the "
                 "recipe's compile to false"
             )
         mode = "reduce-overhead" if count == 1 else "default"

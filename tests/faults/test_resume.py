@@ -339,6 +339,12 @@ def test_exhausted_memory_names_the_batch_size(train_small, monkeypatch, step, r
         train_small()
 
 
+def test_memory_that_is_exhausted_by_a_checkpoint_names_the_batch_size(train_small, monkeypatch):
+    monkeypatch.setattr(resume.Checkpoint, "save", lambda checkpoint, state: torch.empty(2**60))
+    with pytest.raises(UserError, match=r"out of memory .*: lower train\.batch_size"):
+        train_small()
+
+
 def test_a_checkpoint_is_kept_until_the_record_of_the_run_is_written(train_small, monkeypatch):
     def fail(*args: object) -> None:
         raise UserError("runs/a.json cannot be written: No space left on device")

@@ -174,17 +174,20 @@ WRONG = [
     (
         "datasets.photos.val_size",
         0,
-        "datasets.photos.val_size: input should be a number of images, or a fraction below 0.5",
+        "datasets.photos.val_size: input should be a whole number of images, or a fraction "
+        "below 0.5",
     ),
     (
         "datasets.photos.val_size",
         1.5,
-        "datasets.photos.val_size: input should be a number of images, or a fraction below 0.5",
+        "datasets.photos.val_size: input should be a whole number of images, or a fraction "
+        "below 0.5",
     ),
     (
         "datasets.folder.val_size",
         0.5,
-        "datasets.folder.val_size: input should be a number of images, or a fraction below 0.5",
+        "datasets.folder.val_size: input should be a whole number of images, or a fraction "
+        "below 0.5",
     ),
     (
         "datasets.photos.epochs",
@@ -243,8 +246,8 @@ WRONG = [
     (
         "pretext.inits",
         ["imagenet"],
-        "pretext.inits: imagenet needs ImageNet weights: set datasets.photos.start to imagenet, or "
-        "leave imagenet out",
+        "pretext.inits: imagenet needs ImageNet weights: set datasets.photos.start to imagenet, "
+        "with weights of resnet18 in the section imagenet, or leave imagenet out",
     ),
     ("models.timm_unet.widths", [160, 96], "models.timm_unet.widths: tf_efficientnet_lite0 has "),
     (

@@ -297,3 +297,11 @@ def test_a_shuffled_set_is_not_read_ahead(tmp_path, shuffled):
     mapping = Path("/proc/self/smaps").read_text().partition(str(tmp_path / "train.npy"))[2]
     flags = re.search(r"VmFlags: (.*)", mapping)[1].split()
     assert ("rr" in flags) == shuffled  # the kernel's flag for MADV_RANDOM
+
+
+def test_a_damaged_array_is_named(tmp_path):
+    path = tmp_path / "train.npy"
+    np.save(path, np.zeros((2, 3, 16, 16), np.uint8))
+    path.write_bytes(path.read_bytes().replace(b"16), }", b"16(, }"))
+    with pytest.raises(UserError, match=r"train\.npy is not a prepared array \(.*\): delete it"):
+        arrays.load_array(path, torch.device("cpu"))

@@ -184,7 +184,7 @@ def test_metrics_equal_scikit_image_and_torchmetrics(images):
 
 
 def test_large_images_are_shrunk_for_the_page(images, monkeypatch):
-    monkeypatch.setattr(colorizers, "SHOWN", 16)
+    monkeypatch.setattr(grids, "MAX_SIDE", 16)
     colorizers.evaluate("some", "photos", "mse", save_colorizer("ab"))
     shown = json.loads(files.gallery_path("some").read_text())["images"]
     assert {

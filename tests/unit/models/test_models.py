@@ -157,7 +157,7 @@ def test_a_start_that_does_not_match_its_metadata_is_named(tmp_path):
 
 def test_a_start_that_holds_no_colorizer_is_named(tmp_path):
     path = tmp_path / "best.safetensors"
-    weights.save(path, {}, {"mode": "knn"})  # a classifier of nearest neighbors
+    weights.save(path, {"weight": torch.ones(2)}, {"mode": "knn"})
     model = build_colorizer("unet", SMALL)
     with pytest.raises(UserError, match=r"best\.safetensors holds no colorizer: use another start"):
         initialize(model, "unet", SMALL, path)

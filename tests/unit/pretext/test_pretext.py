@@ -129,6 +129,13 @@ def test_the_random_encoder_equals_the_colorizers_initial_one(params, folder, mo
     assert all(torch.equal(tensors[f"encoder.{key}"], tensor) for key, tensor in initial.items())
 
 
+def test_a_file_without_the_weights_that_it_claims_is_named(tmp_path):
+    path = tmp_path / "best.safetensors"
+    weights.save(path, {}, {"model": "resnet18", "settings": CUT})
+    with pytest.raises(UserError, match=r"is not the resnet18 .* claims: conv1\.weight is absent"):
+        load_encoder(path, "resnet18", CUT)
+
+
 def test_the_imagenet_encoder_is_empty_without_imagenet_weights(params, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     encoder = build_colorizer("resnet18", CUT).encoder

@@ -165,5 +165,5 @@ def test_a_discriminator_whose_loss_is_not_finite_stops_the_run(task, state, bat
         state.generators[name] = torch.Generator()
     not_finite = torch.tensor(float("nan"), requires_grad=True)
     monkeypatch.setattr(AdversarialTask, "_hinge", lambda *args: not_finite)
-    with pytest.raises(UserError, match="the loss is nan in epoch 1, step 1: "):
+    with pytest.raises(UserError, match="the discriminator's loss is nan in epoch 1, step 1: "):
         loop.train_epoch(task, state, batch, SETTINGS)

@@ -1,3 +1,4 @@
+import re
 import shutil
 from dataclasses import replace
 
@@ -94,12 +95,12 @@ def test_losses_are_read_every_fifty_steps_and_the_first_bad_one_is_named(monkey
     monkeypatch.setattr(
         NonFiniteGuard, "check", lambda self: (read.append(len(self.losses)), check(self))
     )
-    guard = NonFiniteGuard(3, SETTINGS)
+    guard = NonFiniteGuard(["loss"], 3, SETTINGS)
     for _ in range(2 * loop.CHECK_INTERVAL + 7):
-        guard.update(torch.tensor(1.0))
+        guard.update({"loss": torch.tensor(1.0)})
     assert read == [50, 50]
-    guard.update(torch.tensor(float("inf")))
-    guard.update(torch.tensor(float("nan")))
+    guard.update({"loss": torch.tensor(float("inf"))})
+    guard.update({"loss": torch.tensor(float("nan"))})
     with pytest.raises(UserError, match="the loss is inf in epoch 3, step 108"):
         guard.check()
 
@@ -424,7 +425,11 @@ def test_validation_uses_the_batches_of_the_test():
     assert sizes == [METRIC_BATCH_SIZE, METRIC_BATCH_SIZE, 1]
 
 
-def test_compiling_without_a_compiler_is_an_error(monkeypatch):
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    with pytest.raises(UserError, match=r"compile=true needs a compiler: install g\+\+ or set CXX"):
-        ColorizationTask(MSE(), "float32").compile(torch.device("cpu"), count=1)
+@pytest.mark.parametrize(
+    ("device", "compiler", "variable"), [("cpu", "g++", "CXX"), ("cuda", "gcc", "CC")]
+)
+def test_compiling_without_a_compiler_is_an_error(monkeypatch, device, compiler, variable):
+    monkeypatch.setenv(variable, "no-such-compiler")
+    message = f"compile=true needs a compiler: install {compiler} or set {variable}"
+    with pytest.raises(UserError, match=re.escape(message)):
+        ColorizationTask(MSE(), "float32").compile(torch.device(device), count=1)
