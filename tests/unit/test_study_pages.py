@@ -145,13 +145,15 @@ def test_the_table_of_the_pretext_task_follows_from_the_results(accuracies):
                 check(text, seeds[first].dropna())
 
 
-def test_the_table_of_the_linear_probes_follows_from_the_results(results):
-    (table,) = read_tables(PAGE, "probe on")
-    header, _, *lines = table
-    for stage, *cells in lines:
-        for init, text in zip(header[1:], cells, strict=True):
-            probes = results[results["colorizer"] == f"pretext/{init}-probe-100"]
-            check(text, probes[f"stages.{stage}"])
+def test_the_linear_probes_by_stage_follow_from_the_results(results):
+    flat = " ".join(PAGE.split())
+    for init, pattern in (
+        ("resnet", "`resnet` has {} on the stem, {} on layer1 and {} on layer2"),
+        ("xavier", "`xavier` has {}, {} and {}"),
+    ):
+        probes = results[results["colorizer"] == f"pretext/{init}-probe-100"]
+        means = [probes[f"stages.{stage}"].mean() for stage in ("stem", "layer1", "layer2")]
+        assert pattern.format(*(f"{mean:.3f}" for mean in means)) in flat
 
 
 def format_difference(values: pd.DataFrame, digits: int = 1) -> str:
@@ -181,3 +183,16 @@ def test_the_other_claims_about_the_pretext_task_follow_from_the_results(results
     for epoch in (1, 10):
         values = curves[curves["epoch"] == epoch].pivot_table("value", "seed", "init")
         assert f"{format_difference(100 * values)} points" in flat, epoch
+
+
+def test_the_validation_accuracies_in_the_last_epoch_follow_from_the_curves():
+    flat = " ".join(PAGE.split())
+    curves = pd.read_csv(STUDY / "curves.csv").sort_values("epoch")
+    curves = curves[(curves["part"] == "validation") & (curves["metric"] == "accuracy")]
+    for labels in (1, 10, 100):
+        names = {init: f"pretext/{init}-finetune-{labels}" for init in ("resnet", "xavier")}
+        last = {
+            init: curves[curves["colorizer"] == name].groupby("seed")["value"].last()
+            for init, name in names.items()
+        }
+        assert format_difference(100 * pd.DataFrame(last)) in flat, labels
