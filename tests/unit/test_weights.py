@@ -38,12 +38,12 @@ WRONG = {
         {},
         {"model": "densenet121", "settings": {"cut": "denseblock1"}},
         r"is not the densenet121 .* that its metadata claims: "
-        r"decoder\.0\.weight is \(128, 64, 3, 3\) float32, .*\(128, 256",
+        r"encoder\.\S+ is absent, expected \(",
     ),
     "another cut": (
         {},
         {**RESNET, "settings": {"cut": "layer2"}},
-        r"decoder\.0\.weight is \(128, 64, 3, 3\) float32, expected \(128, 128",
+        r"encoder\.layer2\.0\.conv1\.weight is absent, expected \(128, 64, 3, 3\)",
     ),
     "a missing layer": (
         {"encoder__bn1__bias": None},
