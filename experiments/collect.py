@@ -340,7 +340,8 @@ def _report_unused(
     experiment: Experiment, name: str, row: Mapping[str, Any], kept: Mapping[str, Any]
 ) -> None:
     """Print that a result is not used, if its metrics differ from those of the newer result."""
-    if name.startswith("baseline/"):  # its loss, that of the colorizers, is not in its identity
+    # A gray baseline has the loss of its colorizers, which is not part of IDENTITY.
+    if name.startswith("baseline/"):
         return
     if any(row.get(key) != kept.get(key) for key in METRIC_KEYS):
         print(

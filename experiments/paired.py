@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument(
         "--vividness",
         type=number_between(float, 0, 1),
-        help="0 to 1, for colorizers that classify over the color bins (default: as tested)",
+        help="0 to 1, for colorizers that classify over the color bins (default: as evaluated)",
     )
     args = parser.parse_args()
     device = prepare_device(0, config.load_params().threads)  # no random numbers are drawn

@@ -22,7 +22,7 @@ def set_vividness(
     Args:
         model: The colorizer, changed in place.
         vividness: From 0, which is faithful, to 1, which is vivid. None selects the decoding with
-            which the colorizer was tested.
+            which the colorizer was evaluated.
         path: Its weight file.
         metadata: The metadata of the weight file.
 
@@ -31,7 +31,7 @@ def set_vividness(
             was not evaluated with decodings from faithful to vivid.
     """
     if vividness is None:
-        model.alpha, model.temperature = load_tested_decoding(path, metadata)
+        model.alpha, model.temperature = load_evaluated_decoding(path, metadata)
         return
     if model.head != "bins":
         raise UserError(
@@ -50,8 +50,8 @@ def set_vividness(
     model.alpha, model.temperature = interpolate(points, vividness)
 
 
-def load_tested_decoding(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
-    """Return the alpha and the temperature with which a colorizer was tested, or the defaults.
+def load_evaluated_decoding(path: Path, metadata: dict[str, Any]) -> tuple[float, float]:
+    """Return the alpha and the temperature with which a colorizer was evaluated, or the defaults.
 
     Both are in evaluations/<colorizer>.json, or in the metadata of the bundled weight file.
     """

@@ -93,7 +93,7 @@ def find_start_vividness(path: Path) -> float | None:
     decodings = decoding.load_vividness_path(path, metadata)
     if len(set(decodings)) < 2:
         return None
-    return decoding.find_vividness(decodings, decoding.load_tested_decoding(path, metadata))
+    return decoding.find_vividness(decodings, decoding.load_evaluated_decoding(path, metadata))
 
 
 def _make_slider(start: float | None) -> gradio.Slider:
@@ -105,7 +105,7 @@ def _make_slider(start: float | None) -> gradio.Slider:
 
 def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Iterator[Outputs]]:
     """Return a function that yields the preview of a photograph, then its download."""
-    written: list[Path] = []  # the previous download
+    previous: list[Path] = []  # the download that the next one replaces
 
     def colorize_photograph(
         file: str | None, name: str, vividness: float | None = None
@@ -130,9 +130,9 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))
             yield pair, no_download, gradio.skip()
             colored = colorize.colorize(model, photograph.rgb, size)
-            while written:  # gradio has its own copy
-                written.pop().unlink(missing_ok=True)
-            written.append(target)
+            while previous:  # gradio has its own copy
+                previous.pop().unlink(missing_ok=True)
+            previous.append(target)
             images.write(target, colored, photograph.alpha, photograph.metadata)
         except UserError as error:
             raise gradio.Error(str(error), print_exception=False) from None

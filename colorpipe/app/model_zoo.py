@@ -55,7 +55,7 @@ def _can_be_trained(name: str) -> bool:
 
 
 def load_evaluation(path: Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
-    """Return evaluations/<colorizer>.json, or None if these weights have not been tested.
+    """Return evaluations/<colorizer>.json, or None if these weights have not been evaluated.
 
     Args:
         path: The weight file models/<colorizer>/best.safetensors.
@@ -132,7 +132,7 @@ def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
 def _read_metrics(path: Path, metadata: dict[str, Any]) -> tuple[float | None, ...] | None:
     """Return the ab MSE, SSIM and PSNR of these weights, and the gray baseline's ab MSE.
 
-    Return None if the weights with this metadata have not been tested.
+    Return None if the weights with this metadata have not been evaluated.
     """
     if "test" in metadata:  # the bundled weight file
         test, baseline_mse = metadata["test"], metadata["baseline"]["mse"]

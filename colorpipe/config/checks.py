@@ -72,17 +72,8 @@ def _check_colorizer(name: str, entry: Mapping[str, str], params: Params) -> Non
     require_one_of(f"{key}: model", entry["model"], params.models)
     if not entry["loss"].startswith("${"):
         require_one_of(f"{key}: loss", entry["loss"], params.losses)
-    # The download and split stages prepare only two data sets.
-    if entry["data"] not in (
-        "${dataset}",
-        "${large_dataset}",
-        params.dataset,
-        params.large_dataset,
-    ):
-        raise UserError(
-            f"{key}: data: input should be '${{dataset}}' or '${{large_dataset}}', got "
-            f"{format_value(entry['data'])}"
-        )
+    # The download and split stages prepare only these two data sets.
+    require_one_of(f"{key}: data", entry["data"], ["${dataset}", "${large_dataset}"])
     recipes = ["train", *(f"recipes.{recipe}" for recipe in params.recipes)]
     require_one_of(f"{key}: recipe", entry["recipe"], recipes)
     recipe = params.recipe(entry["recipe"])

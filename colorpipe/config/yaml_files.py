@@ -10,7 +10,7 @@ from ruamel.yaml.error import MarkedYAMLError
 from colorpipe.runtime.errors import UserError, one_line
 
 PIPELINE = Path("dvc.yaml")
-ENTRY_KEYS = ("model", "data", "loss", "recipe", "step", "start")  # of each colorizer
+ENTRY_KEYS = ("model", "data", "loss", "recipe", "step", "start")
 
 
 def load_colorizers() -> dict[str, dict[str, str]]:

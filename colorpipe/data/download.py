@@ -187,7 +187,10 @@ def find_file(
 
 
 def _delete_abandoned() -> None:
-    """Delete what killed downloads have left, if it is older than a day."""
+    """Delete the folders of downloads that started more than a day ago.
+
+    Killed downloads leave such folders.
+    """
     for folder in files.ARCHIVES.glob(f"{DOWNLOADING}*"):
         with contextlib.suppress(FileNotFoundError):  # a download that has just ended
             if time.time() - folder.stat().st_mtime > DAY:

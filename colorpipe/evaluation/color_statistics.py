@@ -21,7 +21,7 @@ class ColorStatistics:
         """Count a batch of predicted and true ab, (B, 2, H, W) each, in Lab units."""
         bin_numbers = bins.find_nearest(target.movedim(1, -1).flatten(0, 2))
         area = metrics.auc_area(predicted, target).flatten().double()
-        # torch warns of bincount with weights on a GPU.
+        # On a GPU, bincount with weights is not deterministic, and index_add is.
         self.areas = self.areas.index_add(0, bin_numbers, area)
         self.originals = self.originals + bin_numbers.bincount(minlength=bins.COUNT)
         self.predictions = self.predictions + bins.histogram(predicted)

@@ -128,16 +128,15 @@ def _write_metrics(name: str, result: Measurement, about: dict[str, Any], lpips:
 def _write_images(
     name: str, model: Colorizer, images: Tensor, labels: Tensor, result: Measurement
 ) -> None:
-    grids.write(files.grid_path(name), _render_small(model, images[choose_examples(labels)]))
+    grids.write(files.grid_path(name), _render_for_page(model, images[choose_examples(labels)]))
     kinds = gallery.choose(result.errors)
     numbers = sorted(set().union(*kinds.values()))
-    rendered = _render_small(model, images[numbers])
+    rendered = _render_for_page(model, images[numbers])
     gallery.write(files.gallery_path(name), kinds, numbers, result.errors[numbers], rendered)
 
 
-def _render_small(model: Colorizer, images: Tensor) -> dict[str, Tensor]:
-    """Render images, and shrink them if they are larger than the page shows them."""
+def _render_for_page(model: Colorizer, images: Tensor) -> dict[str, Tensor]:
+    """Render images, and shrink them to at most MAX_SIDE pixels per side."""
+    side = min(images.shape[-1], grids.MAX_SIDE)
     rendered = render(model, images)
-    if images.shape[-1] <= grids.MAX_SIDE:
-        return rendered
-    return {name: F.adaptive_avg_pool2d(part, grids.MAX_SIDE) for name, part in rendered.items()}
+    return {name: F.adaptive_avg_pool2d(part, side) for name, part in rendered.items()}

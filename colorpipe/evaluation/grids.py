@@ -101,7 +101,7 @@ def combine(path: Path, groups: Sequence[Mapping[str, Path]]) -> None:
 
 
 def _is_enlarged(cells: NDArray[np.uint8], factor: int) -> bool:
-    """Return whether cells (row, column, y, x, channel) consist of blocks of equal pixels."""
+    """Return whether cells (row, column, y, x, channel) are blocks of factor x factor pixels."""
     small = cells[:, :, ::factor, ::factor]
     return np.array_equal(small.repeat(factor, axis=2).repeat(factor, axis=3), cells)
 

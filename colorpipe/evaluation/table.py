@@ -1,4 +1,4 @@
-"""The table of metrics, from which the JSON keys, report/results.md and `make verify` follow.
+"""The table of metrics: the JSON keys, the report's tables and the tolerances of `make verify`.
 
 docs/extending.md says how to add a metric.
 """

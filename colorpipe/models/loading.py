@@ -43,7 +43,8 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
         "random", "imagenet", or the name of the colorizer whose weights were loaded.
 
     Raises:
-        UserError: The file holds another model, or the model has other settings.
+        UserError: The file holds no colorizer, another model or other settings, or lacks weights of
+            the encoder.
     """
     tensors, metadata = weights.load(start)
     if "model" not in metadata:
@@ -58,7 +59,7 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
             f"{start} holds {metadata['model']} {metadata.get('settings')}, expected {name} "
             f"{settings}: use another start, or the model and the settings that it holds"
         )
-    # The decoder's head may differ.
+    # Only the encoder is checked, because the decoder's head may differ.
     encoder, stored = (
         {key: tensor for key, tensor in part.items() if key.startswith(ENCODER)}
         for part in (state, tensors)
@@ -157,12 +158,12 @@ def check_tensors(
         remedy: What to do, for the error message.
     """
     for name in {**expected, **actual}:
-        found, wanted = (_describe(state.get(name)) for state in (actual, expected))
-        if found != wanted:
+        actual_form, expected_form = (_describe(state.get(name)) for state in (actual, expected))
+        if actual_form != expected_form:
             claimed = one_line(f"{metadata['model']} {metadata['settings']}")
             raise UserError(
                 f"{path} is not the {claimed} that its metadata claims: {one_line(name)} is "
-                f"{found}, expected {wanted}: {remedy}"
+                f"{actual_form}, expected {expected_form}: {remedy}"
             )
 
 

@@ -80,9 +80,8 @@ class Encoder(nn.Module):
         self.mean, self.std = pretraining.mean, pretraining.std
         info = self.network.feature_info
         strides, channels = info.reduction(), info.channels()
-        self.first = sum(
-            stride < FINEST_STRIDE for stride in strides
-        )  # a VGG has a map at stride 1
+        # A VGG has a map at stride 1, which the decoder does not use.
+        self.first = sum(stride < FINEST_STRIDE for stride in strides)
         self.strides, self.channels = strides[self.first :], channels[self.first :]
         if self.strides != [self.strides[0] * 2**n for n in range(len(self.strides))]:
             raise UserError(

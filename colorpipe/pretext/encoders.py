@@ -20,7 +20,7 @@ def write_reference_encoders(start: Path, params: Params) -> None:
 
     "xavier" is drawn again with `redraw_xavier`. "random" has the weights from which a
     colorizer without ImageNet weights starts. If there are no ImageNet weights, the file of
-    "imagenet" says so.
+    "imagenet" holds no tensors.
 
     Args:
         start: The file of the encoder's initial weights (see `files.start_path`).
@@ -32,9 +32,8 @@ def write_reference_encoders(start: Path, params: Params) -> None:
         metadata = {"model": model, "settings": params.model(model), "init": name}
         path = files.weights_path(name, "best")
         if name == "imagenet" and stored.get("weights") != "imagenet":
-            reason = f"{start} holds no ImageNet weights"
-            weights.save(path, {}, {**metadata, "left_out": reason})
-            print(f"{name}: left out: {reason}")
+            weights.save(path, {}, metadata)
+            print(f"{name}: left out: {start} holds no ImageNet weights")
             continue
         prepare_device(params.seed, params.threads)
         colorizer = build_colorizer(model, params.model(model))
@@ -53,11 +52,6 @@ def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Coloriz
         UserError: The file holds no weights, or those of another model.
     """
     tensors, metadata = weights.load(path)
-    if "left_out" in metadata:
-        raise UserError(
-            f"{path} is empty, because {metadata['left_out']}: remove imagenet from pretext.inits, "
-            "or set datasets.<name>.start=imagenet"
-        )
     stored = tuple(metadata.get(key) for key in ("model", "settings"))
     if stored != (model, settings):
         raise UserError(f"pretext.model: {path} is {stored[0]} {stored[1]}, not {model} {settings}")
@@ -69,10 +63,10 @@ def load_encoder(path: Path, model: str, settings: Mapping[str, Any]) -> Coloriz
 
 
 def redraw_xavier(network: nn.Module, seed: int) -> None:
-    """Draw the weights of convolutions and linear layers again in place, as in the paper.
+    """Draw Xavier-uniform weights for convolutions and linear layers in place, as in the paper.
 
-    They are Xavier-uniform, and biases are zero. This initialization is not defined for BatchNorm.
-    Its scales and running variances are set to 1, its shifts and running means to 0.
+    Biases are set to 0. Xavier initialization is not defined for BatchNorm. BatchNorm's scales and
+    running variances are set to 1. BatchNorm's shifts and running means are set to 0.
     """
     generator = torch.Generator().manual_seed(seed)
     for module in network.modules():

@@ -18,9 +18,9 @@ class UserError(Exception):
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether `error` means that memory ran out, in Python, in CUDA or in torch on a CPU."""
+    """Return whether `error` means that Python, torch, CUDA, cuDNN or cuBLAS ran out of memory."""
     kind, text = type(error).__name__, str(error)
-    # torch has no class for it on a CPU, or if CUDA, cuDNN or cuBLAS runs out of memory itself.
+    # Only torch's allocator on a GPU raises OutOfMemoryError. Other failures differ by their text.
     reasons = ("can't allocate memory", "CUDA error: out of memory", "STATUS_ALLOC_FAILED")
     no_memory = any(reason in text for reason in reasons)
     return isinstance(error, MemoryError) or kind == "OutOfMemoryError" or no_memory

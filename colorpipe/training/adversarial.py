@@ -87,7 +87,7 @@ class AdversarialTask(ColorizationTask):
     In each step, each network follows the gradient of its own loss only.
     """
 
-    losses = ("loss", "discriminator")
+    loss_names = ("loss", "discriminator")
 
     def __init__(self, settings: AdversarialConfig, loss: Loss, precision: str) -> None:
         super().__init__(loss, precision)
@@ -171,7 +171,7 @@ class AdversarialTask(ColorizationTask):
         excess = epoch["val_mse"] / epoch["val_baseline_mse"] - self.settings.max_relative_mse
         return distance if excess <= 0 else EXCESS_PENALTY + excess
 
-    def compile(self, device: torch.device, count: int) -> None:
+    def compile(self, device: torch.device, process_count: int) -> None:
         """Print that the adversarial step, in which two networks alternate, is not compiled."""
         print("adversarial training is not compiled: compile=true changes nothing here")
 

@@ -32,10 +32,10 @@ class Task(Protocol):
     """The interface of a training task.
 
     Attributes:
-        losses: Names of the metrics of `train_step` that must be finite.
+        loss_names: Names of the metrics of `train_step` that must be finite.
     """
 
-    losses: tuple[str, ...]
+    loss_names: tuple[str, ...]
 
     def train_step(self, state: TrainState, batch: Batch) -> Metrics:
         """Train on this process's part of a batch, and return the metrics of the part.
@@ -98,7 +98,7 @@ def fit(
         if is_best:
             save("best", metrics, state.best)
         if checkpoint and len(state.history) < settings.epochs:
-            with convert_memory_errors(settings.batch_size, smaller_batch(settings)):
+            with convert_memory_errors(settings.batch_size, batch_size_remedy(settings)):
                 checkpoint.save(state)  # copies the state on its device
     save("last", state.history[-1], state.model.state_dict())
     return state.history
@@ -121,7 +121,7 @@ def run_epoch(
     Rank 0 validates alone, because SSIM and PSNR depend on which images share a batch.
     """
     epoch = len(state.history) + 1
-    with convert_memory_errors(settings.batch_size, smaller_batch(settings)):
+    with convert_memory_errors(settings.batch_size, batch_size_remedy(settings)):
         metrics = {"epoch": epoch, **train_epoch(task, state, train, settings)}
     if processes.rank() == 0:
         with convert_memory_errors(METRIC_BATCH_SIZE, "lower the data set's size"):
@@ -146,7 +146,7 @@ def train_epoch(
     epoch = len(state.history) + 1
     generator, device = state.generators[ORDER], train[0].device
     order = torch.randperm(len(train[0]), generator=generator, device=device)
-    averager, guard = MetricAverager(), NonFiniteGuard(task.losses, epoch, settings)
+    averager, guard = MetricAverager(), NonFiniteGuard(task.loss_names, epoch, settings)
     title = f"epoch {epoch}/{settings.epochs}"
     for batch in batches(train, settings.batch_size, order, title, settings.smallest_batch):
         if settings.flips:
@@ -187,7 +187,7 @@ class NonFiniteGuard:
 
     def update(self, metrics: Metrics) -> None:
         """Add the losses of a step, and check all losses if enough have been added."""
-        # A stack is a copy. A CUDA graph overwrites its own outputs.
+        # torch.stack copies the losses, because a CUDA graph overwrites its outputs.
         self.losses.append(torch.stack([metrics[name].detach() for name in self.names]))
         if len(self.losses) == CHECK_INTERVAL:
             self.check()
@@ -215,7 +215,7 @@ def not_finite_error(problem: str, settings: TrainSettings) -> UserError:
     )
 
 
-def smaller_batch(settings: TrainSettings) -> str:
+def batch_size_remedy(settings: TrainSettings) -> str:
     """Return what to do if memory runs out in training."""
     return f"lower {settings.recipe}.batch_size"
 

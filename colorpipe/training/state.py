@@ -64,7 +64,7 @@ class TrainState:
         """Add an epoch to the history.
 
         Returns:
-            Whether its `selection` score is the lowest so far.
+            Whether the epoch's `selection` score is the lowest so far.
         """
         self.history.append(metrics)
         if not selection < self.best_selection:

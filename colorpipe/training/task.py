@@ -25,7 +25,7 @@ from colorpipe.training.state import AVERAGE, MODEL, EpochMetrics, TrainState
 class TrainingTask(ABC):
     """A task whose `metrics` depend on the model and a batch. A subclass defines `metrics`."""
 
-    losses: tuple[str, ...] = ("loss",)
+    loss_names: tuple[str, ...] = ("loss",)
 
     def __init__(self, precision: str) -> None:
         self.precision = precision
@@ -71,7 +71,7 @@ class TrainingTask(ABC):
             state.models[AVERAGE] = optim.WeightAverage(model, settings.ema)
         return state
 
-    def compile(self, device: torch.device, count: int) -> None:
+    def compile(self, device: torch.device, process_count: int) -> None:
         """Compile `metrics` and its gradient. The optimizer is fused already and is not compiled.
 
         On a GPU, the kernels are replayed as CUDA graphs if there is one process. Each batch size
@@ -79,20 +79,21 @@ class TrainingTask(ABC):
 
         Args:
             device: The device of the model.
-            count: Number of processes that share the training run.
+            process_count: Number of processes that share the training run.
 
         Raises:
-            UserError: There is no C++ compiler on a CPU, or no C compiler for a GPU.
+            UserError: The device is a CPU and there is no C++ compiler, or it is a GPU and there is
+                no C compiler.
         """
-        # inductor's compiler on a CPU, and triton's for a GPU
-        variable, names = ("CXX", ["g++"]) if device.type == "cpu" else ("CC", ["gcc", "clang"])
-        compilers = [os.environ[variable]] if variable in os.environ else names
+        # Inductor needs a C++ compiler on a CPU. Triton needs a C compiler for a GPU.
+        variable, commands = ("CXX", ["g++"]) if device.type == "cpu" else ("CC", ["gcc", "clang"])
+        compilers = [os.environ[variable]] if variable in os.environ else commands
         if not any(map(shutil.which, compilers)):
             raise UserError(
-                f"compile=true needs a compiler: install {names[0]} or set {variable}, or set the "
-                "recipe's compile to false"
+                f"compile=true needs a compiler: install {commands[0]} or set {variable}, or set "
+                "the recipe's compile to false"
             )
-        mode = "reduce-overhead" if count == 1 else "default"
+        mode = "reduce-overhead" if process_count == 1 else "default"
         compiled = torch.compile(self.metrics, mode=mode, dynamic=False)
 
         def metrics(model: nn.Module, batch: Batch) -> dict[str, Tensor]:
@@ -149,6 +150,7 @@ def train_task(
             log_live(history[-1])
 
         loop.fit(task, state, *data, settings, save, log, checkpoint)
+        # When the block ends, the checkpoint is deleted, so the record is written before.
         parameters = sum(parameter.numel() for parameter in model.parameters())
         facts = {
             "parameters": parameters,

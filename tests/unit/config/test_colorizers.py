@@ -15,7 +15,7 @@ from stages import check
 TABLE = """stages:
   train:
     foreach:
-      small: {model: unet, data: photos, loss: "${loss}", recipe: recipes.refined,
+      small: {model: unet, data: "${dataset}", loss: "${loss}", recipe: recipes.refined,
               step: colorization, start: data/photos/weights/unet}
       other: COLORIZER
   baseline:
@@ -24,7 +24,7 @@ TABLE = """stages:
 """
 COLORIZER = {
     "model": "resnet18",
-    "data": "photos",
+    "data": "${dataset}",
     "loss": "l1",
     "recipe": "train",
     "step": "colorization",

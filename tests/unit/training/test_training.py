@@ -159,7 +159,7 @@ def test_an_epoch_visits_each_image_once_in_an_order_drawn_with_the_seed():
 class TwoPlayers:
     """A small adversarial task: two models, an optimizer for each, and a schedule."""
 
-    losses = ("loss",)
+    loss_names = ("loss",)
 
     def train_step(self, state, batch):
         real = batch[0]
@@ -379,7 +379,7 @@ def test_a_compiled_step_equals_the_eager_step():
     results = []
     for compiled in (False, True):
         if compiled:
-            task.compile(torch.device("cpu"), count=1)
+            task.compile(torch.device("cpu"), process_count=1)
         model.zero_grad()
         metrics = task.metrics(model, (images,))
         metrics["loss"].backward()
@@ -432,4 +432,4 @@ def test_compiling_without_a_compiler_is_an_error(monkeypatch, device, compiler,
     monkeypatch.setenv(variable, "no-such-compiler")
     message = f"compile=true needs a compiler: install {compiler} or set {variable}"
     with pytest.raises(UserError, match=re.escape(message)):
-        ColorizationTask(MSE(), "float32").compile(torch.device(device), count=1)
+        ColorizationTask(MSE(), "float32").compile(torch.device(device), process_count=1)
