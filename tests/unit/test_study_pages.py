@@ -119,6 +119,19 @@ def test_the_path_from_faithful_to_vivid_follows_from_the_decodings():
         ]
 
 
+def test_the_table_of_lambda_follows_from_the_decodings():
+    decodings = pd.read_csv(STUDY / "lambda/decodings.csv")
+    decodings = decodings[decodings["part"] == "validation"]
+    share = decodings["settings"].str.extract(r"uniform_share=([\d.]+)", expand=False).fillna("0.5")
+    ((_, _, *lines),) = read_tables(PAGE, "lambda")
+    assert [line[0] for line in lines] == ["0.5", "0.9", "1"]
+    for name, *cells in lines:
+        rows = decodings[share == name]
+        at_0 = rows[rows["alpha"] == 0].set_index("temperature")[["mse", "colorfulness"]]
+        expected = [*at_0.loc[0.38], *at_0.loc[1], rows["mse"].min()]
+        assert cells == [f"{value:.1f}" for value in expected]
+
+
 @pytest.fixture(scope="module")
 def accuracies(results) -> pd.DataFrame:
     """Return the accuracies of the pretext task with a row per mode, labels and seed."""
