@@ -58,7 +58,7 @@ format: $(READY) ## fix style and formatting
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-verify: $(READY) ## compare the metrics here with the committed ones, or a study's [STUDY=folder]
+verify: git $(READY) ## compare the metrics here with the committed ones, or a study's [STUDY=folder]
 	@$(BIN)/python -m experiments.verify $(if $(STUDY),--study $(STUDY))
 
 paper: git $(READY) ## run the paper's experiments on CIFAR-10 and STL-10 [SET='key=value']

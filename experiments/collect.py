@@ -24,7 +24,7 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.report.results import flatten, loss_label, stack_curves
 from colorpipe.report.tables import GRAY_BASELINE
 from colorpipe.report.training_runs import load_record
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, one_line
 
 IDENTITY = ["colorizer", "seed", "data", "settings"]  # the columns that identify a result
 CURVE_KEYS = ["experiment", "commit", "colorizer", "seed", "data"]  # identify a training history
@@ -72,29 +72,38 @@ class Experiment(NamedTuple):
     changes: dict[str, Any]
 
 
-def find_experiments(patterns: list[str]) -> list[Experiment]:
-    """Return the experiments whose names match a pattern such as 'seeds-*', the newest first.
-
-    Without patterns, return all experiments.
-
-    Raises:
-        UserError: There are no such experiments, or another DVC command is running.
-    """
+@contextlib.contextmanager
+def explain_dvc_errors() -> Iterator[None]:
+    """Raise the errors of DVC as a UserError, so that the user reads one line."""
     try:
-        with Repo() as repo:
-            by_commit = repo.experiments.ls(all_commits=True)
-            matches = [
-                (-repo.scm.resolve_commit(revision).commit_time, name, revision, commit)
-                for commit, entries in by_commit.items()
-                for name, revision in entries
-                if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
-            ]
+        yield
     except NotDvcRepoError:
         raise UserError("this folder is in no DVC project: run from the project's root") from None
     except LockError:
         raise UserError(
             "another DVC command is running in this clone: wait until it ends"
         ) from None
+    except DvcException as error:
+        raise UserError(f"DVC: {one_line(error)}: run in a git clone of the project") from None
+
+
+@explain_dvc_errors()
+def find_experiments(patterns: list[str]) -> list[Experiment]:
+    """Return the experiments whose names match a pattern such as 'seeds-*', the newest first.
+
+    Without patterns, return all experiments.
+
+    Raises:
+        UserError: There are no such experiments, or DVC cannot read them.
+    """
+    with Repo() as repo:
+        by_commit = repo.experiments.ls(all_commits=True)
+        matches = [
+            (-repo.scm.resolve_commit(revision).commit_time, name, revision, commit)
+            for commit, entries in by_commit.items()
+            for name, revision in entries
+            if not patterns or any(fnmatch.fnmatch(name, pattern) for pattern in patterns)
+        ]
     if not matches:
         raise UserError(
             f"no experiment matches {' '.join(patterns)}: `dvc exp list --all-commits` shows them"
@@ -106,8 +115,13 @@ def find_experiments(patterns: list[str]) -> list[Experiment]:
     ]
 
 
+@explain_dvc_errors()
 def load_experiment(name: str, revision: str | None, commit: str) -> Experiment:
-    """Load an experiment that was run from a commit. The revision None is the workspace."""
+    """Load an experiment that was run from a commit. The revision None is the workspace.
+
+    Raises:
+        UserError: DVC cannot read it.
+    """
     params, base = dict(flatten(api.params_show(rev=revision))), load_base()
     changes = {
         key: PLACEHOLDER if key.endswith(SOURCE_KEYS) else value
@@ -327,9 +341,15 @@ def collect(experiments: list[Experiment]) -> Collection:
             if "/" not in name and key not in images:
                 images[key] = read(experiment, files.grid_path(name))
     if not rows:
-        raise UserError("the experiments have no results: did they end? `dvc queue status`")
+        raise UserError(
+            "there are no results of these params: run `dvc repro`, or wait for the experiments "
+            "that `dvc queue status` shows"
+        )
+    results = pd.DataFrame(rows.values())
+    if "parameters" in results:  # gray baselines have none, so the column is of floats
+        results["parameters"] = results["parameters"].astype("Int64")
     return Collection(
-        pd.DataFrame(rows.values()),
+        results,
         pd.concat(curves, ignore_index=True),
         pd.concat(decodings, ignore_index=True),
         images,

@@ -16,7 +16,7 @@ import pandas as pd
 from colorpipe import files
 from colorpipe.evaluation.table import METRICS
 from colorpipe.report.tables import GRAY_BASELINE, to_markdown
-from colorpipe.runtime.errors import UserError
+from colorpipe.runtime.errors import UserError, one_line
 from colorpipe.runtime.process import run_main
 from experiments import study
 from experiments.collect import (
@@ -33,15 +33,32 @@ from experiments.seeds import compare, tabulate
 DECODING_TITLES = {"mse": "ab MSE", "colorfulness": "colorfulness"}
 TITLES = {metric.key: metric.title for metric in METRICS if metric.tracked}
 IMAGE_KEYS = ["colorizer", "data", "settings"]  # identify a grid of test images
+# A short hash may look like a number. Numbers of parameters are written with all digits.
+DTYPES = {"commit": "str", "experiment": "str", "parameters": "Int64"}
 WIDTH = 100  # columns of a terminal
 
 
-def load_table(path: Path) -> pd.DataFrame:
-    """Return a table that was written before, or an empty one."""
+def load_table(path: Path, keys: list[str]) -> pd.DataFrame:
+    """Return a table of a study, or an empty one if there is no such file.
+
+    Args:
+        path: A CSV file that this module has written.
+        keys: Columns that the table must have.
+
+    Raises:
+        UserError: The file is not such a table.
+    """
     if not path.is_file():
         return pd.DataFrame()
-    # A short hash may look like a number.
-    return pd.read_csv(path, dtype={"commit": str, "experiment": str}).fillna({"settings": ""})
+    remedy = "restore it, or delete it and tabulate the experiments again"
+    try:
+        table = pd.read_csv(path, dtype=DTYPES)
+    except ValueError as error:
+        raise UserError(f"{path} is not a CSV file ({one_line(error)}): {remedy}") from None
+    missing = [key for key in keys if key not in table]
+    if missing:
+        raise UserError(f"{path} lacks the columns {', '.join(missing)}: {remedy}")
+    return table.fillna({"settings": ""})
 
 
 def merge(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -187,21 +204,23 @@ def main() -> None:
         help="tabulate each setting of a colorizer as a line of its own",
     )
     options = parser.parse_args()
+    if options.out is None and (options.reference or options.separate_settings):
+        parser.error("--reference and --separate-settings need --out")
     experiments = find_experiments(options.experiments)
     if options.out is None:
         print(list_experiments(experiments))
         return
     new = collect(experiments)
-    old = load_table(options.out / "results.csv")
+    old = load_table(options.out / "results.csv", IDENTITY)
     results = merge(old, new.results, IDENTITY)
     lines = name_lines(results, options.separate_settings)
     reference = options.reference or "resnet"
     if options.reference and reference not in set(lines["line"]):
         names = ", ".join(dict.fromkeys(lines["line"]))
         raise UserError(f"--reference {reference}: the table has no such colorizer; it has {names}")
-    curves = merge(load_table(options.out / "curves.csv"), new.curves, CURVE_KEYS)
+    curves = merge(load_table(options.out / "curves.csv", CURVE_KEYS), new.curves, CURVE_KEYS)
     curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
-    decodings = merge(load_table(options.out / "decodings.csv"), new.decodings, IDENTITY)
+    decodings = merge(load_table(options.out / "decodings.csv", IDENTITY), new.decodings, IDENTITY)
     for name, table in (("results", results), ("curves", curves), ("decodings", decodings)):
         if len(table):
             text = table.to_csv(index=False, float_format="%.6g")

@@ -38,6 +38,7 @@ from colorpipe.evaluation.table import METRICS
 from colorpipe.runtime.errors import UserError
 from colorpipe.runtime.process import run_main
 from experiments.collect import IDENTITY, collect, drop_sources, load_experiment
+from experiments.table import load_table
 
 TOLERANCES = {metric.key: metric.tolerance for metric in METRICS if metric.tracked}
 PAPER_RECIPE = "train"  # the recipe of the paper
@@ -55,11 +56,16 @@ def exceeds_tolerance(key: str, old: object, new: object, rule: Rule) -> bool:
 
 
 def compare_with_commit() -> list[str]:
-    """Print every metric that differs from the last commit's. Return the failures."""
-    command = ["dvc", "metrics", "diff", "--json", "HEAD"]
-    diff = json.loads(
-        subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout or "{}"
-    )
+    """Print every metric that differs from the last commit's. Return the failures.
+
+    Raises:
+        UserError: DVC cannot compare the metrics, or a result is missing.
+    """
+    command = [sys.executable, "-m", "dvc", "metrics", "diff", "--json", "HEAD"]
+    process = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if process.returncode:
+        raise UserError("`dvc metrics diff` failed: its message is above")
+    diff = json.loads(process.stdout or "{}")
     failures = compare_with_baseline()
     for file, metrics in diff.items():
         rule = find_rule(file)
@@ -83,6 +89,8 @@ def find_rule(file: str) -> Rule:
 def compare_with_baseline() -> list[str]:
     """Print the colorizers whose ab MSE is not below the gray baseline's. Return the failures.
 
+    A data set may have no gray baseline.
+
     Raises:
         UserError: A result is missing.
     """
@@ -96,7 +104,7 @@ def compare_with_baseline() -> list[str]:
     failures = []
     for name in names["colorizers"]:
         data, mse = read(name)
-        if not mse < baselines[data]:
+        if data in baselines and not mse < baselines[data]:
             failures += print_difference(
                 f"{name}: its ab MSE {mse} is not below the gray baseline's", True
             )
@@ -118,20 +126,20 @@ def compare_with_study(folder: Path) -> list[str]:
     path = folder / "results.csv"
     if not path.is_file():
         raise UserError(f"{path} is missing: write it with `python -m experiments.table`")
-    study = pd.read_csv(path).fillna({"settings": ""})
-    here = collect([load_experiment("workspace", None, "HEAD")]).results
-    for table in (study, here):
+    study = load_table(path, IDENTITY)
+    current = collect([load_experiment("workspace", None, "HEAD")]).results
+    for table in (study, current):
         table["settings"] = drop_sources(table["settings"])
-    pairs = here.merge(study, on=IDENTITY, suffixes=("", "|study"))
+    pairs = current.merge(study, on=IDENTITY, suffixes=("", "|study"))
     if pairs.empty:
-        settings = " or ".join(sorted(set(here["settings"]) - {""})) or "default"
+        settings = " or ".join(sorted(set(current["settings"]) - {""})) or "default"
         raise UserError(
-            f"{path} has no row with seed {here['seed'].max()} and these settings ({settings}): "
+            f"{path} has no row with seed {current['seed'].max()} and these settings ({settings}): "
             "run with the seed and the settings of one of its rows"
         )
     failures = []
     for _, row in pairs.iterrows():
-        for key in [key for key in TOLERANCES if key in here and f"{key}|study" in pairs]:
+        for key in [key for key in TOLERANCES if key in current and f"{key}|study" in pairs]:
             old, new = row[f"{key}|study"], row[key]
             if old == new or (pd.isna(old) and pd.isna(new)):
                 continue

@@ -318,6 +318,16 @@ def test_an_unknown_experiment_is_named(project):
     assert "error: no experiment matches nothing-*: `dvc exp list --all-commits`" in output
 
 
+def test_options_for_tables_need_a_folder(project):
+    assert "--reference and --separate-settings need --out" in tabulate(
+        project, "--reference", "unet", code=2
+    )
+
+
+def test_a_folder_outside_git_is_reported_in_one_line(tmp_path):
+    assert tabulate(Project(tmp_path), code=1).startswith("error: DVC: ")
+
+
 def test_a_run_is_compared_with_the_results_of_a_study(project):
     def verify(code: int) -> str:
         return project.run(sys.executable, "-m", "experiments.verify", "--study", "mine", code=code)

@@ -1,8 +1,10 @@
 """The lines of a study's tables and figures."""
 
 import pandas as pd
+import pytest
 
-from experiments.collect import CURVE_KEYS
+from colorpipe.runtime.errors import UserError
+from experiments.collect import CURVE_KEYS, IDENTITY
 from experiments.study import image_path, pivot_curves, separate_data_sets
 from experiments.table import IMAGE_KEYS, load_table, name_lines, rename_images, tables
 
@@ -45,8 +47,30 @@ def test_a_colorizer_on_two_data_sets_has_two_lines_in_figures():
 def test_a_commit_that_looks_like_a_number_stays_text(tmp_path):
     path = tmp_path / "results.csv"
     make_rows(["resnet"], commit="12e4567", experiment="0123").to_csv(path, index=False)
-    table = load_table(path)
+    table = load_table(path, ["colorizer"])
     assert (table["commit"][0], table["experiment"][0]) == ("12e4567", "0123")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "is not a CSV file"),
+        ('a,"b', "is not a CSV file"),
+        ("a,b\n1,2\n", "lacks the columns "),
+    ],
+)
+def test_a_damaged_table_is_named(tmp_path, content, reason):
+    path = tmp_path / "results.csv"
+    path.write_text(content)
+    with pytest.raises(UserError, match=f"results.csv {reason}.*: restore it"):
+        load_table(path, IDENTITY)
+
+
+def test_numbers_of_parameters_keep_all_digits(tmp_path):
+    path = tmp_path / "results.csv"
+    make_rows(["eccv", "gray baseline"], parameters=[32236011, None]).to_csv(path, index=False)
+    text = load_table(path, ["colorizer"]).to_csv(float_format="%.6g")
+    assert ",32236011\n" in text
 
 
 def test_images_keep_their_lines_if_new_results_rename_them(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import shutil
 import sys
 
 import pytest
@@ -74,3 +75,7 @@ def test_metrics_are_compared_with_the_committed_ones(tmp_path):
     assert "- FAILED: metrics/unet.json test.loss: committed 100.0, here 260.0" in verify(1)
     content["test"]["loss"] = content["test"]["mse"] = 190.0
     assert any(line.startswith("- FAILED: unet: its ab MSE 190.0") for line in verify(1))
+    (project.root / "data/names.json").write_text('{"colorizers": ["unet"], "baselines": []}')
+    assert not any("its ab MSE" in line for line in verify(1))
+    shutil.rmtree(project.root / ".git")
+    assert verify(1)[-1] == "error: `dvc metrics diff` failed: its message is above"
