@@ -16,14 +16,14 @@ from torch import Tensor
 WINDOW = 11  # pixels; the Gaussian window of Wang et al. 2004
 SIGMA = 1.5  # pixels
 METRIC_BATCH_SIZE = 64  # images that share the data range of the paper's SSIM and PSNR
-AUC_FULL = 300  # the value of `auc_area` for a perfect prediction: 2 * 150 Lab units
+AUC_FULL = 300  # `auc_area` of a perfect prediction: twice the length of the t axis in Lab units
 
 
 def batch_ssim(predicted: Tensor, target: Tensor) -> Tensor:
     """Compute the SSIM of a batch, as torchmetrics does with its defaults.
 
-    The data range is the larger of max - min of the prediction and of the target, over the batch.
-    At the border, the windows see the reflected image. The mean is over pixels, channels and
+    The data range is max - min of the prediction or of the target, whichever is larger, over the
+    batch. At the border, the windows see the reflected image. The mean is over pixels, channels and
     images.
 
     Args:
@@ -116,10 +116,11 @@ def mae(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def auc_area(predicted: Tensor, target: Tensor) -> Tensor:
-    """Compute each pixel's contribution to the AuC of Zhang et al. 2016.
+    """Compute each pixel's contribution to the AuC of Zhang et al. 2016, times 2.
 
     The AuC is the area under the curve of the share of pixels within t of the truth. The area is
-    computed by trapezoids over t = 0, 1, ..., 150 Lab units.
+    computed by trapezoids over t = 0, 1, ..., 150 Lab units. It is doubled, so that it is a whole
+    number.
 
     Args:
         predicted: Predicted ab in Lab units, (B, 2, H, W).

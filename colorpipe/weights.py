@@ -16,7 +16,13 @@ from safetensors.torch import save as serialize
 from torch import Tensor
 
 from colorpipe import files
-from colorpipe.runtime.errors import UserError, missing_output, one_line, permission_error
+from colorpipe.runtime.errors import (
+    UserError,
+    missing_output,
+    one_line,
+    permission_error,
+    printable_path,
+)
 
 DTYPES = ("float32", "float16", "int64")  # int64 is BatchNorm's count of batches
 BUNDLED = "bundled"  # name of the colorizer that is part of the package
@@ -49,12 +55,13 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         dtype = str(tensor.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             raise UserError(
-                f"{path}: {one_line(name)} has dtype {dtype}, expected float32: {remedy(path)}"
+                f"{printable_path(path)}: {one_line(name)} has dtype {dtype}, expected float32: "
+                f"{remedy(path)}"
             )
         if not tensor.isfinite().all():
             raise UserError(
-                f"{path}: {one_line(name)} has non-finite values, expected trained weights: "
-                f"{remedy(path)}"
+                f"{printable_path(path)}: {one_line(name)} has non-finite values, expected trained "
+                f"weights: {remedy(path)}"
             )
         if tensor.is_floating_point():
             tensors[name] = tensor.float()
@@ -131,6 +138,6 @@ def _open_weights(path: Path, framework: str) -> Iterator[safe_open]:
             yield file
     except (SafetensorError, KeyError, ValueError, RecursionError) as error:
         raise UserError(
-            f"{path} is not a complete colorpipe weight file in the safetensors format "
-            f"({one_line(error)}): {remedy(path)}"
+            f"{printable_path(path)} is not a complete colorpipe weight file in the safetensors "
+            f"format ({one_line(error)}): {remedy(path)}"
         ) from error

@@ -10,7 +10,7 @@ from colorpipe.evaluation import grids
 from colorpipe.evaluation.table import METRICS
 from colorpipe.report import color_figures, figures, page
 from colorpipe.report.pretext_results import PRETEXT_CAPTION, draw_pretext, pretext_figures
-from colorpipe.report.results import CURVES, split_label
+from colorpipe.report.results import CURVE_TITLES, split_label
 from colorpipe.report.tables import GRAY_BASELINE, ORIGINAL, paper_numbers
 from experiments.collect import CURVE_KEYS, IDENTITY
 from experiments.seeds import half_width
@@ -181,7 +181,7 @@ def pivot_curves(curves: pd.DataFrame, results: pd.DataFrame) -> dict[str, pd.Da
     if curves.empty:
         return {}
     curves = curves.merge(results[[*CURVE_KEYS, "line"]], on=CURVE_KEYS)
-    names = {title: metric for metric, title in CURVES.items()}
+    names = {title: metric for metric, title in CURVE_TITLES.items()}
     part = curves["part"].map({"training": "train_", "validation": "val_"})
     curves["column"] = part + curves["metric"].map(names).fillna("loss")
     return {

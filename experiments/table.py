@@ -22,6 +22,7 @@ from experiments import study
 from experiments.collect import (
     CURVE_KEYS,
     IDENTITY,
+    Collection,
     Experiment,
     collect,
     find_experiments,
@@ -61,7 +62,7 @@ def load_table(path: Path, keys: list[str]) -> pd.DataFrame:
     return table.fillna({"settings": ""})
 
 
-def merge(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def replace_rows(old: pd.DataFrame, new: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     """Return both tables, with the new rows in place of old rows of the same keys."""
     if new.empty:
         return old
@@ -101,7 +102,7 @@ def name_lines(results: pd.DataFrame, separate_settings: bool) -> pd.DataFrame:
     return results.assign(line=lines)
 
 
-def tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> str:
+def format_tables(results: pd.DataFrame, decodings: pd.DataFrame, reference: str) -> str:
     """Return the tables of the colorizers, of decodings and of the pretext task in Markdown."""
     is_pretext = results["colorizer"].str.startswith(study.PRETEXT)
     colorizers = results[~is_pretext]
@@ -188,8 +189,8 @@ def list_experiments(experiments: list[Experiment]) -> str:
     return "\n".join(texts)
 
 
-def main() -> None:
-    """Print the experiments, or write their results, tables and figures into a folder."""
+def parse_options() -> argparse.Namespace:
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m experiments.table",
         description=__doc__,
@@ -206,36 +207,60 @@ def main() -> None:
     options = parser.parse_args()
     if options.out is None and (options.reference or options.separate_settings):
         parser.error("--reference and --separate-settings need --out")
+    return options
+
+
+def write_study(new: Collection, out: Path, reference: str | None, separate_settings: bool) -> str:
+    """Add results to a study's folder: the tables as CSV and Markdown, the figures and the page.
+
+    Args:
+        new: The results to add.
+        out: The folder.
+        reference: The line to compare the others with. None means resnet.
+        separate_settings: Whether each setting becomes a line of its own.
+
+    Returns:
+        The tables in Markdown.
+
+    Raises:
+        UserError: A table in the folder is damaged, `reference` is not in the table, or a colorizer
+            has several settings and `separate_settings` is false.
+    """
+    old = load_table(out / "results.csv", IDENTITY)
+    results = replace_rows(old, new.results, IDENTITY)
+    lines = name_lines(results, separate_settings)
+    if reference and reference not in set(lines["line"]):
+        names = ", ".join(dict.fromkeys(lines["line"]))
+        raise UserError(f"--reference {reference}: the table has no such colorizer; it has {names}")
+    curves = replace_rows(load_table(out / "curves.csv", CURVE_KEYS), new.curves, CURVE_KEYS)
+    curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
+    decodings = replace_rows(load_table(out / "decodings.csv", IDENTITY), new.decodings, IDENTITY)
+    for name, table in (("results", results), ("curves", curves), ("decodings", decodings)):
+        if len(table):
+            text = table.to_csv(index=False, float_format="%.6g")
+            files.write_text(out / f"{name}.csv", text)
+    figure_lines = study.separate_data_sets(lines)
+    if len(old):
+        old_lines = study.separate_data_sets(name_lines(old, separate_settings=True))
+        rename_images(out, old_lines, figure_lines)
+    write_images(out, figure_lines, new.results, new.images)
+    study.write(out, figure_lines, curves, decodings)
+    if len(decodings):
+        decodings = decodings.merge(lines[[*IDENTITY, "line"]], on=IDENTITY)
+    text = format_tables(lines, decodings, reference or "resnet")
+    files.write_text(out / "tables.md", text + "\n")
+    return text
+
+
+def main() -> None:
+    """Print the experiments, or write their results, tables and figures into a folder."""
+    options = parse_options()
     experiments = find_experiments(options.experiments)
     if options.out is None:
         print(list_experiments(experiments))
         return
     new = collect(experiments)
-    old = load_table(options.out / "results.csv", IDENTITY)
-    results = merge(old, new.results, IDENTITY)
-    lines = name_lines(results, options.separate_settings)
-    reference = options.reference or "resnet"
-    if options.reference and reference not in set(lines["line"]):
-        names = ", ".join(dict.fromkeys(lines["line"]))
-        raise UserError(f"--reference {reference}: the table has no such colorizer; it has {names}")
-    curves = merge(load_table(options.out / "curves.csv", CURVE_KEYS), new.curves, CURVE_KEYS)
-    curves = curves.merge(results[CURVE_KEYS]) if len(curves) else curves
-    decodings = merge(load_table(options.out / "decodings.csv", IDENTITY), new.decodings, IDENTITY)
-    for name, table in (("results", results), ("curves", curves), ("decodings", decodings)):
-        if len(table):
-            text = table.to_csv(index=False, float_format="%.6g")
-            files.write_text(options.out / f"{name}.csv", text)
-    figure_lines = study.separate_data_sets(lines)
-    if len(old):
-        old_lines = study.separate_data_sets(name_lines(old, separate_settings=True))
-        rename_images(options.out, old_lines, figure_lines)
-    write_images(options.out, figure_lines, new.results, new.images)
-    study.write(options.out, figure_lines, curves, decodings)
-    if len(decodings):
-        decodings = decodings.merge(lines[[*IDENTITY, "line"]], on=IDENTITY)
-    text = tables(lines, decodings, reference)
-    files.write_text(options.out / "tables.md", text + "\n")
-    print(text)
+    print(write_study(new, options.out, options.reference, options.separate_settings))
 
 
 if __name__ == "__main__":

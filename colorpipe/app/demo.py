@@ -21,7 +21,10 @@ from colorpipe.runtime.errors import UserError
 
 PREVIEW_SIDE = 1600  # pixels
 CACHE_TIME = 3600  # seconds for which the server keeps uploads and results
-INTRODUCTION = "# colorpipe\nA network predicts the colors of a photograph, which may be gray."
+INTRODUCTION = (
+    "# colorpipe\nA network predicts the colors of a photograph from its lightness. "
+    "The photograph may be gray or in color."
+)
 DOWNLOAD = "Download at full resolution"
 VIVIDNESS = "Vividness: 0 is faithful, 1 is vivid"
 
@@ -83,8 +86,9 @@ def build_page(models: dict[str, Path], downloads: Path) -> gradio.Blocks:
 def find_start_vividness(path: Path) -> float | None:
     """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
 
-    The slider starts at the decoding on the path that is nearest to the test's. There is no
-    slider if the colorizer has no path from faithful to vivid, or a path of a single decoding.
+    The slider starts at the point of the path that is nearest to the decoding used in the
+    evaluation. There is no slider if the colorizer has no path from faithful to vivid, or a path of
+    a single decoding.
 
     Args:
         path: The weight file.

@@ -18,9 +18,8 @@ from colorpipe.app.jobs import COMPARISON
 from colorpipe.color import gamut, lab
 from colorpipe.data import album, images
 from colorpipe.data.imagenet import load_imagenet_weights
-from colorpipe.evaluation.color_statistics import ColorStatistics
+from colorpipe.evaluation.averages import Averages
 from colorpipe.evaluation.table import METRICS, Metric
-from colorpipe.inference import MetricAverager, average
 from colorpipe.losses import lpips
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.runtime.errors import UserError, name_files, printable_path
@@ -82,34 +81,6 @@ class Pair:
         return Pair(gamut.render(L, L.new_zeros(1, 2, *L.shape[2:])), self.true_rgb, self.lpips)
 
 
-class Averages:
-    """The averages of metrics over pairs.
-
-    Args:
-        metrics: The entries of `evaluation.table` to compute.
-    """
-
-    def __init__(self, metrics: list[Metric]) -> None:
-        self.metrics, self.averager = metrics, MetricAverager()
-        self.statistics = ColorStatistics(torch.device("cpu"))
-
-    def update(self, pair: Pair) -> None:
-        """Add a pair."""
-        self.statistics.update(pair.predicted_ab, pair.true_ab)
-        means = {m.key: m.batch_value(pair) for m in self.metrics if m.batch_value}  # type: ignore[arg-type]
-        self.averager.update(means, 1)
-
-    def compute(self) -> dict[str, float]:
-        """Return the value of each metric by its key."""
-        values = average([self.averager.totals()])
-        values |= {
-            m.key: m.test_set_value(self.statistics, values)
-            for m in self.metrics
-            if m.test_set_value
-        }
-        return values
-
-
 @torch.no_grad()
 def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> bool:
     """Print the metrics of colorized photographs next to those of the gray baseline.
@@ -129,13 +100,13 @@ def evaluate(predicted: Path, originals: Path, size: int, out: Path | None) -> b
     pairs, alone = find_pairs(predicted, originals)
     distance = _load_lpips()
     metrics = [m for m in METRICS if m.key in CONVENTIONS and (m.key != "lpips" or distance)]
-    colorized, baseline = Averages(metrics), Averages(metrics)
+    colorized, baseline = (Averages(metrics, torch.device("cpu")) for _ in range(2))
     unreadable = _measure(pairs, size, distance, colorized, baseline)
     for line in unreadable:
         print(f"skipped: {line}", file=sys.stderr)
     if alone:
         print(f"skipped: not in both folders: {name_files(alone)}", file=sys.stderr)
-    if not (count := colorized.averager.count):
+    if not (count := colorized.count):
         raise UserError(
             f"{printable_path(predicted)}: none of its images can be compared: give both images "
             "of a pair the same file name"
@@ -164,8 +135,8 @@ def _measure(
         except UserError as error:
             errors.append(str(error))
             continue
-        colorized.update(pair)
-        baseline.update(pair.to_gray())
+        colorized.update(pair)  # type: ignore[arg-type]
+        baseline.update(pair.to_gray())  # type: ignore[arg-type]
     return errors
 
 

@@ -13,8 +13,8 @@ from colorpipe import files, weights
 from colorpipe.config import REFERENCE_ENCODERS, load_colorizers
 from colorpipe.runtime.errors import UserError, one_line
 
-ABOUT = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
-METRICS = ("ab MSE", "ab SSIM", "ab PSNR", "gray ab MSE")
+INFO_COLUMNS = ("name", "model", "trained on", "pixels", "loss", "seed", "epoch")
+METRIC_COLUMNS = ("ab MSE", "ab SSIM", "ab PSNR", "gray ab MSE")
 TEST_SET = ("data", "n", "original_colorfulness")  # equal in two results on the same test images
 
 
@@ -89,7 +89,7 @@ def format_table(folder: Path) -> str:
     Raises:
         UserError: A weight file has incomplete metadata, or a metrics file is damaged.
     """
-    rows: list[tuple[str, ...]] = [(*ABOUT, *METRICS)]
+    rows: list[tuple[str, ...]] = [(*INFO_COLUMNS, *METRIC_COLUMNS)]
     for name, path in list_colorizers(folder).items():
         try:
             metadata = weights.load_metadata(path)
@@ -115,7 +115,7 @@ def _format_metrics(path: Path, metadata: dict[str, Any]) -> tuple[str, ...]:
     try:
         metrics = _read_metrics(path, metadata)
         if metrics is None:
-            return ("",) * len(METRICS)
+            return ("",) * len(METRIC_COLUMNS)
         formats = (".4g", ".3f", ".2f", ".4g")
         return tuple(
             "" if value is None else format(value, digits)  # null if it is not finite

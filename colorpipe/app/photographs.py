@@ -16,7 +16,8 @@ from colorpipe.models.colorizer import Colorizer
 from colorpipe.runtime.errors import UserError, is_out_of_memory, name_files, printable_path
 from colorpipe.runtime.parallel import WORKERS, PixelBudget, ordered_map
 
-NETWORK_PIXELS = 35  # pixels of a photograph that take as much memory as one of the network's
+# One pixel that the network sees takes as much memory as this many pixels of a photograph.
+NETWORK_PIXELS = 35
 
 
 def colorize_all(

@@ -1,7 +1,7 @@
 """The 313 color bins of Zhang, Isola and Efros 2016, "Colorful Image Colorization".
 
 The bins are points on a grid of 10 Lab units. Zhang et al. publish them as a table that follows
-no simple rule. For example, they are not the 313 points of the sRGB gamut that are nearest to gray.
+no simple rule.
 """
 
 import functools

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from colorpipe import files
 from colorpipe.config import DatasetConfig
-from colorpipe.data import duplicates, gray, images
+from colorpipe.data import duplicates, images
 from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.data.listing import list_photographs, print_skipped, read_listed
 from colorpipe.runtime.errors import UserError, convert_write_errors, name_files, one_line
@@ -63,7 +63,7 @@ def check_source(key: str, settings: DatasetConfig) -> None:
 
 
 def describe_source(key: str, settings: DatasetConfig) -> dict[str, Any]:
-    """Return what source.json holds: the photographs' names, sizes and hashes.
+    """Return what source.json holds: the photographs' names and hashes.
 
     Raises:
         UserError: The source is not a folder of photographs, or one of them cannot be read.
@@ -75,9 +75,9 @@ def describe_source(key: str, settings: DatasetConfig) -> dict[str, Any]:
 def build(config: DatasetConfig, source: Mapping[str, Any]) -> Dataset:
     """Return the photographs at `config.size` pixels per side, sorted by name.
 
-    Gray photographs, exact copies, and toned photographs unless `config.toned`, are left out and
-    reported. Near-duplicates form a group. If all photographs are in subfolders, the first
-    subfolder is the class. Otherwise there are no classes.
+    Gray photographs and exact copies are left out and reported. Toned photographs are too, unless
+    `config.toned` is true. Near-duplicates form a group. If all photographs are in subfolders, the
+    first subfolder is the class. Otherwise there are no classes.
 
     Args:
         config: Settings of the data set.
@@ -143,6 +143,9 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
 
     Raise UserError at the end if some photographs cannot be read.
     """
+    # `download` imports this module, but does not depend on colorpipe/color.
+    from colorpipe.data import gray
+
     unreadable: list[str] = []
     without_color: list[str] = []
     toned: list[str] = []
@@ -170,7 +173,7 @@ def _select_squares(squares: Iterable[Square], use_toned: bool) -> Iterator[tupl
             f"folder: repair or delete the unreadable files: {'; '.join(unreadable[:MAX_NAMED])}"
             + (f"; and {more} more" if more > 0 else "")
         )
-    chroma = f"95 % of their pixels have at most {gray.CHROMA} Lab units of chroma"
+    chroma = f"95 % of their pixels have at most {gray.MAX_CHROMA} Lab units of chroma"
     print_skipped(f"gray or nearly gray ({chroma})", without_color)
     print_skipped("toned (datasets.folder.toned=true uses them)", toned)
     print_skipped("exact copies", copies)

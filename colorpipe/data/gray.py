@@ -8,14 +8,14 @@ from torch import Tensor
 from colorpipe.color import lab
 from colorpipe.data.dataset import Array
 
-CHROMA = 5  # Lab units; Zhang et al. 2016 call an image gray if all |a| and |b| are at most 5
-SHARE = 0.95  # of the pixels; the others may be a date stamp
+MAX_CHROMA = 5  # Lab units; Zhang et al. 2016 call an image gray if all |a| and |b| are at most 5
+GRAY_SHARE = 0.95  # share of the pixels; the others may be a date stamp
 # A toned photograph has one color for each lightness. Measured on 1,500 photographs of ImageNet and
 # on 100 of them as sepia, cyanotype and split-toned scans: with these limits, 1.3 % of the color
 # photographs and 83 to 90 % of the toned ones count as toned.
-DEVIATION = 3.5  # Lab units
-DEVIATION_SHARE = 0.9  # of the pixels
-RANGE = 40  # Lab units of lightness; a photograph of nothing but blue sky has less
+MAX_DEVIATION = 3.5  # Lab units
+TONED_SHARE = 0.9  # share of the pixels
+MIN_RANGE = 40  # Lab units of lightness; a photograph of nothing but blue sky has less
 MAX_SIDE = 64  # pixels per side that are measured, because more take longer
 MAX_LEVELS, PIXELS_PER_LEVEL = 32, 32  # levels of lightness
 
@@ -28,7 +28,7 @@ def classify(image: Array) -> Literal["gray", "toned", "color"]:
     varies, and 90 % of the pixels are within 3.5 Lab units of the median color of their level.
     """
     pixels = _to_lab_pixels(image)
-    if pixels[1:].norm(dim=0).quantile(SHARE) <= CHROMA:
+    if pixels[1:].norm(dim=0).quantile(GRAY_SHARE) <= MAX_CHROMA:
         return "gray"
     return "toned" if _is_toned(pixels) else "color"
 
@@ -42,8 +42,8 @@ def _is_toned(pixels: Tensor) -> bool:
         (level - level.median(dim=1, keepdim=True).values).norm(dim=0)
         for level in pixels[1:, order].tensor_split(levels, dim=1)
     ]
-    within = torch.cat(deviations).quantile(DEVIATION_SHARE) <= DEVIATION
-    return bool(within and high - low >= RANGE)
+    within = torch.cat(deviations).quantile(TONED_SHARE) <= MAX_DEVIATION
+    return bool(within and high - low >= MIN_RANGE)
 
 
 def _to_lab_pixels(image: Array) -> Tensor:

@@ -183,14 +183,15 @@ def write(
     if name == "JPEG" and max(image.size) > MAX_JPEG_SIDE:
         raise UserError(
             f"{printable_path(path)} cannot be written: a JPEG has at most {MAX_JPEG_SIDE} pixels "
-            f"per side, and the image has {image.width}x{image.height}: use another --format"
+            f"per side, and the image has {image.width}x{image.height}: use another format, such "
+            "as png"
         )
     encoded = io.BytesIO()  # Pillow's encoders do not report a full disk
     try:
         image.save(encoded, name, **{**options, **extra})
     except (ValueError, OSError) as error:  # for example a size that the format does not allow
         raise UserError(
-            f"{printable_path(path)} cannot be written: {error}: use another --format"
+            f"{printable_path(path)} cannot be written: {error}: use another format, such as png"
         ) from error
     with files.atomic_write(path) as temporary:
         temporary.write_bytes(encoded.getbuffer())

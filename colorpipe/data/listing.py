@@ -84,7 +84,7 @@ def _read_file(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         raise UserError(
-            f"{printable_path(path)} is gone since it was listed: run `dvc repro` again"
+            f"{printable_path(path)} was deleted after it was listed: run `dvc repro` again"
         ) from None
     except PermissionError:
         raise permission_error(path) from None

@@ -18,8 +18,9 @@ from colorpipe.data.dataset import Array, Dataset, Images
 from colorpipe.runtime.errors import UserError
 
 FOLDER = Path(skimage.__file__).parent / "data"
-# Each photograph is first shrunk by this factor, to 500 to 750 pixels. motorcycle_right.png is left
-# out because it is the other eye of motorcycle_left.png, and color.png because it is a drawing.
+# Each photograph is first shrunk by this factor, to 450 to 750 pixels on the longer side.
+# motorcycle_right.png is left out because it is the right view of the stereo pair with
+# motorcycle_left.png, and color.png because it is a drawing.
 PHOTOGRAPHS = {
     "astronaut.png": 1,
     "chelsea.png": 1,
@@ -66,7 +67,8 @@ def read_crops(source: Mapping[str, str], size: int, area: int, strides: dict[in
 
     Each photograph is divided into square areas. All crops of an area, at every scale, are in the
     training set or all in the test set, so no pixel of a test crop is in a training crop. The areas
-    of photos and photos96 overlap, so neither may be tested on what was trained with the other.
+    of photos and photos96 overlap, so do not test a colorizer on one of them if it was trained on
+    the other.
 
     Args:
         source: Content of source.json.
@@ -104,7 +106,7 @@ def _stack(crops: list[tuple[Array, int, int]]) -> Images:
 
 
 def is_test_area(row: int, column: int) -> bool:
-    """Return whether an area is for testing. Every fifth area is, spread like a knight's moves."""
+    """Return whether an area is for testing: every fifth area, in a knight's-move pattern."""
     return (2 * row + column) % 5 == 1
 
 

@@ -23,28 +23,28 @@ PORTION = 4 << 20  # approximate number of bytes of images in memory at a time
 
 
 class Part(NamedTuple):
-    """Some of the images of a set, by their numbers, shape (N,), int64."""
+    """A part of a set of images, given by their indices, shape (N,), int64."""
 
     source: Images
-    numbers: Array
+    indices: Array
 
     @classmethod
     def whole(cls, source: Images) -> "Part":
         """Return the part with all images."""
         return cls(source, np.arange(len(source.images)))
 
-    def held_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
+    def hold_out(self, count: int, seed: int, data: str) -> tuple["Part", "Part"]:
         """Return the part that `draw_groups` draws and the part with the other images."""
-        drawn = draw_groups(self.source.groups[self.numbers], count, seed, data)
+        drawn = draw_groups(self.source.groups[self.indices], count, seed, data)
         return (
-            self._replace(numbers=self.numbers[drawn]),
-            self._replace(numbers=self.numbers[~drawn]),
+            self._replace(indices=self.indices[drawn]),
+            self._replace(indices=self.indices[~drawn]),
         )
 
     @property
     def labels(self) -> Array:
         """Labels of the part's images, shape (N,), int64."""
-        labels: Array = self.source.labels[self.numbers]
+        labels: Array = self.source.labels[self.indices]
         return labels
 
 
@@ -64,20 +64,20 @@ def split(data: str, params: Params) -> None:
     settings, seed = params.data(data), params.seed
     content: Dataset = module.build(settings, files.read_json(files.source_path(data)))
     train = Part.whole(content.train)
-    size, total = settings.val_size, len(train.numbers)
+    size, total = settings.val_size, len(train.indices)
     count = int(size) if size >= 1 else max(MIN_IMAGES, round(size * total))  # below 1, a fraction
     if content.test:
         test = Part.whole(content.test)
-    elif 2 * count < len(train.numbers):
-        test, train = train.held_out(count, seed, data)
+    elif 2 * count < len(train.indices):
+        test, train = train.hold_out(count, seed, data)
     else:
         raise UserError(
             f"datasets.{data}.val_size: {count} images for validation and as many for testing "
-            f"leave none of {len(train.numbers)} to train on: set a lower number or add images"
+            f"leave none of {len(train.indices)} to train on: set a lower number or add images"
         )
-    if not len(test.numbers):
+    if not len(test.indices):
         raise UserError(f"{data}: the data set has no test images: use the official archive")
-    val, train = train.held_out(count, seed, data)
+    val, train = train.hold_out(count, seed, data)
     absent = [
         name for label, name in enumerate(content.classes) if not (train.labels == label).any()
     ]
@@ -86,7 +86,7 @@ def split(data: str, params: Params) -> None:
     for name, part in (("train", train), ("val", val), ("test", test)):
         _write_images(files.images_path(data, name), part, f"{data} {name}")
         _write_array(files.labels_path(data, name), part.labels)
-        print(f"{data} {name}: {len(part.numbers)} images")
+        print(f"{data} {name}: {len(part.indices)} images")
     files.write_json(files.classes_path(data), content.classes, indent=None)
     images = arrays.load_array(files.images_path(data, "train"), torch.device("cpu"))
     colors = count_colors(images, f"{data} colors")
@@ -140,14 +140,14 @@ def _write_images(path: Path, part: Part, title: str) -> None:
     header = {
         "descr": np.lib.format.dtype_to_descr(images.dtype),
         "fortran_order": False,
-        "shape": (len(part.numbers), *shape),
+        "shape": (len(part.indices), *shape),
     }
     count = max(1, PORTION // images[0].nbytes)
-    starts = range(0, len(part.numbers), count)
+    starts = range(0, len(part.indices), count)
     with files.atomic_write(path) as temporary, temporary.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start in tqdm(starts, title, unit="portion", leave=False, disable=None):
-            file.write(images[part.numbers[start : start + count]].tobytes())
+            file.write(images[part.indices[start : start + count]].tobytes())
 
 
 def _write_array(path: Path, array: Array) -> None:

@@ -11,9 +11,9 @@ from torchmetrics.functional.image import (
 from tqdm import tqdm
 
 from colorpipe.color import bins, gamut
-from colorpipe.evaluation.color_statistics import ColorStatistics
+from colorpipe.evaluation.averages import Averages
 from colorpipe.evaluation.table import METRICS
-from colorpipe.inference import Colorized, MetricAverager, average, compute_loss, predict
+from colorpipe.inference import Colorized, compute_loss, predict
 from colorpipe.losses.loss import Loss
 from colorpipe.losses.lpips import LPIPS
 from colorpipe.metrics import METRIC_BATCH_SIZE
@@ -69,8 +69,8 @@ class EvaluationBatch:
     def compute_ab_ssim(self) -> Tensor:
         """Compute the paper's SSIM with torchmetrics, the mean over images.
 
-        The data range is the larger of max - min of the predicted batch and of the target batch,
-        which is torchmetrics' default.
+        The data range is max - min of the predicted or of the target batch, whichever is larger, as
+        torchmetrics computes it by default.
         """
         ssim = structural_similarity_index_measure(self.predicted_ab, self.true_ab)
         assert isinstance(ssim, Tensor)
@@ -109,14 +109,10 @@ def measure(model: nn.Module, loss: Loss, lpips: LPIPS, images: Tensor) -> Measu
         lpips: The LPIPS distance to report.
         images: Stored test images, (N, 3, H, W) uint8.
     """
-    averager, statistics, errors = MetricAverager(), ColorStatistics(images.device), []
+    averages, errors = Averages(METRICS, images.device), []
     batches = images.split(METRIC_BATCH_SIZE)
     for stored in tqdm(batches, "testing", unit="batch", leave=False, disable=None):
         batch = EvaluationBatch(predict(model, stored), loss, lpips)
         errors.append((batch.predicted_ab - batch.true_ab).square().mean(dim=(1, 2, 3)))
-        statistics.update(batch.predicted_ab, batch.true_ab)
-        means = {metric.key: metric.batch_value(batch) for metric in METRICS if metric.batch_value}
-        averager.update(means, len(stored))
-    metrics = average([averager.totals()])
-    metrics |= {m.key: m.test_set_value(statistics, metrics) for m in METRICS if m.test_set_value}
-    return Measurement(metrics, torch.cat(errors).cpu())
+        averages.update(batch)
+    return Measurement(averages.compute(), torch.cat(errors).cpu())

@@ -76,7 +76,7 @@ class Colorizer(nn.Module):
         output = self.decoder(features)
         if self.head == "ab":
             return Prediction(lab.denormalize_ab(output[..., :height, :width].float()))
-        # Rounded up. ONNX rounds the quotient of a negative number toward zero.
+        # Ceiling division. -(-side // factor) would be wrong in ONNX, which rounds toward zero.
         factor = self.logits_stride
         rows, columns = ((side + factor - 1) // factor for side in (height, width))
         logits = output[..., :rows, :columns].float()  # (B, 313, h, w)
@@ -101,21 +101,21 @@ class Colorizer(nn.Module):
         return F.interpolate(ab, scale_factor=self.logits_stride, mode="bilinear")
 
     @torch.no_grad()
-    def set_bin_weights(self, weights: Tensor | None, trained: bool = False) -> None:
+    def set_bin_weights(self, weights: Tensor | None, keep_colors: bool = False) -> None:
         """Store the weights that the training loss gives to the bins.
 
         A colorizer with the head "ab" stores nothing.
 
         Args:
             weights: The weights, (313,). None means equal ones.
-            trained: Whether the logits were trained with the weights that are stored now. If so,
-                log(new / stored) is added to the last bias, so that decoding with alpha = 1 gives
-                the same colors as before.
+            keep_colors: Whether to add log(new / stored) to the last bias, so that decoding with
+                alpha = 1 gives the same colors as before. The logits must have been trained with
+                the stored weights.
         """
         if self.head != "bins":
             return
         log_weights = torch.zeros_like(self.log_weights) if weights is None else weights.log()
-        if trained:
+        if keep_colors:
             *_, last = (m for m in self.decoder.modules() if isinstance(m, nn.Conv2d))
             assert last.bias is not None
             last.bias += log_weights - self.log_weights

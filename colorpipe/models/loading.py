@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from colorpipe import config, weights
 from colorpipe.models.colorizer import ENCODER, Colorizer
-from colorpipe.runtime.errors import UserError, one_line
+from colorpipe.runtime.errors import UserError, one_line, printable_path
 
 
 def build_colorizer(model: str, settings: Mapping[str, Any], head: str = "ab") -> Colorizer:
@@ -49,15 +49,16 @@ def initialize(model: Colorizer, name: str, settings: Mapping[str, Any], start: 
     tensors, metadata = weights.load(start)
     if "model" not in metadata:
         if "weights" not in metadata:
-            raise UserError(f"{start} holds no colorizer: use another start")
+            raise UserError(f"{printable_path(start)} holds no colorizer: use another start")
         if tensors:
             load_imagenet(model.encoder, tensors, name)
         return str(metadata["weights"])
     state = model.state_dict()
     if metadata["model"] != name or metadata.get("settings") != settings:
         raise UserError(
-            f"{start} holds {metadata['model']} {metadata.get('settings')}, expected {name} "
-            f"{settings}: use another start, or the model and the settings that it holds"
+            f"{printable_path(start)} holds {metadata['model']} {metadata.get('settings')}, "
+            f"expected {name} {settings}: use another start, or the model and the settings "
+            "that it holds"
         )
     # Only the encoder is checked, because the decoder's head may differ.
     encoder, stored = (
@@ -133,7 +134,7 @@ def load_colorizer(path: Path, device: torch.device) -> tuple[Colorizer, dict[st
         ImportError,
     ) as error:
         raise UserError(
-            f"{path} holds no colorizer ({one_line(error)}): {weights.remedy(path)}"
+            f"{printable_path(path)} holds no colorizer ({one_line(error)}): {weights.remedy(path)}"
         ) from error
     check_tensors(path, metadata, model.state_dict(), tensors, weights.remedy(path))
     model.load_state_dict(tensors, assign=True)
@@ -162,8 +163,8 @@ def check_tensors(
         if actual_form != expected_form:
             claimed = one_line(f"{metadata['model']} {metadata['settings']}")
             raise UserError(
-                f"{path} is not the {claimed} that its metadata claims: {one_line(name)} is "
-                f"{actual_form}, expected {expected_form}: {remedy}"
+                f"{printable_path(path)} is not the {claimed} that its metadata claims: "
+                f"{one_line(name)} is {actual_form}, expected {expected_form}: {remedy}"
             )
 
 

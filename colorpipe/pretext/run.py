@@ -29,7 +29,7 @@ from colorpipe.training.batches import Batch
 from colorpipe.training.settings import TrainSettings
 from colorpipe.training.task import TrainingTask, train_task
 
-MAX_SEED = 2**32 - 1  # linear layers use MAX_SEED - seed, so no encoder has the same seed
+MAX_SEED = 2**32 - 1  # a linear layer uses MAX_SEED - seed, which never equals its encoder's seed
 
 
 class Setup(NamedTuple):

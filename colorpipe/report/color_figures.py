@@ -124,11 +124,15 @@ def _measure_name(
 def _count_conflicts(
     panel: Axes, point: Point, box: Bbox, drawn: list[Bbox], names: list[Bbox]
 ) -> int:
-    """Count what a name in a box would overlap. Leaving the panel counts as one overlap."""
+    """Count what a name in a box would overlap. Another name counts ten times.
+
+    Leaving the panel counts as one overlap.
+    """
     x, y = panel.transData.transform(point)
     leader = Bbox.from_extents(x, y, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
-    return box.count_overlaps([*drawn, *names]) + leader.count_overlaps(names) + outside
+    on_names = box.count_overlaps(names) + leader.count_overlaps(names)
+    return 10 * on_names + box.count_overlaps(drawn) + outside
 
 
 def _boxes_along(line: Line2D) -> list[Bbox]:

@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from colorpipe import files
-from colorpipe.report.results import CURVES
+from colorpipe.report.results import CURVE_TITLES
 
 INK = "#010203"  # the color of text and lines, which follows the page's theme in an SVG
 for part in ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"):
@@ -109,7 +109,7 @@ def draw_training_curves(
         panel.set_title(LOSS_TITLES.get(kind, f"Loss: {kind}"))
     for panel, metric in zip(panels[-2:], ("ssim", "psnr"), strict=True):
         draw_lines(panel, curves, names, metric)
-        panel.set_title(CURVES[metric])
+        panel.set_title(CURVE_TITLES[metric])
     for panel in panels:
         tidy(panel)
     add_legend(figure, names)
@@ -127,7 +127,7 @@ def training_curve_figures(
         curves: The training histories, as `draw_training_curves` takes them.
         losses: The loss that each colorizer is trained with.
     """
-    titles = {"loss": "Loss", "ssim": CURVES["ssim"], "psnr": CURVES["psnr"]}
+    titles = {"loss": "Loss", "ssim": CURVE_TITLES["ssim"], "psnr": CURVE_TITLES["psnr"]}
     figures: dict[str, dict[str, str]] = {title: {} for title in titles.values()}
     for metric, title in titles.items():
         columns = [f"{part}_{metric}" for part in STYLES]

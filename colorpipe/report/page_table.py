@@ -13,7 +13,7 @@ COLUMNS = {
     "ab MSE": "mean squared error of a and b",
     "ab PSNR": "peak signal-to-noise ratio of a and b per batch of 64 images",
     "ab SSIM": "similarity of the structure of a and b",
-    "RGB PSNR": "closeness of the rendered image",
+    "RGB PSNR": "peak signal-to-noise ratio of the rendered image",
     "LPIPS": "difference in the features of a VGG network",
     "colorfulness": "how vivid the image is; the value nearest to the originals' is best",
 }
@@ -125,11 +125,12 @@ def find_marks(table: pd.DataFrame) -> dict[tuple[object, str], str]:
     names = table["colorizer"]
     for column in [title for title in COLUMNS if title in table]:
         better = BY_TITLE[column].better
-        badness = -table[column] if better == "higher" else table[column]
+        # Lower is better.
+        costs = -table[column] if better == "higher" else table[column]
         if better is None:
-            badness = (table[column] - table.loc[names == ORIGINAL, column].mean()).abs()
-        values = badness[~names.isin(REFERENCE_ROWS)].dropna()
-        baseline = badness[names == GRAY_BASELINE].min()
+            costs = (table[column] - table.loc[names == ORIGINAL, column].mean()).abs()
+        values = costs[~names.isin(REFERENCE_ROWS)].dropna()
+        baseline = costs[names == GRAY_BASELINE].min()
         for index, value in values.items():
             applies = {"best": len(values) > 1 and value == values.min(), "worse": value > baseline}
             if any(applies.values()):

@@ -11,7 +11,7 @@ from colorpipe import files
 from colorpipe.evaluation.table import METRICS
 from colorpipe.runtime.errors import UserError, missing_output, one_line
 
-CURVES = {"ssim": "ab SSIM", "psnr": "ab PSNR (dB)", "accuracy": "accuracy"}  # and the loss
+CURVE_TITLES = {"ssim": "ab SSIM", "psnr": "ab PSNR (dB)", "accuracy": "accuracy"}  # and the loss
 
 
 @dataclass(frozen=True)
@@ -156,14 +156,14 @@ def stack_curves(histories: Mapping[str, pd.DataFrame], losses: Mapping[str, str
         pd.DataFrame(
             {
                 "name": name,
-                "metric": losses[name] if metric == "loss" else CURVES[metric],
+                "metric": losses[name] if metric == "loss" else CURVE_TITLES[metric],
                 "part": title,
                 "epoch": history["epoch"],
                 "value": history[f"{part}_{metric}"],
             }
         )
         for name, history in histories.items()
-        for metric in ("loss", *CURVES)
+        for metric in ("loss", *CURVE_TITLES)
         for part, title in parts.items()
         if f"{part}_{metric}" in history
     ]

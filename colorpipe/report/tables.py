@@ -38,7 +38,7 @@ DIGITS = {
     "million parameters": 2,
     "minutes": 1,
 }
-IDENTITY = ["data", "n", "loss", "seed", "epoch", "start"]
+RUN_COLUMNS = ["data", "n", "loss", "seed", "epoch", "start"]
 GRAY_BASELINE = "gray baseline"
 ORIGINAL = "original"
 REFERENCE_ROWS = (GRAY_BASELINE, ORIGINAL)  # the rows that are not colorizers
@@ -71,7 +71,7 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
     Returns:
         One row per colorizer. A row for the gray baseline follows the colorizers of each setting,
         and a row for the originals follows those of each data set. The columns are the name,
-        SCORES, COLOR_SCORES, the paper's numbers if they apply, and IDENTITY.
+        SCORES, COLOR_SCORES, the paper's numbers if they apply, and RUN_COLUMNS.
     """
     rows: list[dict[str, Any]] = []
     baseline_of = {baseline.evaluation["data"]: baseline for baseline in baselines.values()}
@@ -87,8 +87,8 @@ def results_table(results: Mapping[str, Result], baselines: Mapping[str, Result]
         if baseline:
             rows.append(_original_row(baseline))
     table = pd.DataFrame(rows)
-    scores = [column for column in table if column not in IDENTITY]
-    return table[[*scores, *IDENTITY]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
+    scores = [column for column in table if column not in RUN_COLUMNS]
+    return table[[*scores, *RUN_COLUMNS]].astype({"n": "Int64", "seed": "Int64", "epoch": "Int64"})
 
 
 def _colorizer_row(name: str, result: Result) -> dict[str, Any]:

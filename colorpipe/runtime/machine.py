@@ -1,7 +1,6 @@
 """The machine that a number was measured on, and its memory allocator."""
 
 import ctypes
-import os
 import platform
 import shutil
 import subprocess
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import torch
 
+from colorpipe.runtime.parallel import WORKERS
+
 PACKAGES = ("torch", "torchvision", "timm", "lpips", "torchmetrics", "numpy", "dvc")
 
 
 def describe_machine() -> dict[str, str]:
     """Return the processor, the GPU, the usable cores, and the versions of packages."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    hardware = f"{find_processor()}, {cores} core{'' if cores == 1 else 's'}"
+    hardware = f"{find_processor()}, {WORKERS} core{'' if WORKERS == 1 else 's'}"
     if torch.cuda.is_available():
         hardware = f"{torch.cuda.get_device_name()}; {hardware}"
     packages = {name: version(name) for name in PACKAGES}

@@ -10,14 +10,14 @@ def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
     return torch.where(flipped[:, None, None, None], images.flip(-1), images)
 
 
-def random_shift(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Shift each image by up to `most` pixels in each direction.
+def random_shift(images: Tensor, max_shift: int, generator: torch.Generator) -> Tensor:
+    """Shift each image by up to `max_shift` pixels in each direction.
 
     Pixels that come into view are reflected at the border.
 
     Args:
         images: Images, (B, C, H, W).
-        most: Largest shift in pixels, less than H and W.
+        max_shift: Largest shift in pixels, less than H and W.
         generator: Source of the random shifts.
 
     Returns:
@@ -25,7 +25,9 @@ def random_shift(images: Tensor, most: int, generator: torch.Generator) -> Tenso
     """
     count, _, *sides = images.shape
     device = images.device
-    offsets = torch.randint(-most, most + 1, (2, count, 1), generator=generator, device=device)
+    offsets = torch.randint(
+        -max_shift, max_shift + 1, (2, count, 1), generator=generator, device=device
+    )
     positions = [
         torch.arange(side, device=device) - offset
         for side, offset in zip(sides, offsets, strict=True)

@@ -15,7 +15,7 @@ def batches(
     size: int,
     order: Tensor | None = None,
     title: str | None = None,
-    smallest: int = 1,
+    min_rows: int = 1,
 ) -> Iterator[Batch]:
     """Yield batches of `size` rows. The last batch holds the rest.
 
@@ -24,11 +24,11 @@ def batches(
         size: Rows per batch.
         order: The order of the rows, or None for their own order.
         title: Title of a progress bar, or None for no progress bar.
-        smallest: A rest of fewer rows joins the batch before it, because BatchNorm needs at least
+        min_rows: A rest of fewer rows joins the batch before it, because BatchNorm needs at least
             two values per channel.
     """
     count = len(tensors[0])
-    starts = batch_starts(count, size, smallest)
+    starts = batch_starts(count, size, min_rows)
     hidden = True if processes.rank() else None  # None hides the bar if stderr is not a terminal
     bar = tqdm(starts, title, unit="batch", leave=False, disable=hidden) if title else starts
     for start in bar:
@@ -37,7 +37,7 @@ def batches(
         yield tuple(tensor[index] for tensor in tensors)
 
 
-def batch_starts(count: int, size: int, smallest: int = 1) -> list[int]:
+def batch_starts(count: int, size: int, min_rows: int = 1) -> list[int]:
     """Return the indices of `count` rows at which batches start (see `batches`)."""
     starts = list(range(0, count, size))
-    return starts[:-1] if 0 < count % size < smallest and len(starts) > 1 else starts
+    return starts[:-1] if 0 < count % size < min_rows and len(starts) > 1 else starts

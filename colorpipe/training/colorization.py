@@ -92,9 +92,9 @@ def train_colorizer(
     loss = load_loss(entry.loss, data, params, device)
     model = build_colorizer(entry.model, params.model(entry.model), loss.head)
     start = initialize(model, entry.model, params.model(entry.model), entry.start)
-    was_trained = weights.load_metadata(entry.start).get("head") == "bins"
+    starts_from_bins = weights.load_metadata(entry.start).get("head") == "bins"
     model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    model.set_bin_weights(loss.bin_weights, was_trained)  # replaces those of the start file's data
+    model.set_bin_weights(loss.bin_weights, keep_colors=starts_from_bins)
     metadata = {
         "model": entry.model,
         "settings": params.model(entry.model),

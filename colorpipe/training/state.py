@@ -17,7 +17,7 @@ AVERAGE = "average"  # the average of its weights (`optim.WeightAverage`), if th
 
 @dataclass
 class TrainState:
-    """Models, what trains them, the history, and the weights of the best epoch.
+    """Models, optimizers, schedules, random generators, the history and the best weights.
 
     A task can add entries to the dictionaries, for example a discriminator with its optimizer. They
     are saved and restored with the rest.

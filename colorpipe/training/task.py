@@ -1,4 +1,4 @@
-"""Training of a task with its files, and the usual task: one model, one loss, one optimizer."""
+"""Train a task and write its files. `TrainingTask` has one model, one loss and one optimizer."""
 
 import os
 import shutil

@@ -97,7 +97,7 @@ def test_a_url_is_downloaded_once(server, algorithm):
     assert list(files.ARCHIVES.iterdir()) == [path]
 
 
-def test_what_killed_downloads_left_is_deleted_after_a_day(server):
+def test_leftovers_of_killed_downloads_are_deleted_after_a_day(server):
     old, new = (files.ARCHIVES / f".download-{name}" for name in ("old", "new"))
     for folder in (old, new):
         folder.mkdir(parents=True)

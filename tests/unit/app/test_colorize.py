@@ -637,7 +637,7 @@ def test_models_are_listed_with_their_metrics(weights, tmp_path, monkeypatch, ca
     expected = ["bundled", "timm_unet", "folder", "128x128", "color_classification"]
     assert bundled.split()[:5] == expected
     assert header.endswith("ab MSE  ab SSIM  ab PSNR  gray ab MSE")
-    columns = len(model_zoo.ABOUT) + len(model_zoo.METRICS)
+    columns = len(model_zoo.INFO_COLUMNS) + len(model_zoo.METRIC_COLUMNS)
     assert len(bundled.split()) == columns
     mse, ssim, psnr, gray_mse = map(float, bundled.split()[7:])
     metadata = weight_files.load_metadata(weight_files.BUNDLED_PATH)

@@ -25,7 +25,7 @@ def test_a_metric_is_computed_from_batches_or_from_the_test_set():
 
 
 def test_only_tracked_metrics_have_a_tolerance():
-    for metric in MEASURED:  # `verify` compares no classifiers
+    for metric in METRICS:
         assert all(limit >= 0 for limit in metric.tolerance)
         assert any(metric.tolerance) == metric.tracked, metric.key
 

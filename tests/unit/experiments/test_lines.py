@@ -6,7 +6,7 @@ import pytest
 from colorpipe.runtime.errors import UserError
 from experiments.collect import CURVE_KEYS, IDENTITY
 from experiments.study import image_path, pivot_curves, separate_data_sets
-from experiments.table import IMAGE_KEYS, load_table, name_lines, rename_images, tables
+from experiments.table import IMAGE_KEYS, format_tables, load_table, name_lines, rename_images
 
 
 def make_rows(names: list[str], **columns: object) -> pd.DataFrame:
@@ -20,7 +20,7 @@ def test_classifiers_have_a_line_per_settings_and_data_set():
     other = first.assign(settings="train.lr=0.1", top1=0.4)
     large = first.assign(data="stl10", top1=0.2)
     results = pd.concat([first, other, large], ignore_index=True)
-    lines = tables(
+    lines = format_tables(
         name_lines(results, separate_settings=True), pd.DataFrame(), "resnet"
     ).splitlines()
     start = "| cifar10 | knn | 100 | (default) | resnet"

@@ -103,7 +103,7 @@ def test_alpha_works_at_odd_sizes_exported_and_compiled():
 
 @pytest.mark.parametrize("name", config.load_params(ROOT / "params.yaml").models)
 @torch.no_grad()
-def test_new_weights_of_a_trained_colorizer_change_no_color_with_alpha_1(name):
+def test_changed_bin_weights_keep_the_colors_at_alpha_1(name):
     torch.manual_seed(0)
     model = build_colorizer(
         name, config.load_params(ROOT / "params.yaml").model(name), "bins"
@@ -112,7 +112,7 @@ def test_new_weights_of_a_trained_colorizer_change_no_color_with_alpha_1(name):
     L = torch.rand(1, 1, 32, 32) * 100
     model.alpha = 1.0
     before = model(L)
-    model.set_bin_weights(torch.linspace(3, 0.5, bins.COUNT), trained=True)
+    model.set_bin_weights(torch.linspace(3, 0.5, bins.COUNT), keep_colors=True)
     after = model(L)
     torch.testing.assert_close(after.ab, before.ab, atol=1e-3, rtol=0)
     change = torch.linspace(3, 0.5, bins.COUNT).log() - torch.linspace(0.2, 5, bins.COUNT).log()
@@ -133,7 +133,7 @@ def test_the_weights_are_in_the_file_of_a_head_over_the_bins(tmp_path):
         load_colorizer(path, torch.device("cpu"))
 
 
-def test_without_weights_the_buffer_is_zero_and_a_head_for_ab_has_none():
+def test_log_weights_start_at_zero_and_the_ab_head_has_none():
     model = build_unet()
     model.set_bin_weights(None)
     assert not model.log_weights.any()

@@ -163,6 +163,6 @@ def test_the_schedule_has_the_steps_of_the_loop():
     assert settings.steps(25) == 9  # a single remaining image joins the last batch
     assert settings.steps(26) == 12
     assert batch_starts(25, 8) == [0, 8, 16, 24]
-    assert batch_starts(25, 8, smallest=2) == [0, 8, 16]
+    assert batch_starts(25, 8, min_rows=2) == [0, 8, 16]
     # Three remaining images are too few for two processes with two images each.
     assert dataclasses.replace(settings, processes=2).steps(27) == 9
