@@ -124,15 +124,12 @@ def _measure_name(
 def _count_conflicts(
     panel: Axes, point: Point, box: Bbox, drawn: list[Bbox], names: list[Bbox]
 ) -> int:
-    """Count what a name in a box would overlap. Another name counts ten times.
-
-    Leaving the panel counts as one overlap.
-    """
+    """Count what a name in a box would overlap. Names and the panel's border count ten times."""
     x, y = panel.transData.transform(point)
     leader = Bbox.from_extents(x, y, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))
     on_names = box.count_overlaps(names) + leader.count_overlaps(names)
-    return 10 * on_names + box.count_overlaps(drawn) + outside
+    return 10 * (on_names + outside) + box.count_overlaps(drawn)
 
 
 def _boxes_along(line: Line2D) -> list[Bbox]:
