@@ -87,8 +87,8 @@ def find_start_vividness(path: Path) -> float | None:
     """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
 
     The slider starts at the point of the path that is nearest to the decoding used in the
-    evaluation. There is no slider if the colorizer has no path from faithful to vivid, or a path of
-    a single decoding.
+    evaluation. Until the slider is moved, that decoding itself is used. There is no slider if the
+    colorizer has no path from faithful to vivid, or a path of a single decoding.
 
     Args:
         path: The weight file.
@@ -120,7 +120,6 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
         try:
             start = find_start_vividness(models[name])
             if vividness is None:
-                vividness = start
                 yield gradio.skip(), gradio.skip(), _make_slider(start)
             if file is None:
                 yield None, no_download, gradio.skip()
@@ -128,7 +127,8 @@ def _make_handler(models: dict[str, Path], downloads: Path) -> Callable[..., Ite
             photograph = images.read(Path(file))
             for note in photograph.notes:
                 gradio.Info(note)
-            vividness = None if start is None else vividness
+            if start is None or vividness == start:
+                vividness = None  # the decoding of the evaluation, as in `colorpipe colorize`
             model, size = colorize.load_model(models[name], "auto", vividness)
             preview = make_preview(photograph.rgb)
             pair = (colorize.to_gray(preview), colorize.colorize(model, preview, size))

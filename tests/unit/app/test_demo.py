@@ -39,7 +39,8 @@ def models(tmp_path_factory) -> Path:
     metadata = {"model": "unet", "settings": settings, "head": "bins", "size": [32, 32]}
     measured = {"mse": 120.0, "colorfulness": 10.0}
     path = [{"alpha": 1.0, "temperature": 1.0}, {"alpha": 0.0, "temperature": 0.2}]
-    metadata |= {**path[1], "vividness": [{**point, **measured} for point in path]}
+    evaluated = {"alpha": 0.0, "temperature": 0.4}  # not on the path
+    metadata |= {**evaluated, "vividness": [{**point, **measured} for point in path]}
     weights.save(folder / "colorful/best.safetensors", model.state_dict(), metadata)
     return folder
 
@@ -110,12 +111,17 @@ def test_a_colorizer_with_a_path_has_a_vividness_slider(url, models, tmp_path):
         vividness = page.get_by_label(f"number input for {demo.VIVIDNESS}")
         choose(page, "other")
         vividness.wait_for(state="detached")
-        choose(page, "colorful")
-        vividness.wait_for()
-        assert vividness.input_value() == "1"
         page.set_input_files("input[type=file]", tmp_path / "photo.png")
         color = page.locator("img.preview").nth(1)
         color.wait_for(state="attached")
+        other = colorize_with(models / "other/best.safetensors", PIXELS)
+        assert np.array_equal(load_picture(page, color), other)
+
+        first = color.get_attribute("src")
+        choose(page, "colorful")
+        vividness.wait_for()
+        assert vividness.input_value() == "1"
+        wait_for_another_picture(page, first)
         assert np.array_equal(load_picture(page, color), colorize_with(path, PIXELS))
 
         first = color.get_attribute("src")
