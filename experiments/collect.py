@@ -16,6 +16,7 @@ from dvc import api
 from dvc.exceptions import DvcException, NotDvcRepoError
 from dvc.lock import LockError
 from dvc.repo import Repo
+from dvc.scm import SCMError
 from dvc.stage import PipelineStage
 from dvc_data.index import DataIndexDirError
 
@@ -83,8 +84,10 @@ def explain_dvc_errors() -> Iterator[None]:
         raise UserError(
             "another DVC command is running in this clone: wait until it ends"
         ) from None
+    except SCMError as error:
+        raise UserError(f"{one_line(error)}: run in a git clone with a commit") from None
     except DvcException as error:
-        raise UserError(f"DVC: {one_line(error)}: run in a git clone of the project") from None
+        raise UserError(f"DVC: {one_line(error)}; fix that and run the command again") from None
 
 
 @explain_dvc_errors()
@@ -342,11 +345,11 @@ def collect(experiments: list[Experiment]) -> Collection:
                 images[key] = read(experiment, files.grid_path(name))
     if not rows:
         raise UserError(
-            "there are no results of these params: run `dvc repro`, or wait for the experiments "
-            "that `dvc queue status` shows"
+            "there are no results of these params: run `dvc exp run` for a table or `dvc repro` "
+            "for the workspace, or wait for the experiments that `dvc queue status` shows"
         )
     results = pd.DataFrame(rows.values())
-    if "parameters" in results:  # gray baselines have none, so the column is of floats
+    if "parameters" in results:  # gray baselines have no value, so it is a float
         results["parameters"] = results["parameters"].astype("Int64")
     return Collection(
         results,

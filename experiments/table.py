@@ -54,8 +54,8 @@ def load_table(path: Path, keys: list[str]) -> pd.DataFrame:
     remedy = "restore it, or delete it and tabulate the experiments again"
     try:
         table = pd.read_csv(path, dtype=DTYPES)
-    except ValueError as error:
-        raise UserError(f"{path} is not a CSV file ({one_line(error)}): {remedy}") from None
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as a table ({one_line(error)}): {remedy}") from None
     missing = [key for key in keys if key not in table]
     if missing:
         raise UserError(f"{path} lacks the columns {', '.join(missing)}: {remedy}")
@@ -210,7 +210,7 @@ def parse_options() -> argparse.Namespace:
     return options
 
 
-def write_study(new: Collection, out: Path, reference: str | None, separate_settings: bool) -> str:
+def add_to_study(new: Collection, out: Path, reference: str | None, separate_settings: bool) -> str:
     """Add results to a study's folder: the tables as CSV and Markdown, the figures and the page.
 
     Args:
@@ -260,7 +260,7 @@ def main() -> None:
         print(list_experiments(experiments))
         return
     new = collect(experiments)
-    print(write_study(new, options.out, options.reference, options.separate_settings))
+    print(add_to_study(new, options.out, options.reference, options.separate_settings))
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ amplifies the differences:
 
 - The gray baselines of the default run involve no training. They must be equal in all digits.
 - The tolerances in colorpipe/evaluation/table.py apply to all results of a study, and to the U-Nets
-  of the default run. The learning rate of a U-Net falls to zero, except for `unet_gan`, which
-  starts from `unet`.
+  of the default run. The U-Nets' results are stable, because the learning rate falls to zero, or
+  because training starts from `unet` (`unet_gan`).
 - On the bundled photographs, a run has about sixty steps. With the constant learning rate of
   the paper's recipe, its validation loss changes by a third from one epoch to the next. A relative
   difference of 1e-6 in the initial weights moved the test loss of `resnet` by 8 %, and another
@@ -90,7 +90,7 @@ def find_rule(file: str) -> Rule:
 def compare_with_baseline() -> list[str]:
     """Print the colorizers whose ab MSE is not below the gray baseline's. Return the failures.
 
-    A data set may have no gray baseline.
+    Colorizers on a data set without a gray baseline are not compared.
 
     Raises:
         UserError: A result is missing.

@@ -87,8 +87,8 @@ def find_start_vividness(path: Path) -> float | None:
     """Return the vividness at which a colorizer's slider starts, or None if it has no slider.
 
     The slider starts at the point of the path that is nearest to the decoding used in the
-    evaluation. Until the slider is moved, that decoding itself is used. There is no slider if the
-    colorizer has no path from faithful to vivid, or a path of a single decoding.
+    evaluation. At this point, the decoding of the evaluation itself is used. There is no slider if
+    the colorizer has no path from faithful to vivid, or a path of a single decoding.
 
     Args:
         path: The weight file.

@@ -31,7 +31,7 @@ class Averages:
         return self.averager.count
 
     def update(self, batch: "EvaluationBatch") -> None:
-        """Add a batch of images. Nothing is read from the device."""
+        """Add a batch of images."""
         self.statistics.update(batch.predicted_ab, batch.true_ab)
         means = {m.key: m.batch_value(batch) for m in self.metrics if m.batch_value}
         self.averager.update(means, len(batch.true_rgb))

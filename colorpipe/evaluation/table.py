@@ -26,8 +26,8 @@ class Metric:
         title: Its column in the report's tables.
         table: The table of the report that has the column, or "" if none has it.
         unit: Its unit or its range.
-        digits: Digits after the decimal point in the report. None means two for values from 10 on,
-            and four for smaller ones.
+        digits: Digits after the decimal point in the report. None is for losses, which have two
+            digits from 10 on, and four below.
         better: Which of two values is better, or None if neither is.
         tolerance: Largest difference between two kinds of processor, relative and absolute. The
             larger of the two counts. It is for training runs whose learning rate falls to zero (see

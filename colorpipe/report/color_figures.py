@@ -124,7 +124,7 @@ def _measure_name(
 def _count_conflicts(
     panel: Axes, point: Point, box: Bbox, drawn: list[Bbox], names: list[Bbox]
 ) -> int:
-    """Count what a name in a box would overlap. Names and the panel's border count ten times."""
+    """Return a penalty: 10 for an overlap with a name or the border, 1 for another overlap."""
     x, y = panel.transData.transform(point)
     leader = Bbox.from_extents(x, y, (box.x0 + box.x1) / 2, (box.y0 + box.y1) / 2)
     outside = not (panel.bbox.contains(*box.min) and panel.bbox.contains(*box.max))

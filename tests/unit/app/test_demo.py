@@ -111,17 +111,12 @@ def test_a_colorizer_with_a_path_has_a_vividness_slider(url, models, tmp_path):
         vividness = page.get_by_label(f"number input for {demo.VIVIDNESS}")
         choose(page, "other")
         vividness.wait_for(state="detached")
-        page.set_input_files("input[type=file]", tmp_path / "photo.png")
-        color = page.locator("img.preview").nth(1)
-        color.wait_for(state="attached")
-        other = colorize_with(models / "other/best.safetensors", PIXELS)
-        assert np.array_equal(load_picture(page, color), other)
-
-        first = color.get_attribute("src")
         choose(page, "colorful")
         vividness.wait_for()
         assert vividness.input_value() == "1"
-        wait_for_another_picture(page, first)
+        page.set_input_files("input[type=file]", tmp_path / "photo.png")
+        color = page.locator("img.preview").nth(1)
+        color.wait_for(state="attached")
         assert np.array_equal(load_picture(page, color), colorize_with(path, PIXELS))
 
         first = color.get_attribute("src")
@@ -129,6 +124,20 @@ def test_a_colorizer_with_a_path_has_a_vividness_slider(url, models, tmp_path):
         vividness.press("Tab")
         wait_for_another_picture(page, first)
         assert np.array_equal(load_picture(page, color), colorize_with(path, PIXELS, 0.25))
+
+
+@needs_chromium
+def test_a_photograph_for_a_colorizer_without_a_path(url, models, tmp_path):
+    Image.fromarray(PIXELS).save(tmp_path / "photo.png")
+    with opened(url) as page:
+        choose(page, "other")
+        vividness = page.get_by_label(f"number input for {demo.VIVIDNESS}")
+        vividness.wait_for(state="detached")
+        page.set_input_files("input[type=file]", tmp_path / "photo.png")
+        color = page.locator("img.preview").nth(1)
+        color.wait_for(state="attached")
+        other = colorize_with(models / "other/best.safetensors", PIXELS)
+        assert np.array_equal(load_picture(page, color), other)
 
 
 @needs_chromium

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -155,6 +156,13 @@ def test_a_folder_without_color_photographs_is_named(tmp_path):
     message = r"none holds no photographs \(JPEG, PNG, WebP, TIFF, HEIC or AVIF\): put some there"
     with pytest.raises(UserError, match=message):
         list_photographs(tmp_path / "none")
+
+
+def test_download_imports_no_color_code():
+    """The stage `download` does not declare colorpipe/color in dvc.yaml."""
+    script = "import sys, colorpipe.data.folder; print('colorpipe.color' in sys.modules)"
+    output = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True)
+    assert output.stdout.split() == [b"False"]
 
 
 def test_a_folder_is_listed_by_names_and_hashes(tmp_path):

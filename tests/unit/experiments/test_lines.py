@@ -54,8 +54,9 @@ def test_a_commit_that_looks_like_a_number_stays_text(tmp_path):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        ("", "is not a CSV file"),
-        ('a,"b', "is not a CSV file"),
+        ("", "cannot be read as a table "),
+        ('a,"b', "cannot be read as a table "),
+        ("parameters\n1.5\n", "cannot be read as a table "),
         ("a,b\n1,2\n", "lacks the columns "),
     ],
 )
